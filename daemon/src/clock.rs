@@ -1,0 +1,33 @@
+//! The one place that reads a clock. Everything else is handed the time.
+
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use vouchsafe_proto::time::{Mono, Now, Wall};
+
+/// Where [`Mono`]'s zero lies: the first reading of this process.
+static START: OnceLock<Instant> = OnceLock::new();
+
+/// Both clocks, now.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn now() -> Now {
+    let start = START.get_or_init(Instant::now);
+    let mono = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let wall = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    Now {
+        mono: Mono::from_millis(mono),
+        wall: Wall::from_millis(wall),
+    }
+}
+
+/// The runtime's instant for a moment of [`Mono`], to sleep until.
+pub fn instant(at: Mono) -> tokio::time::Instant {
+    let start = START.get_or_init(
+        #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+        Instant::now,
+    );
+    tokio::time::Instant::from_std(*start + std::time::Duration::from_millis(at.as_millis()))
+}

@@ -1,0 +1,7 @@
+//! Arguments to subcommand to exit code; nothing else.
+
+mod clock;
+
+fn main() {
+    let _ = clock::now();
+}

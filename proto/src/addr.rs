@@ -1,0 +1,659 @@
+//! Addresses as SMTP writes them: domains, mailboxes, reverse-paths, forward-paths.
+//!
+//! A value of these types has been parsed once and is not parsed again. Each keeps the text that
+//! came, because a relay passes on what it was given, and compares by meaning: domains as A-labels
+//! in lower case (RFC 5890, UTS 46 non-transitional), local-parts octet by octet without quoting
+//! (RFC 5321 §2.4, §4.1.2).
+//!
+//! Taken though the grammar of RFC 5321 §4.1.2 does not: dots anywhere in an unquoted local-part
+//! and local-parts beyond 64 octets (both in daily use: telephone companies, VERP, SRS), underscores
+//! in domains, a dot at a domain's end, a source route (dropped, §4.1.1.3). Nothing of that can
+//! change who is meant.
+//!
+//! Left to others: whether an address may be used at all, and SMTPUTF8's permission to be non-ASCII.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Octets of a path between and including its brackets (RFC 5321 §4.5.3.1.3).
+pub const MAX_PATH: usize = 256;
+
+/// Octets of a domain in text (RFC 5321 §4.5.3.1.2); the DNS itself takes 253.
+pub const MAX_DOMAIN: usize = 255;
+
+/// A domain name that the DNS can be asked about.
+#[derive(Clone)]
+pub struct Domain {
+    text: Box<str>,
+    ascii: Box<str>,
+}
+
+/// Why a text is no domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseDomainError {
+    /// Nothing there, or an empty label.
+    #[error("empty label in the domain")]
+    EmptyLabel,
+    /// A character no domain has, at this octet.
+    #[error("character at octet {0} does not belong in a domain")]
+    Character(usize),
+    /// IDNA does not allow it, or a label or the whole is too long for the DNS.
+    #[error("domain is not one the DNS can hold")]
+    Unusable,
+}
+
+impl Domain {
+    /// Reads A-labels, U-labels or a mix; one dot at the end is taken and dropped.
+    pub fn parse(text: &str) -> Result<Self, ParseDomainError> {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        check_domain_characters(text)?;
+        let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::EMPTY)
+            .map_err(|_| ParseDomainError::Unusable)?;
+        let labels_fit = ascii
+            .split('.')
+            .all(|label| (1..=63).contains(&label.len()));
+        if !labels_fit || ascii.len() > 253 || check_domain_characters(&ascii).is_err() {
+            return Err(ParseDomainError::Unusable);
+        }
+        Ok(Self {
+            text: text.into(),
+            ascii: ascii.into_owned().into_boxed_str(),
+        })
+    }
+
+    /// A-labels in lower case, no dot at the end: what the DNS is asked.
+    pub fn as_ascii(&self) -> &str {
+        &self.ascii
+    }
+
+    /// The text as it came, but for a dot at the end.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Two labels or more: the form a host's own name must have (RFC 5321 §2.3.5).
+    pub fn is_fully_qualified(&self) -> bool {
+        self.ascii.contains('.')
+    }
+}
+
+fn check_domain_characters(text: &str) -> Result<(), ParseDomainError> {
+    for (at, character) in text.char_indices() {
+        let fits =
+            !character.is_ascii() || character.is_ascii_alphanumeric() || "-_.".contains(character);
+        if !fits {
+            return Err(ParseDomainError::Character(at));
+        }
+    }
+    if text.split('.').any(str::is_empty) {
+        Err(ParseDomainError::EmptyLabel)
+    } else {
+        Ok(())
+    }
+}
+
+impl PartialEq for Domain {
+    fn eq(&self, other: &Self) -> bool {
+        self.ascii == other.ascii
+    }
+}
+impl Eq for Domain {}
+impl PartialOrd for Domain {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Domain {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.ascii.cmp(&other.ascii)
+    }
+}
+impl Hash for Domain {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.ascii.hash(state);
+    }
+}
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+impl fmt::Debug for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What stands right of the `@`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MailDomain {
+    /// A name.
+    Name(Domain),
+    /// `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3).
+    Literal(IpAddr),
+    /// Well-formed characters that the DNS cannot hold (invalid IDNA, a label too long): good for
+    /// an unknown reverse-path, for nothing else.
+    Unusable(Box<str>),
+}
+
+impl MailDomain {
+    fn parse(text: &str) -> Result<Self, ParsePathError> {
+        if let Some(inside) = text.strip_prefix('[') {
+            let literal = inside.strip_suffix(']').and_then(parse_literal);
+            return literal.map(Self::Literal).ok_or(ParsePathError::Literal);
+        }
+        match Domain::parse(text) {
+            Ok(domain) => Ok(Self::Name(domain)),
+            Err(ParseDomainError::Unusable) => Ok(Self::Unusable(text.into())),
+            Err(error) => Err(ParsePathError::Domain(error)),
+        }
+    }
+
+    /// The name, if it is one.
+    pub fn name(&self) -> Option<&Domain> {
+        if let Self::Name(domain) = self {
+            Some(domain)
+        } else {
+            None
+        }
+    }
+}
+
+fn parse_literal(inside: &str) -> Option<IpAddr> {
+    match inside.split_at_checked(5) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case("ipv6:") => {
+            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+        }
+        _ => inside.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+impl fmt::Display for MailDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(domain) => domain.fmt(f),
+            Self::Literal(IpAddr::V4(address)) => write!(f, "[{address}]"),
+            Self::Literal(IpAddr::V6(address)) => write!(f, "[IPv6:{address}]"),
+            Self::Unusable(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A local-part as it came, quotes and all; equal if the same once unquoted (RFC 5321 §4.1.2).
+#[derive(Clone)]
+pub struct LocalPart(Box<str>);
+
+impl LocalPart {
+    /// The text as it came.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text without quoting: what the receiving host means by it.
+    pub fn unquoted(&self) -> Cow<'_, str> {
+        let Some(inside) = self
+            .0
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+        else {
+            return Cow::Borrowed(&self.0);
+        };
+        if !inside.contains('\\') {
+            return Cow::Borrowed(inside);
+        }
+        let mut plain = String::with_capacity(inside.len());
+        let mut characters = inside.chars();
+        while let Some(character) = characters.next() {
+            plain.extend(if character == '\\' {
+                characters.next()
+            } else {
+                Some(character)
+            });
+        }
+        Cow::Owned(plain)
+    }
+}
+
+impl PartialEq for LocalPart {
+    fn eq(&self, other: &Self) -> bool {
+        self.unquoted() == other.unquoted()
+    }
+}
+impl Eq for LocalPart {}
+impl PartialOrd for LocalPart {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for LocalPart {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.unquoted().cmp(&other.unquoted())
+    }
+}
+impl Hash for LocalPart {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.unquoted().hash(state);
+    }
+}
+impl fmt::Display for LocalPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for LocalPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `local-part@domain`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mailbox {
+    /// Left of the `@`.
+    pub local_part: LocalPart,
+    /// Right of it.
+    pub domain: MailDomain,
+}
+
+impl Mailbox {
+    /// Reads `local@domain`, without brackets.
+    pub fn parse(text: &str) -> Result<Self, ParsePathError> {
+        match parse_inside(text)? {
+            Inside::Mailbox(mailbox) => Ok(mailbox),
+            Inside::Bare(_) | Inside::Empty => Err(ParsePathError::NoDomain),
+        }
+    }
+
+    /// True when all of it is ASCII, so that a hop without SMTPUTF8 can take it.
+    pub fn is_ascii(&self) -> bool {
+        self.local_part.0.is_ascii()
+            && match &self.domain {
+                MailDomain::Name(domain) => domain.text.is_ascii(),
+                MailDomain::Literal(_) => true,
+                MailDomain::Unusable(text) => text.is_ascii(),
+            }
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local_part, self.domain)
+    }
+}
+
+/// The argument of MAIL FROM. Cannot be made but by parsing, or as [`ReversePath::Null`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReversePath {
+    /// `<>`: a notification; nothing is ever reported to it (RFC 5321 §4.5.5).
+    Null,
+    /// An ordinary mailbox.
+    Mailbox(Mailbox),
+    /// A local-part alone, as local software writes it; no domain answers for it.
+    Bare(LocalPart),
+}
+
+/// The argument of RCPT TO.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ForwardPath {
+    /// An ordinary mailbox.
+    Mailbox(Mailbox),
+    /// `<postmaster>` without a domain (RFC 5321 §4.5.1).
+    Postmaster,
+}
+
+/// Why a text is no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParsePathError {
+    /// No `<` in front, or no `>` behind.
+    #[error("path is not enclosed in angle brackets")]
+    Brackets,
+    /// More than [`MAX_PATH`] octets.
+    #[error("path too long")]
+    TooLong,
+    /// `@a,@b:` that is not one.
+    #[error("malformed source route")]
+    Route,
+    /// Something no local-part has, at this octet of the path.
+    #[error("character at octet {0} does not belong in a local-part")]
+    LocalPart(usize),
+    /// No local-part at all.
+    #[error("empty local-part")]
+    NoLocalPart,
+    /// No domain where one must be.
+    #[error("no domain")]
+    NoDomain,
+    /// What stands behind the `@` is no domain.
+    #[error(transparent)]
+    Domain(#[from] ParseDomainError),
+    /// `[...]` that holds no address.
+    #[error("malformed address literal")]
+    Literal,
+}
+
+impl ReversePath {
+    /// Reads `<...>` at the start of `text`; what stands behind the `>` comes back too.
+    pub fn parse_prefix(text: &str) -> Result<(Self, &str), ParsePathError> {
+        let (inside, rest) = split_path(text)?;
+        Ok((Self::parse_inside(inside)?, rest))
+    }
+
+    /// Reads what stands between the brackets; nothing is the null reverse-path.
+    pub fn parse_inside(text: &str) -> Result<Self, ParsePathError> {
+        Ok(match parse_inside(text)? {
+            Inside::Empty => Self::Null,
+            Inside::Bare(local_part) => Self::Bare(local_part),
+            Inside::Mailbox(mailbox) => Self::Mailbox(mailbox),
+        })
+    }
+
+    /// True for `<>`.
+    pub const fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The domain that answers for it, if there is one the DNS can be asked about.
+    pub fn domain(&self) -> Option<&Domain> {
+        if let Self::Mailbox(mailbox) = self {
+            mailbox.domain.name()
+        } else {
+            None
+        }
+    }
+
+    /// True when all of it is ASCII.
+    pub fn is_ascii(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Mailbox(mailbox) => mailbox.is_ascii(),
+            Self::Bare(local_part) => local_part.0.is_ascii(),
+        }
+    }
+}
+
+/// Without brackets; the null reverse-path is empty.
+impl fmt::Display for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Mailbox(mailbox) => mailbox.fmt(f),
+            Self::Bare(local_part) => local_part.fmt(f),
+        }
+    }
+}
+
+impl ForwardPath {
+    /// Reads `<...>` at the start of `text`; what stands behind the `>` comes back too.
+    pub fn parse_prefix(text: &str) -> Result<(Self, &str), ParsePathError> {
+        let (inside, rest) = split_path(text)?;
+        Ok((Self::parse_inside(inside)?, rest))
+    }
+
+    /// Reads what stands between the brackets. A local-part alone is taken only for postmaster.
+    pub fn parse_inside(text: &str) -> Result<Self, ParsePathError> {
+        match parse_inside(text)? {
+            Inside::Empty => Err(ParsePathError::NoLocalPart),
+            Inside::Bare(local_part)
+                if local_part.unquoted().eq_ignore_ascii_case("postmaster") =>
+            {
+                Ok(Self::Postmaster)
+            }
+            Inside::Bare(_) => Err(ParsePathError::NoDomain),
+            Inside::Mailbox(mailbox) => Ok(Self::Mailbox(mailbox)),
+        }
+    }
+
+    /// The domain, if it is a name.
+    pub fn domain(&self) -> Option<&Domain> {
+        if let Self::Mailbox(mailbox) = self {
+            mailbox.domain.name()
+        } else {
+            None
+        }
+    }
+
+    /// True when all of it is ASCII.
+    pub fn is_ascii(&self) -> bool {
+        if let Self::Mailbox(mailbox) = self {
+            mailbox.is_ascii()
+        } else {
+            true
+        }
+    }
+}
+
+/// Without brackets.
+impl fmt::Display for ForwardPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mailbox(mailbox) => mailbox.fmt(f),
+            Self::Postmaster => f.write_str("postmaster"),
+        }
+    }
+}
+
+enum Inside {
+    Empty,
+    Bare(LocalPart),
+    Mailbox(Mailbox),
+}
+
+/// Splits `<inside>rest`, minding that a quoted local-part may hold a `>`.
+fn split_path(text: &str) -> Result<(&str, &str), ParsePathError> {
+    let body = text.strip_prefix('<').ok_or(ParsePathError::Brackets)?;
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in body.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => {
+                let (inside, rest) = body.split_at_checked(at).ok_or(ParsePathError::Brackets)?;
+                return Ok((inside, rest.strip_prefix('>').unwrap_or(rest)));
+            }
+            _ => {}
+        }
+    }
+    Err(ParsePathError::Brackets)
+}
+
+fn parse_inside(text: &str) -> Result<Inside, ParsePathError> {
+    if text.is_empty() {
+        return Ok(Inside::Empty);
+    }
+    if text.len().saturating_add(2) > MAX_PATH {
+        return Err(ParsePathError::TooLong);
+    }
+    let text = strip_route(text)?;
+    let end = local_part_end(text)?;
+    let (local, rest) = text
+        .split_at_checked(end)
+        .ok_or(ParsePathError::LocalPart(end))?;
+    if local.is_empty() {
+        return Err(ParsePathError::NoLocalPart);
+    }
+    let local_part = LocalPart(local.into());
+    match rest.strip_prefix('@') {
+        Some("") => Err(ParsePathError::NoDomain),
+        Some(domain) if domain.len() > MAX_DOMAIN => Err(ParsePathError::TooLong),
+        Some(domain) => Ok(Inside::Mailbox(Mailbox {
+            local_part,
+            domain: MailDomain::parse(domain)?,
+        })),
+        None if rest.is_empty() => Ok(Inside::Bare(local_part)),
+        None => Err(ParsePathError::LocalPart(end)),
+    }
+}
+
+/// Drops `@a,@b:` (RFC 5321 §4.1.1.3: accepted, and ignored), each part of which must be a domain.
+fn strip_route(text: &str) -> Result<&str, ParsePathError> {
+    if !text.starts_with('@') {
+        return Ok(text);
+    }
+    let (route, rest) = text.split_once(':').ok_or(ParsePathError::Route)?;
+    for hop in route.split(',') {
+        let hop = hop.strip_prefix('@').ok_or(ParsePathError::Route)?;
+        check_domain_characters(hop.strip_suffix('.').unwrap_or(hop))
+            .map_err(|_| ParsePathError::Route)?;
+    }
+    Ok(rest)
+}
+
+/// Where the local-part at the start of `text` ends: at an `@`, or at the end.
+fn local_part_end(text: &str) -> Result<usize, ParsePathError> {
+    if text.starts_with('"') {
+        return quoted_end(text);
+    }
+    for (at, character) in text.char_indices() {
+        if character == '@' {
+            return Ok(at);
+        }
+        let atext = character.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(character);
+        if !atext && (character.is_ascii() || character.is_control()) {
+            return Err(ParsePathError::LocalPart(at));
+        }
+    }
+    Ok(text.len())
+}
+
+/// Where the quoted-string at the start of `text` ends, just behind its second quote.
+fn quoted_end(text: &str) -> Result<usize, ParsePathError> {
+    let mut escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        match character {
+            _ if character.is_control() => return Err(ParsePathError::LocalPart(at)),
+            // quoted-pairSMTP is a backslash and printable ASCII (RFC 5321 §4.1.2).
+            _ if escaped && !character.is_ascii() => return Err(ParsePathError::LocalPart(at)),
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return Ok(at.saturating_add(1)),
+            _ => {}
+        }
+    }
+    Err(ParsePathError::LocalPart(text.len()))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::{format, vec};
+
+    #[test]
+    fn reverse_paths_that_are_taken() {
+        for (text, shown, domain) in [
+            ("<>", "", None),
+            ("<a@example.org>", "a@example.org", Some("example.org")),
+            ("<a@Example.ORG.>", "a@Example.ORG", Some("example.org")),
+            (
+                "<\"a@b >\"@example.org>",
+                "\"a@b >\"@example.org",
+                Some("example.org"),
+            ),
+            (
+                "<@x.example,@y.example:a@example.org>",
+                "a@example.org",
+                Some("example.org"),
+            ),
+            ("<postmaster>", "postmaster", None),
+            ("<a@[192.0.2.1]>", "a@[192.0.2.1]", None),
+            ("<a@[IPv6:2001:db8::1]>", "a@[IPv6:2001:db8::1]", None),
+            (
+                "<a..b.@docs.example>",
+                "a..b.@docs.example",
+                Some("docs.example"),
+            ),
+            (
+                "<é@bücher.example>",
+                "é@bücher.example",
+                Some("xn--bcher-kva.example"),
+            ),
+            (
+                "<a@faß.example>",
+                "a@faß.example",
+                Some("xn--fa-hia.example"),
+            ),
+            ("<a@xn--a.example>", "a@xn--a.example", None),
+            ("<a@_spf.example>", "a@_spf.example", Some("_spf.example")),
+        ] {
+            let line = format!("{text} SIZE=1");
+            let (path, rest) = ReversePath::parse_prefix(&line).unwrap();
+            assert_eq!(path.to_string(), shown, "{text}");
+            assert_eq!(path.domain().map(Domain::as_ascii), domain, "{text}");
+            assert_eq!(rest, " SIZE=1");
+        }
+    }
+
+    #[test]
+    fn paths_that_are_refused() {
+        let long = format!("<{}@example.org>", "a".repeat(300));
+        for (text, error) in [
+            ("a@b", ParsePathError::Brackets),
+            ("<a@b", ParsePathError::Brackets),
+            ("<a b@c>", ParsePathError::LocalPart(1)),
+            ("<\"a\u{7}\"@c>", ParsePathError::LocalPart(2)),
+            ("<\"a\"b@c>", ParsePathError::LocalPart(3)),
+            ("<@c>", ParsePathError::Route),
+            ("<@a,b:c@d>", ParsePathError::Route),
+            ("<a@>", ParsePathError::NoDomain),
+            (
+                "<a@b..c>",
+                ParsePathError::Domain(ParseDomainError::EmptyLabel),
+            ),
+            (
+                "<a@b@c>",
+                ParsePathError::Domain(ParseDomainError::Character(1)),
+            ),
+            ("<a@[1.2.3]>", ParsePathError::Literal),
+            ("<a@[IPv6:::g]>", ParsePathError::Literal),
+            (long.as_str(), ParsePathError::TooLong),
+        ] {
+            assert_eq!(
+                ReversePath::parse_prefix(text).unwrap_err(),
+                error,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_postmaster_receives_without_a_domain() {
+        let read = |text| ForwardPath::parse_inside(text);
+        assert_eq!(read("PostMaster"), Ok(ForwardPath::Postmaster));
+        assert_eq!(read("\"postmaster\""), Ok(ForwardPath::Postmaster));
+        assert_eq!(read("root"), Err(ParsePathError::NoDomain));
+        assert_eq!(read(""), Err(ParsePathError::NoLocalPart));
+    }
+
+    #[test]
+    fn equality_is_of_meaning() {
+        let same = [
+            Mailbox::parse("ab@X.example"),
+            Mailbox::parse("\"a\\b\"@x.EXAMPLE"),
+        ];
+        assert_eq!(same[0], same[1]);
+        assert_ne!(
+            Mailbox::parse("Ab@x.example"),
+            Mailbox::parse("ab@x.example")
+        );
+        assert_eq!(
+            Domain::parse("bücher.example"),
+            Domain::parse("XN--BCHER-KVA.example")
+        );
+    }
+
+    #[test]
+    fn a_domain_the_dns_cannot_hold_is_taken_as_unusable() {
+        let long = vec!["a".repeat(60); 4].join(".") + ".abcdefghi";
+        for text in [long.as_str(), &"a".repeat(64)] {
+            let mailbox = MailDomain::parse(text).unwrap();
+            assert!(matches!(mailbox, MailDomain::Unusable(_)), "{text}");
+        }
+    }
+}

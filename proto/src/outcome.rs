@@ -1,0 +1,99 @@
+//! How the delivery to one recipient ended, with what a report about it needs.
+//!
+//! An outcome is no error: the same value feeds the retry schedule, the DSN, the log and the
+//! listing. There is no bool.
+
+use alloc::string::String;
+use core::net::IpAddr;
+
+use crate::reply::{EnhancedStatus, Reply, ReplyClass};
+
+/// What an attempt means for its recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutcomeClass {
+    /// In the next hop's custody, or in the mailbox.
+    Delivered,
+    /// May succeed later.
+    Transient,
+    /// Will not succeed.
+    Permanent,
+}
+
+/// The end of one attempt for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it means.
+    pub class: OutcomeClass,
+    /// Status field of a DSN (RFC 3464 §2.3.4).
+    pub status: EnhancedStatus,
+    /// Where it happened, if anywhere (RFC 3464 §2.3.5).
+    pub remote: Option<Remote>,
+    /// What was said, or what we saw.
+    pub diagnostic: Diagnostic,
+}
+
+/// The host of the next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its name as we looked it up, or a path.
+    pub name: String,
+    /// Its address, if it has one.
+    pub address: Option<IpAddr>,
+}
+
+/// What an outcome rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Diagnostic {
+    /// The next hop's own reply, on one line: `smtp` in Diagnostic-Code (RFC 3464 §2.3.6).
+    Reply(String),
+    /// Our own words: nobody replied.
+    Local(String),
+}
+
+impl Diagnostic {
+    /// The text, whoever said it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Reply(text) | Self::Local(text) => text,
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome that a reply means. An enhanced status that contradicts its code is not
+    /// believed, and one that is missing is filled in with `x.0.0`.
+    pub fn from_reply(reply: &Reply, remote: Option<Remote>) -> Self {
+        let (class, digit) = match reply.class() {
+            ReplyClass::Positive => (OutcomeClass::Delivered, 2),
+            // 3yz where a final reply must stand is a peer out of step: try again later.
+            ReplyClass::Intermediate | ReplyClass::Transient => (OutcomeClass::Transient, 4),
+            ReplyClass::Permanent => (OutcomeClass::Permanent, 5),
+        };
+        let status = reply
+            .enhanced()
+            .filter(|status| status.class == digit)
+            .unwrap_or(EnhancedStatus::new(digit, 0, 0));
+        Self {
+            class,
+            status,
+            remote,
+            diagnostic: Diagnostic::Reply(alloc::format!("{reply}")),
+        }
+    }
+
+    /// Our own finding, in our own words; the class follows the status.
+    pub fn local(status: (u8, u16, u16), remote: Option<Remote>, text: impl Into<String>) -> Self {
+        let (digit, subject, detail) = status;
+        let class = match digit {
+            2 => OutcomeClass::Delivered,
+            4 => OutcomeClass::Transient,
+            _ => OutcomeClass::Permanent,
+        };
+        Self {
+            class,
+            status: EnhancedStatus::new(digit, subject, detail),
+            remote,
+            diagnostic: Diagnostic::Local(text.into()),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! SMTP, both sides, without a socket: framing, commands, the receive and the deliver machine.
+
+pub mod deliver;
+pub mod receive;

@@ -1,0 +1,179 @@
+//! What Vouchsafe remembers: the durable queue.
+//!
+//! The [`Spool`] contract is asynchronous, batch-friendly and names no files, because a second
+//! engine (replicated streams) will stand beside the local one. It promises:
+//!
+//! 1. [`Draft::commit`] gives [`Custody`] only after content and envelope have passed a barrier;
+//!    whatever happens to the process after that, the message is found again.
+//! 2. A draft that is dropped leaves nothing behind (at the latest after the next start).
+//! 3. A lease is exclusive. It ends by [`Spool::settle`], or with the process that holds it.
+//! 4. What one [`Spool::settle`] says (outcomes, next due time, reports) becomes durable as one.
+//! 5. After a failed barrier every operation that would write fails with `Poisoned` until restart.
+//!
+//! It does not promise that a message is delivered only once: a crash between the next hop's 250
+//! and the settlement that records it means one more attempt.
+
+mod error;
+
+pub use error::{
+    AppendError, BeginError, CommitError, ContentError, LeaseError, ListError, SettleError,
+};
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use vouchsafe_proto::custody::Custody;
+use vouchsafe_proto::envelope::Envelope;
+use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::time::Wall;
+
+/// What an operation will give; boxed so that an engine is chosen at run time.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The durable queue of one site.
+pub trait Spool: Send + Sync {
+    /// Begins a message that arrives at `now`.
+    fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>>;
+
+    /// Leases up to `want` messages that are due at `now`, the longest due first.
+    fn lease(&self, now: Wall, want: usize) -> Pending<'_, Result<Leased, LeaseError>>;
+
+    /// Resolves when something may have become due earlier than the last
+    /// [`Leased::next_due`] said.
+    fn arrived(&self) -> Pending<'_, ()>;
+
+    /// Opens the content of a message in custody, from its first octet.
+    fn content(&self, id: QueueId) -> Pending<'_, Result<Box<dyn Content>, ContentError>>;
+
+    /// Ends a lease: records what became of the message, and takes the reports about it into
+    /// custody, all in one step.
+    fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>>;
+
+    /// Up to `limit` messages behind `after`, by arrival.
+    fn list(
+        &self,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, ListError>>;
+
+    /// One message.
+    fn show(&self, id: QueueId) -> Pending<'_, Result<Option<Entry>, ListError>>;
+
+    /// False once a barrier has failed.
+    fn is_sound(&self) -> bool;
+}
+
+/// A message being received.
+pub trait Draft: Send {
+    /// The name it will have.
+    fn id(&self) -> QueueId;
+
+    /// Adds content. Waits while the disk is behind.
+    fn append(&mut self, piece: Bytes) -> Pending<'_, Result<(), AppendError>>;
+
+    /// Makes it durable. `due` is the first attempt's time.
+    fn commit(
+        self: Box<Self>,
+        envelope: Envelope,
+        due: Wall,
+    ) -> Pending<'static, Result<Custody, CommitError>>;
+}
+
+/// The content of a message in custody.
+pub trait Content: Send {
+    /// The next piece, of at most 64 KiB; `None` at the end.
+    fn next(&mut self) -> Pending<'_, Result<Option<Bytes>, ContentError>>;
+}
+
+/// A message in custody, and what has become of it so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub id: QueueId,
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// When we took it.
+    pub arrived: Wall,
+    /// Octets of content.
+    pub size: u64,
+    /// What became of each of the envelope's recipients, in their order.
+    pub progress: Vec<Progress>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the next is due.
+    pub due: Wall,
+    /// The `delayed` report has been made.
+    pub delay_reported: bool,
+    /// Leased at this moment; always false offline.
+    pub active: bool,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not done: never tried, or the last attempt ended in something transient.
+    Waiting(Option<Outcome>),
+    /// Done: delivered, or failed for good.
+    Done(Outcome),
+}
+
+impl Progress {
+    /// True until the recipient is done with.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+}
+
+/// The exclusive claim on one message.
+#[derive(Debug)]
+#[must_use = "a lease that is not settled keeps its message until the process ends"]
+pub struct Lease {
+    entry: Entry,
+}
+
+impl Lease {
+    /// For engines: a claim they have made exclusive.
+    pub const fn of(entry: Entry) -> Self {
+        Self { entry }
+    }
+
+    /// The message.
+    pub const fn entry(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+/// What [`Spool::lease`] found.
+#[derive(Debug)]
+pub struct Leased {
+    /// The messages, the longest due first.
+    pub leases: Vec<Lease>,
+    /// When the next message that is not leased is due.
+    pub next_due: Option<Wall>,
+}
+
+/// What became of a leased message.
+#[derive(Debug)]
+pub struct Settlement {
+    /// All recipients' progress, in their order.
+    pub progress: Vec<Progress>,
+    /// Attempts made, this one included.
+    pub attempts: u32,
+    /// The next attempt; `None` when every recipient is done, and the message leaves the queue.
+    pub due: Option<Wall>,
+    /// The `delayed` report has been made.
+    pub delay_reported: bool,
+    /// Reports to take into custody, due at once.
+    pub reports: Vec<Report>,
+}
+
+/// A message of our own.
+#[derive(Debug)]
+pub struct Report {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Header and body.
+    pub content: Bytes,
+}
