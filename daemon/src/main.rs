@@ -1,6 +1,7 @@
 //! Arguments to subcommand to exit code; nothing else.
 
 mod clock;
+mod dns;
 
 fn main() {
     let _ = clock::now();

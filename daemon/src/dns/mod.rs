@@ -1,0 +1,40 @@
+//! The DNS: proto's questions, answered by real servers.
+//!
+//! [`Resolver`] is the seam. Whoever asks (the verdict, the perimeter, MX routing) holds an
+//! `Arc<dyn Resolver>`; what answers is [`Stub`], a stub resolver with a cache of its own, or a
+//! world made up by a test. Every question is answered within a deadline, with an answer that is
+//! definite or with trouble; the two are never merged (DRAFT-GAPS 7).
+//!
+//! Map: [`Stub`] asks several servers and follows aliases · `servers` which, and in which order ·
+//! `exchange` one question to one server over UDP and TCP · `wire` octets to and from messages ·
+//! `cache` what may still be used · [`authority`] a small authoritative server for the demo and
+//! the tests.
+//!
+//! Not here: recursion and validation of signatures. Both are a full resolver's work, which a
+//! mail server has beside it anyway; its AD bit is believed if it is on loopback.
+
+pub mod authority;
+mod cache;
+mod exchange;
+mod servers;
+mod stub;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use vouchsafe_proto::dns::{Answer, Question};
+
+pub use servers::{ServersError, system_servers};
+pub use stub::{Settings, Stub};
+
+/// An answer on its way.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// Whoever answers questions to the DNS.
+pub trait Resolver: Send + Sync + 'static {
+    /// Asks. Ends within a deadline of the resolver's own; dropping it gives up waiting.
+    fn ask(&self, question: Question) -> Asking<'_>;
+}

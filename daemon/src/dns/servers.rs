@@ -1,0 +1,197 @@
+//! Which servers are asked, in which order, and when the next one is.
+//!
+//! The server that last answered is asked first. A server that says it is in trouble, or cannot
+//! be reached, hands on to the next at once; one that is silent does so after a while, and its
+//! answer is still taken if it comes. What a server has answered it is not asked again for the
+//! same question; silent ones are, until the deadline. Data that one server calls bogus is not
+//! fetched from another that may not have looked.
+//!
+//! Servers come from the configuration, or from `/etc/resolv.conf` (resolv.conf(5): `nameserver`
+//! lines; without any, the one on this machine).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use tokio::task::JoinSet;
+use vouchsafe_proto::dns::{Name, RecordType, Trouble};
+use vouchsafe_proto::time::Mono;
+
+use super::exchange::ask_one;
+use crate::clock;
+
+/// The servers, and which of them answered last.
+#[derive(Debug)]
+pub struct Servers {
+    all: Vec<SocketAddr>,
+    preferred: AtomicUsize,
+}
+
+/// A definite message, and who gave it.
+#[derive(Debug)]
+pub struct Given {
+    /// NOERROR or NXDOMAIN.
+    pub message: Box<Message>,
+    /// The server.
+    pub server: SocketAddr,
+}
+
+/// Rounds of asking silent servers again.
+const ROUNDS: usize = 3;
+
+impl Servers {
+    /// These servers, the first preferred.
+    pub fn new(all: Vec<SocketAddr>) -> Self {
+        Self {
+            all,
+            preferred: AtomicUsize::new(0),
+        }
+    }
+
+    /// Asks until one has said something definite. `patience` is how long a silent server holds up
+    /// the next in the first round; it doubles with each round.
+    pub async fn ask(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        patience: Duration,
+    ) -> Result<Given, Trouble> {
+        let mut plan = self.plan().into_iter();
+        let mut tries = JoinSet::new();
+        let mut troubled = Vec::new();
+        let mut worst = Trouble::Timeout;
+        let mut next_at = clock::now().mono;
+        loop {
+            if clock::now().mono >= next_at
+                && let Some((round, at)) = plan.find(|(_, at)| !troubled.contains(at))
+            {
+                let Some(server) = self.all.get(at).copied() else {
+                    continue;
+                };
+                let name = name.clone();
+                tries.spawn(async move { (at, server, ask_one(server, &name, kind).await) });
+                next_at = clock::now().mono.plus(patience.saturating_mul(1 << round));
+            }
+            let done = tokio::select! {
+                done = tries.join_next() => done,
+                () = tokio::time::sleep_until(clock::instant(next_at)), if plan.len() > 0 => continue,
+            };
+            match done {
+                Some(Ok((at, server, Ok(message)))) => {
+                    self.preferred.store(at, Ordering::Relaxed);
+                    return Ok(Given { message, server });
+                }
+                Some(Ok((_, _, Err(Trouble::Bogus)))) => return Err(Trouble::Bogus),
+                Some(Ok((at, _, Err(trouble)))) => {
+                    worst = more_telling(worst, trouble);
+                    troubled.push(at);
+                    next_at = Mono::default();
+                }
+                Some(Err(_)) => next_at = Mono::default(),
+                // Nothing is open any more.
+                None if plan.len() == 0 => return Err(worst),
+                None => next_at = Mono::default(),
+            }
+        }
+    }
+
+    /// Who is asked when: (round, index of the server).
+    fn plan(&self) -> Vec<(usize, usize)> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let count = self.all.len();
+        (0..ROUNDS)
+            .flat_map(|round| (0..count).map(move |step| (round, (first + step) % count)))
+            .collect()
+    }
+}
+
+/// Of two troubles the one that a server told us of itself.
+fn more_telling(one: Trouble, other: Trouble) -> Trouble {
+    if one == Trouble::Timeout { other } else { one }
+}
+
+/// Why the system's servers are not known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServersError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The servers this machine uses, by `/etc/resolv.conf`.
+pub fn system_servers() -> Result<Vec<SocketAddr>, ServersError> {
+    let path = Path::new("/etc/resolv.conf");
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(parse_resolv_conf(&text)),
+        // resolv.conf(5): without the file, the server on this machine is asked.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(parse_resolv_conf("")),
+        Err(source) => Err(ServersError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The `nameserver` lines; the server on this machine if there is none.
+fn parse_resolv_conf(text: &str) -> Vec<SocketAddr> {
+    let mut servers: Vec<SocketAddr> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            (words.next()? == "nameserver").then_some(())?;
+            parse_server(words.next()?)
+        })
+        .collect();
+    if servers.is_empty() {
+        servers.push((Ipv4Addr::LOCALHOST, DNS_PORT).into());
+    }
+    servers
+}
+
+/// An address, perhaps of one link only (`fe80::1%2`), where a numeric zone is understood.
+fn parse_server(word: &str) -> Option<SocketAddr> {
+    if let Ok(address) = word.parse::<IpAddr>() {
+        return Some((address, DNS_PORT).into());
+    }
+    let (address, zone) = word.split_once('%')?;
+    let zone = zone.parse().ok()?;
+    Some(SocketAddrV6::new(address.parse().ok()?, DNS_PORT, 0, zone).into())
+}
+
+/// Where DNS servers listen (RFC 1035 §4.2).
+const DNS_PORT: u16 = 53;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_servers_are_its_nameserver_lines() {
+        for (text, expected) in [
+            ("", vec!["127.0.0.1:53"]),
+            ("search example.org\noptions edns0\n", vec!["127.0.0.1:53"]),
+            (
+                "# nameserver 127.0.0.9\nnameserver 127.0.0.53\nnameserver\t::1 ; here\n",
+                vec!["127.0.0.53:53", "[::1]:53"],
+            ),
+            (
+                "nameserver fe80::1%2\nnameserver fe80::1%eth0\nnameserver x\n",
+                vec!["[fe80::1%2]:53"],
+            ),
+        ] {
+            let shown: Vec<String> = parse_resolv_conf(text)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(shown, expected, "{text}");
+        }
+    }
+}

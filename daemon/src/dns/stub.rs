@@ -1,0 +1,209 @@
+//! The stub resolver: cache, one question at a time for each name and type, aliases, a deadline.
+//!
+//! Whoever asks what is being asked already waits for the same answer: it is kinder to the servers,
+//! and a forger has one question to guess at, not many (RFC 5452 §5). A question runs to its end
+//! even if everybody who asked has gone, for the cache.
+//!
+//! The AD bit counts as *secure* only from servers that are trusted with it: on this machine, or
+//! said so in the settings. From anywhere else it is a bit that anyone on the way can set.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, Trouble};
+
+use super::cache::{Cache, Key, MAX_ENTRIES, MAX_OCTETS};
+use super::servers::Servers;
+use super::wire::{MAX_TTL, Step, interpret};
+use super::{Asking, Resolver};
+use crate::clock;
+
+/// What a stub resolver is made from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The servers, the first preferred. Without any, every question ends in a timeout.
+    pub servers: Vec<SocketAddr>,
+    /// Whether their AD bit is believed; `None` believes those on loopback (RFC 6840 §5.8).
+    pub trust_ad: Option<bool>,
+    /// How long a question may take, its aliases included.
+    pub deadline: Duration,
+}
+
+/// How long a question may take unless the settings say otherwise: less than the ten seconds of a
+/// whole check (PROTOCOLS A.2), so that a silent server is told from a check that ran out of time.
+pub const DEADLINE: Duration = Duration::from_secs(8);
+
+/// Questions open to servers at one time. Each holds a socket or two; a flood of mail from a
+/// thousand domains must not use up the descriptors that sessions need. Others wait their turn,
+/// within their deadline.
+const MAX_OPEN: usize = 512;
+
+/// A stub resolver. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Stub(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    servers: Servers,
+    trust_ad: Option<bool>,
+    deadline: Duration,
+    cache: Mutex<Cache>,
+    open: Mutex<HashMap<Question, watch::Receiver<Option<Answer>>>>,
+    turns: Semaphore,
+}
+
+impl Settings {
+    /// These servers, everything else as usual.
+    pub fn new(servers: Vec<SocketAddr>) -> Self {
+        Self {
+            servers,
+            trust_ad: None,
+            deadline: DEADLINE,
+        }
+    }
+}
+
+impl Stub {
+    /// A resolver with an empty cache.
+    pub fn new(settings: Settings) -> Self {
+        Self(Arc::new(Shared {
+            servers: Servers::new(settings.servers),
+            trust_ad: settings.trust_ad,
+            deadline: settings.deadline,
+            cache: Mutex::new(Cache::new(MAX_ENTRIES, MAX_OCTETS)),
+            open: Mutex::new(HashMap::new()),
+            turns: Semaphore::new(MAX_OPEN),
+        }))
+    }
+}
+
+impl Resolver for Stub {
+    fn ask(&self, question: Question) -> Asking<'_> {
+        Box::pin(async move {
+            let key = (question.name.clone(), question.kind);
+            if question.freshness == Freshness::Cached
+                && let Some(answer) = lock(&self.0.cache).find(&key, clock::now().mono)
+            {
+                return answer;
+            }
+            let mut outcome = self.0.join(question);
+            match outcome.wait_for(Option::is_some).await {
+                Ok(answer) => answer
+                    .clone()
+                    .unwrap_or_else(|| Answer::trouble(Trouble::Timeout)),
+                // The task is gone without an answer: the process is on its way out.
+                Err(_) => Answer::trouble(Trouble::Timeout),
+            }
+        })
+    }
+}
+
+impl Shared {
+    /// Where the answer to a question will appear, having begun to ask it if nobody has.
+    fn join(self: &Arc<Self>, question: Question) -> watch::Receiver<Option<Answer>> {
+        let mut open = lock(&self.open);
+        if let Some(outcome) = open.get(&question) {
+            return outcome.clone();
+        }
+        let (tell, outcome) = watch::channel(None);
+        open.insert(question.clone(), outcome.clone());
+        drop(open);
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let closing = Closing {
+                shared: &shared,
+                question: &question,
+            };
+            let answer = shared.within_deadline(&question).await;
+            let key: Key = (question.name.clone(), question.kind);
+            lock(&shared.cache).keep(key, &answer, clock::now().mono);
+            drop(closing);
+            tell.send_replace(Some(answer));
+        });
+        outcome
+    }
+
+    /// The answer, or trouble at the deadline.
+    async fn within_deadline(&self, question: &Question) -> Answer {
+        let deadline = clock::instant(clock::now().mono.plus(self.deadline));
+        let walk = async {
+            let Ok(_turn) = self.turns.acquire().await else {
+                return Answer::trouble(Trouble::Timeout);
+            };
+            self.walk(question).await
+        };
+        let answer = tokio::time::timeout_at(deadline, walk)
+            .await
+            .unwrap_or_else(|_| Answer::trouble(Trouble::Timeout));
+        tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
+        answer
+    }
+
+    /// Asks at the question's name, then on at each alias's target that no answer spoke of.
+    async fn walk(&self, question: &Question) -> Answer {
+        let mut answer = Answer {
+            ttl: MAX_TTL,
+            secure: true,
+            ..Answer::trouble(Trouble::Timeout)
+        };
+        let mut at: Name = question.name.clone();
+        // An eighth of the time: a second, with the usual deadline.
+        let patience = self.deadline / 8;
+        loop {
+            let given = match self.servers.ask(&at, question.kind, patience).await {
+                Ok(given) => given,
+                Err(trouble) => {
+                    answer.lookup = Lookup::Trouble(trouble);
+                    break;
+                }
+            };
+            answer.secure &= given.message.metadata.authentic_data && self.trusts(given.server);
+            let said = interpret(
+                &given.message,
+                (&at, question.kind),
+                &question.name,
+                &mut answer.aliases,
+            );
+            answer.ttl = answer.ttl.min(said.ttl);
+            match said.step {
+                // Each step on follows an alias, of which there are eight at most.
+                Step::AskOn(target) => at = target,
+                Step::End(lookup) => {
+                    answer.lookup = lookup;
+                    answer.signed_labels = said.signed_labels;
+                    break;
+                }
+            }
+        }
+        if matches!(answer.lookup, Lookup::Trouble(_)) {
+            answer.ttl = 0;
+            answer.secure = false;
+        }
+        answer
+    }
+
+    /// Whether a server's AD bit counts.
+    fn trusts(&self, server: SocketAddr) -> bool {
+        self.trust_ad.unwrap_or_else(|| server.ip().is_loopback())
+    }
+}
+
+/// Takes a question off the list of open ones, even if its task is torn down.
+struct Closing<'a> {
+    shared: &'a Shared,
+    question: &'a Question,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        lock(&self.shared.open).remove(self.question);
+    }
+}
+
+/// The value, whoever panicked while holding it: each change to these maps is whole in itself.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,477 @@
+//! The stub resolver against servers on loopback: the small authority, and some that misbehave.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use vouchsafe_proto::dns::{
+    Answer, Freshness, Lookup, Mx, Name, Question, RecordType, Records, Trouble,
+};
+
+use super::authority::{Authority, ParseZonesError, ZoneFault, Zones};
+use super::wire::MAX_NEGATIVE_TTL;
+use super::{Resolver, Settings, Stub};
+
+const WORLD: &str = r#"
+zone example.org
+example.org 300 MX 0 mail.example.org
+example.org 300 MX 10 backup.example.net
+mail.example.org 120 A 127.0.0.9
+mail.example.org 90 A 127.0.0.10
+mail.example.org AAAA ::1
+one.example.org 30 CNAME two.example.org
+two.example.org 20 CNAME mail.example.org
+away.example.org 40 CNAME host.example.net
+gone.example.org CNAME nothing.example.org
+dangling.example.org CNAME host.servfail.example
+txt.example.org TXT "v=MFMX1; " "x=1"
+a.b.ent.example.org A 127.0.0.1
+*.wild.example.org MX 10 mail.example.org
+real.wild.example.org A 127.0.0.1
+loop1.example.org CNAME loop2.example.org
+loop2.example.org CNAME loop1.example.org
+null.example.org MX 0 .
+zone example.net
+host.example.net 50 A 127.0.0.11
+servfail servfail.example
+silent silent.example
+"#;
+
+fn question(name: &str, kind: RecordType) -> Question {
+    Question {
+        name: Name::parse(name).expect("a name"),
+        kind,
+        freshness: Freshness::Cached,
+    }
+}
+
+fn fresh(name: &str, kind: RecordType) -> Question {
+    Question {
+        freshness: Freshness::Fresh,
+        ..question(name, kind)
+    }
+}
+
+fn a(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, last)
+}
+
+fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+async fn serve(world: &str) -> Authority {
+    let zones = Zones::parse(world).expect("zones");
+    Authority::start(loopback(), zones).await.expect("a port")
+}
+
+/// A resolver that waits two seconds at most.
+fn stub(servers: &[SocketAddr]) -> Stub {
+    Stub::new(Settings {
+        deadline: Duration::from_secs(2),
+        ..Settings::new(servers.to_vec())
+    })
+}
+
+/// A server over UDP that does to each query what it is told, until dropped.
+async fn odd_server<F, R>(conduct: F) -> (SocketAddr, JoinSet<()>)
+where
+    F: Fn(Vec<u8>) -> R + Send + Sync + 'static,
+    R: Future<Output = Vec<Vec<u8>>> + Send,
+{
+    let socket = UdpSocket::bind(loopback()).await.expect("a port");
+    let address = socket.local_addr().expect("an address");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut octets = [0; 4096];
+        while let Ok((length, peer)) = socket.recv_from(&mut octets).await {
+            for response in conduct(octets[..length].to_vec()).await {
+                socket.send_to(&response, peer).await.expect("sent");
+            }
+        }
+    });
+    (address, tasks)
+}
+
+/// The query turned into an empty response with a code.
+fn respond(query: &[u8], code: ResponseCode) -> Message {
+    let mut message = Message::from_vec(query).expect("a query");
+    message.metadata.message_type = MessageType::Response;
+    message.metadata.recursion_available = true;
+    message.metadata.response_code = code;
+    message
+}
+
+#[tokio::test]
+async fn each_kind_of_answer_is_told_from_the_others() {
+    let authority = serve(WORLD).await;
+    let stub = stub(&[authority.address()]);
+    let mx = |preference, exchange: &str| Mx {
+        preference,
+        exchange: Name::parse(exchange).expect("a name"),
+    };
+    let two = Lookup::Found(Records::A(vec![a(9), a(10)]));
+    let cases = [
+        ("mail.example.org", RecordType::A, two.clone(), 90),
+        (
+            "mail.example.org",
+            RecordType::Aaaa,
+            Lookup::Found(Records::Aaaa(vec![std::net::Ipv6Addr::LOCALHOST])),
+            60,
+        ),
+        (
+            "example.org",
+            RecordType::Mx,
+            Lookup::Found(Records::Mx(vec![
+                mx(0, "mail.example.org"),
+                mx(10, "backup.example.net"),
+            ])),
+            300,
+        ),
+        (
+            "null.example.org",
+            RecordType::Mx,
+            Lookup::Found(Records::Mx(vec![mx(0, ".")])),
+            60,
+        ),
+        (
+            "txt.example.org",
+            RecordType::Txt,
+            Lookup::Found(Records::Txt(vec![b"v=MFMX1; x=1".as_slice().into()])),
+            60,
+        ),
+        ("mail.example.org", RecordType::Mx, Lookup::NoData, 60),
+        ("none.example.org", RecordType::Mx, Lookup::NxDomain, 60),
+        ("b.ent.example.org", RecordType::A, Lookup::NoData, 60),
+        ("one.example.org", RecordType::A, two, 20),
+        ("one.example.org", RecordType::Mx, Lookup::NoData, 20),
+        ("gone.example.org", RecordType::A, Lookup::NxDomain, 60),
+        (
+            "away.example.org",
+            RecordType::A,
+            Lookup::Found(Records::A(vec![a(11)])),
+            40,
+        ),
+        (
+            "x.wild.example.org",
+            RecordType::Mx,
+            Lookup::Found(Records::Mx(vec![mx(10, "mail.example.org")])),
+            60,
+        ),
+        ("x.wild.example.org", RecordType::A, Lookup::NoData, 60),
+        ("real.wild.example.org", RecordType::Mx, Lookup::NoData, 60),
+        (
+            "x.real.wild.example.org",
+            RecordType::Mx,
+            Lookup::NxDomain,
+            60,
+        ),
+        ("loop1.example.org", RecordType::A, Lookup::AliasLimit, 60),
+        (
+            "dangling.example.org",
+            RecordType::A,
+            Lookup::Trouble(Trouble::ServFail),
+            0,
+        ),
+        (
+            "servfail.example",
+            RecordType::Mx,
+            Lookup::Trouble(Trouble::ServFail),
+            0,
+        ),
+        (
+            "elsewhere.example",
+            RecordType::Mx,
+            Lookup::Trouble(Trouble::Refused),
+            0,
+        ),
+    ];
+    for (name, kind, lookup, ttl) in cases {
+        let answer = stub.ask(question(name, kind)).await;
+        assert_eq!(
+            (&answer.lookup, answer.ttl),
+            (&lookup, ttl),
+            "{name} {kind}"
+        );
+        assert!(!answer.secure, "{name} {kind}");
+    }
+}
+
+#[tokio::test]
+async fn aliases_are_told_and_bounded_across_servers_answers() {
+    // Every link lies in a zone of its own, so that each costs a question.
+    let chain = |links: usize| {
+        let mut world = String::new();
+        for link in 0..links {
+            world += &format!(
+                "zone z{link}.example\nz{link}.example CNAME z{}.example\n",
+                link + 1
+            );
+        }
+        world + &format!("zone z{links}.example\nz{links}.example A 127.0.0.1\n")
+    };
+    let authority = serve(&chain(8)).await;
+    let answer = stub(&[authority.address()])
+        .ask(question("z0.example", RecordType::A))
+        .await;
+    assert_eq!(answer.lookup, Lookup::Found(Records::A(vec![a(1)])));
+    assert_eq!(answer.aliases.len(), 8);
+    authority.replace(Zones::parse(&chain(9)).unwrap());
+    let answer = stub(&[authority.address()])
+        .ask(question("z0.example", RecordType::A))
+        .await;
+    assert_eq!(answer.lookup, Lookup::AliasLimit);
+}
+
+#[tokio::test]
+async fn a_long_answer_comes_over_tcp() {
+    let mut world = "zone big.example\n".to_owned();
+    for host in 0..100 {
+        world += &format!("big.example MX 0 a-border-relay-with-a-long-name-{host}.example.net\n");
+    }
+    let authority = serve(&world).await;
+    let answer = stub(&[authority.address()])
+        .ask(question("big.example", RecordType::Mx))
+        .await;
+    let Lookup::Found(Records::Mx(all)) = answer.lookup else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(all.len(), 100);
+}
+
+#[tokio::test]
+async fn silence_ends_at_the_deadline_and_a_second_server_saves_the_question() {
+    let authority = serve(WORLD).await;
+    let stub_of = |servers: &[SocketAddr]| {
+        Stub::new(Settings {
+            deadline: Duration::from_millis(400),
+            ..Settings::new(servers.to_vec())
+        })
+    };
+    let begun = crate::clock::now().mono.as_millis();
+    let answer = stub_of(&[authority.address()])
+        .ask(question("silent.example", RecordType::Mx))
+        .await;
+    let taken = crate::clock::now().mono.as_millis() - begun;
+    assert_eq!(answer, Answer::trouble(Trouble::Timeout));
+    assert!((400..2000).contains(&taken), "{taken} ms");
+
+    let (silent, _tasks) = odd_server(|_| async { Vec::new() }).await;
+    let stub = Stub::new(Settings::new(vec![silent, authority.address()]));
+    let answer = stub.ask(question("mail.example.org", RecordType::A)).await;
+    assert!(matches!(answer.lookup, Lookup::Found(_)));
+    // The one that answered is asked first from now on.
+    let begun = crate::clock::now().mono.as_millis();
+    stub.ask(question("example.org", RecordType::Mx)).await;
+    assert!(crate::clock::now().mono.as_millis() - begun < 900);
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_hands_on_to_the_next() {
+    let authority = serve(WORLD).await;
+    let closed = {
+        let socket = UdpSocket::bind(loopback()).await.unwrap();
+        socket.local_addr().unwrap()
+    };
+    for code in [
+        ResponseCode::ServFail,
+        ResponseCode::Refused,
+        ResponseCode::NotImp,
+        ResponseCode::NotAuth,
+    ] {
+        let (failing, _tasks) = odd_server(move |query| async move {
+            vec![respond(&query, code).to_vec().expect("octets")]
+        })
+        .await;
+        let both = stub(&[closed, failing, authority.address()]);
+        let answer = both.ask(question("mail.example.org", RecordType::A)).await;
+        assert!(matches!(answer.lookup, Lookup::Found(_)), "{code}");
+        let alone = stub(&[failing]);
+        let answer = alone.ask(question("mail.example.org", RecordType::A)).await;
+        assert!(matches!(answer.lookup, Lookup::Trouble(_)), "{code}");
+    }
+    let answer = stub(&[closed])
+        .ask(question("mail.example.org", RecordType::A))
+        .await;
+    assert_eq!(answer.lookup, Lookup::Trouble(Trouble::Timeout));
+}
+
+#[tokio::test]
+async fn what_does_not_belong_to_the_question_is_passed_over() {
+    let (server, _tasks) = odd_server(|query| async move {
+        let good = respond(&query, ResponseCode::NXDomain);
+        let mut wrong_id = good.clone();
+        wrong_id.metadata.id ^= 1;
+        wrong_id.metadata.response_code = ResponseCode::NoError;
+        let mut wrong_question = good.clone();
+        wrong_question.queries[0].set_name(hickory_proto::rr::Name::root());
+        let mut octets = vec![b"?".to_vec(), b"garbage of some length".to_vec(), query];
+        for message in [wrong_id, wrong_question, good] {
+            octets.push(message.to_vec().expect("octets"));
+        }
+        octets
+    })
+    .await;
+    let answer = stub(&[server])
+        .ask(question("mail.example.org", RecordType::A))
+        .await;
+    assert_eq!(answer.lookup, Lookup::NxDomain);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_trouble_and_so_is_a_referral() {
+    // The id and flags of a response, then octets that are no message.
+    let (garbled, _tasks) = odd_server(|query| async move {
+        vec![[&query[..2], b"\x81\x80\x00\x01\xff\xff\xff\xff\xff\xff!"].concat()]
+    })
+    .await;
+    let (referring, _tasks) = odd_server(|query| async move {
+        let mut message = respond(&query, ResponseCode::NoError);
+        message.add_authority(hickory_proto::rr::Record::from_rdata(
+            hickory_proto::rr::Name::root(),
+            60,
+            hickory_proto::rr::RData::NS(hickory_proto::rr::rdata::NS(
+                hickory_proto::rr::Name::root(),
+            )),
+        ));
+        vec![message.to_vec().expect("octets")]
+    })
+    .await;
+    for (server, trouble) in [
+        (garbled, Trouble::Unreadable),
+        (referring, Trouble::Refused),
+    ] {
+        let answer = stub(&[server])
+            .ask(question("mail.example.org", RecordType::A))
+            .await;
+        assert_eq!(answer, Answer::trouble(trouble));
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_edns_is_asked_without() {
+    let (server, _tasks) = odd_server(|query| async move {
+        let code = match Message::from_vec(&query).expect("a query").edns {
+            Some(_) => ResponseCode::FormErr,
+            None => ResponseCode::NXDomain,
+        };
+        vec![respond(&query, code).to_vec().expect("octets")]
+    })
+    .await;
+    let answer = stub(&[server])
+        .ask(question("mail.example.org", RecordType::A))
+        .await;
+    assert_eq!(answer.lookup, Lookup::NxDomain);
+}
+
+#[tokio::test]
+async fn the_authentic_data_bit_counts_from_whom_it_is_believed() {
+    let (server, _tasks) = odd_server(|query| async move {
+        let mut message = respond(&query, ResponseCode::NXDomain);
+        message.metadata.authentic_data = true;
+        vec![message.to_vec().expect("octets")]
+    })
+    .await;
+    for (trust_ad, secure) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let stub = Stub::new(Settings {
+            trust_ad,
+            ..Settings::new(vec![server])
+        });
+        let answer = stub.ask(question("mail.example.org", RecordType::A)).await;
+        assert_eq!(answer.secure, secure);
+    }
+}
+
+/// A server that counts what it is asked, and says NXDOMAIN for an hour and more.
+async fn counting_server() -> (SocketAddr, JoinSet<()>, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let (server, tasks) = odd_server(move |query| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut message = respond(&query, ResponseCode::NXDomain);
+            let root = hickory_proto::rr::Name::root();
+            let soa = hickory_proto::rr::rdata::SOA::new(
+                root.clone(),
+                root.clone(),
+                1,
+                1,
+                1,
+                1,
+                1_000_000,
+            );
+            message.add_authority(hickory_proto::rr::Record::from_rdata(
+                root,
+                1_000_000,
+                hickory_proto::rr::RData::SOA(soa),
+            ));
+            vec![message.to_vec().expect("octets")]
+        }
+    })
+    .await;
+    (server, tasks, count)
+}
+
+#[tokio::test]
+async fn negative_answers_are_kept_for_an_hour_and_fresh_ones_are_not_taken_from_there() {
+    let (server, _tasks, count) = counting_server().await;
+    let stub = stub(&[server]);
+    let first = stub.ask(question("a.example", RecordType::Mx)).await;
+    assert_eq!((first.ttl, first.age), (MAX_NEGATIVE_TTL, 0));
+    let second = stub.ask(question("A.example", RecordType::Mx)).await;
+    assert_eq!(second.lookup, Lookup::NxDomain);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    stub.ask(fresh("a.example", RecordType::Mx)).await;
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    stub.ask(question("a.example", RecordType::A)).await;
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn the_same_question_at_the_same_time_is_asked_once() {
+    let (server, _tasks, count) = counting_server().await;
+    let stub = stub(&[server]);
+    let mut asking = JoinSet::new();
+    for _ in 0..50 {
+        let stub = stub.clone();
+        asking.spawn(async move { stub.ask(question("a.example", RecordType::Mx)).await });
+    }
+    for answer in asking.join_all().await {
+        assert_eq!(answer.lookup, Lookup::NxDomain);
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn trouble_is_forgotten_at_once() {
+    let authority = serve("servfail example.org").await;
+    let stub = stub(&[authority.address()]);
+    let asked = || stub.ask(question("mail.example.org", RecordType::A));
+    assert_eq!(asked().await, Answer::trouble(Trouble::ServFail));
+    authority.replace(Zones::parse(WORLD).unwrap());
+    assert!(matches!(asked().await.lookup, Lookup::Found(_)));
+}
+
+#[test]
+fn lines_that_are_no_zone_are_named() {
+    for (text, line, fault) in [
+        ("\nmail.example A 127.0.0.1", 2, ZoneFault::Outside),
+        ("zone a..b", 1, ZoneFault::Name),
+        ("zone example\nexample", 2, ZoneFault::Form),
+        ("zone example\nexample A mail", 2, ZoneFault::Content),
+        ("zone example\nexample MX mail", 2, ZoneFault::Content),
+        ("zone example\nexample PTR mail", 2, ZoneFault::Content),
+        ("zone example\nexample CNAME a..b", 2, ZoneFault::Name),
+    ] {
+        assert_eq!(
+            Zones::parse(text).unwrap_err(),
+            ParseZonesError { line, fault },
+            "{text}"
+        );
+    }
+}
