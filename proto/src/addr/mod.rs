@@ -12,177 +12,24 @@
 //!
 //! Left to others: whether an address may be used at all, and SMTPUTF8's permission to be non-ASCII.
 
+mod domain;
+mod path;
+
+pub use domain::{Domain, MailDomain, ParseDomainError};
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use path::{Inside, parse_inside, split_path};
 
 /// Octets of a path between and including its brackets (RFC 5321 §4.5.3.1.3).
 pub const MAX_PATH: usize = 256;
 
 /// Octets of a domain in text (RFC 5321 §4.5.3.1.2); the DNS itself takes 253.
 pub const MAX_DOMAIN: usize = 255;
-
-/// A domain name that the DNS can be asked about.
-#[derive(Clone)]
-pub struct Domain {
-    text: Box<str>,
-    ascii: Box<str>,
-}
-
-/// Why a text is no domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseDomainError {
-    /// Nothing there, or an empty label.
-    #[error("empty label in the domain")]
-    EmptyLabel,
-    /// A character no domain has, at this octet.
-    #[error("character at octet {0} does not belong in a domain")]
-    Character(usize),
-    /// IDNA does not allow it, or a label or the whole is too long for the DNS.
-    #[error("domain is not one the DNS can hold")]
-    Unusable,
-}
-
-impl Domain {
-    /// Reads A-labels, U-labels or a mix; one dot at the end is taken and dropped.
-    pub fn parse(text: &str) -> Result<Self, ParseDomainError> {
-        let text = text.strip_suffix('.').unwrap_or(text);
-        check_domain_characters(text)?;
-        let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::EMPTY)
-            .map_err(|_| ParseDomainError::Unusable)?;
-        let labels_fit = ascii
-            .split('.')
-            .all(|label| (1..=63).contains(&label.len()));
-        if !labels_fit || ascii.len() > 253 || check_domain_characters(&ascii).is_err() {
-            return Err(ParseDomainError::Unusable);
-        }
-        Ok(Self {
-            text: text.into(),
-            ascii: ascii.into_owned().into_boxed_str(),
-        })
-    }
-
-    /// A-labels in lower case, no dot at the end: what the DNS is asked.
-    pub fn as_ascii(&self) -> &str {
-        &self.ascii
-    }
-
-    /// The text as it came, but for a dot at the end.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Two labels or more: the form a host's own name must have (RFC 5321 §2.3.5).
-    pub fn is_fully_qualified(&self) -> bool {
-        self.ascii.contains('.')
-    }
-}
-
-fn check_domain_characters(text: &str) -> Result<(), ParseDomainError> {
-    for (at, character) in text.char_indices() {
-        let fits =
-            !character.is_ascii() || character.is_ascii_alphanumeric() || "-_.".contains(character);
-        if !fits {
-            return Err(ParseDomainError::Character(at));
-        }
-    }
-    if text.split('.').any(str::is_empty) {
-        Err(ParseDomainError::EmptyLabel)
-    } else {
-        Ok(())
-    }
-}
-
-impl PartialEq for Domain {
-    fn eq(&self, other: &Self) -> bool {
-        self.ascii == other.ascii
-    }
-}
-impl Eq for Domain {}
-impl PartialOrd for Domain {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Domain {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        self.ascii.cmp(&other.ascii)
-    }
-}
-impl Hash for Domain {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.ascii.hash(state);
-    }
-}
-impl fmt::Display for Domain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-impl fmt::Debug for Domain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// What stands right of the `@`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MailDomain {
-    /// A name.
-    Name(Domain),
-    /// `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3).
-    Literal(IpAddr),
-    /// Well-formed characters that the DNS cannot hold (invalid IDNA, a label too long): good for
-    /// an unknown reverse-path, for nothing else.
-    Unusable(Box<str>),
-}
-
-impl MailDomain {
-    fn parse(text: &str) -> Result<Self, ParsePathError> {
-        if let Some(inside) = text.strip_prefix('[') {
-            let literal = inside.strip_suffix(']').and_then(parse_literal);
-            return literal.map(Self::Literal).ok_or(ParsePathError::Literal);
-        }
-        match Domain::parse(text) {
-            Ok(domain) => Ok(Self::Name(domain)),
-            Err(ParseDomainError::Unusable) => Ok(Self::Unusable(text.into())),
-            Err(error) => Err(ParsePathError::Domain(error)),
-        }
-    }
-
-    /// The name, if it is one.
-    pub fn name(&self) -> Option<&Domain> {
-        if let Self::Name(domain) = self {
-            Some(domain)
-        } else {
-            None
-        }
-    }
-}
-
-fn parse_literal(inside: &str) -> Option<IpAddr> {
-    match inside.split_at_checked(5) {
-        Some((tag, address)) if tag.eq_ignore_ascii_case("ipv6:") => {
-            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
-        }
-        _ => inside.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-    }
-}
-
-impl fmt::Display for MailDomain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(domain) => domain.fmt(f),
-            Self::Literal(IpAddr::V4(address)) => write!(f, "[{address}]"),
-            Self::Literal(IpAddr::V6(address)) => write!(f, "[IPv6:{address}]"),
-            Self::Unusable(text) => f.write_str(text),
-        }
-    }
-}
 
 /// A local-part as it came, quotes and all; equal if the same once unquoted (RFC 5321 §4.1.2).
 #[derive(Clone)]
@@ -273,7 +120,7 @@ impl Mailbox {
     pub fn is_ascii(&self) -> bool {
         self.local_part.0.is_ascii()
             && match &self.domain {
-                MailDomain::Name(domain) => domain.text.is_ascii(),
+                MailDomain::Name(domain) => domain.as_str().is_ascii(),
                 MailDomain::Literal(_) => true,
                 MailDomain::Unusable(text) => text.is_ascii(),
             }
@@ -435,107 +282,6 @@ impl fmt::Display for ForwardPath {
             Self::Postmaster => f.write_str("postmaster"),
         }
     }
-}
-
-enum Inside {
-    Empty,
-    Bare(LocalPart),
-    Mailbox(Mailbox),
-}
-
-/// Splits `<inside>rest`, minding that a quoted local-part may hold a `>`.
-fn split_path(text: &str) -> Result<(&str, &str), ParsePathError> {
-    let body = text.strip_prefix('<').ok_or(ParsePathError::Brackets)?;
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in body.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'>' if !quoted => {
-                let (inside, rest) = body.split_at_checked(at).ok_or(ParsePathError::Brackets)?;
-                return Ok((inside, rest.strip_prefix('>').unwrap_or(rest)));
-            }
-            _ => {}
-        }
-    }
-    Err(ParsePathError::Brackets)
-}
-
-fn parse_inside(text: &str) -> Result<Inside, ParsePathError> {
-    if text.is_empty() {
-        return Ok(Inside::Empty);
-    }
-    if text.len().saturating_add(2) > MAX_PATH {
-        return Err(ParsePathError::TooLong);
-    }
-    let text = strip_route(text)?;
-    let end = local_part_end(text)?;
-    let (local, rest) = text
-        .split_at_checked(end)
-        .ok_or(ParsePathError::LocalPart(end))?;
-    if local.is_empty() {
-        return Err(ParsePathError::NoLocalPart);
-    }
-    let local_part = LocalPart(local.into());
-    match rest.strip_prefix('@') {
-        Some("") => Err(ParsePathError::NoDomain),
-        Some(domain) if domain.len() > MAX_DOMAIN => Err(ParsePathError::TooLong),
-        Some(domain) => Ok(Inside::Mailbox(Mailbox {
-            local_part,
-            domain: MailDomain::parse(domain)?,
-        })),
-        None if rest.is_empty() => Ok(Inside::Bare(local_part)),
-        None => Err(ParsePathError::LocalPart(end)),
-    }
-}
-
-/// Drops `@a,@b:` (RFC 5321 §4.1.1.3: accepted, and ignored), each part of which must be a domain.
-fn strip_route(text: &str) -> Result<&str, ParsePathError> {
-    if !text.starts_with('@') {
-        return Ok(text);
-    }
-    let (route, rest) = text.split_once(':').ok_or(ParsePathError::Route)?;
-    for hop in route.split(',') {
-        let hop = hop.strip_prefix('@').ok_or(ParsePathError::Route)?;
-        check_domain_characters(hop.strip_suffix('.').unwrap_or(hop))
-            .map_err(|_| ParsePathError::Route)?;
-    }
-    Ok(rest)
-}
-
-/// Where the local-part at the start of `text` ends: at an `@`, or at the end.
-fn local_part_end(text: &str) -> Result<usize, ParsePathError> {
-    if text.starts_with('"') {
-        return quoted_end(text);
-    }
-    for (at, character) in text.char_indices() {
-        if character == '@' {
-            return Ok(at);
-        }
-        let atext = character.is_ascii_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(character);
-        if !atext && (character.is_ascii() || character.is_control()) {
-            return Err(ParsePathError::LocalPart(at));
-        }
-    }
-    Ok(text.len())
-}
-
-/// Where the quoted-string at the start of `text` ends, just behind its second quote.
-fn quoted_end(text: &str) -> Result<usize, ParsePathError> {
-    let mut escaped = false;
-    for (at, character) in text.char_indices().skip(1) {
-        match character {
-            _ if character.is_control() => return Err(ParsePathError::LocalPart(at)),
-            // quoted-pairSMTP is a backslash and printable ASCII (RFC 5321 §4.1.2).
-            _ if escaped && !character.is_ascii() => return Err(ParsePathError::LocalPart(at)),
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return Ok(at.saturating_add(1)),
-            _ => {}
-        }
-    }
-    Err(ParsePathError::LocalPart(text.len()))
 }
 
 #[cfg(test)]
