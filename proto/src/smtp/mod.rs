@@ -2,3 +2,4 @@
 
 pub mod deliver;
 pub mod receive;
+pub mod reply_reader;

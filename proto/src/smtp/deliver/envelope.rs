@@ -1,0 +1,253 @@
+//! MAIL, RCPT, DATA (RFC 5321 §3.3), in batches where the peer offers PIPELINING (RFC 2920).
+//!
+//! DATA ends the last batch. BDAT is never sent before the replies to all RCPT are in: it would
+//! carry content for nobody. Either way content follows one round trip after MAIL.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+
+use crate::addr::{ForwardPath, ReversePath};
+use crate::envelope::BodyType;
+use crate::outcome::{Outcome, OutcomeClass, Remote};
+use crate::reply::{EnhancedStatus, Reply, ReplyClass};
+
+use super::encoding::{Encoder, Form};
+use super::{Action, Current, Expected, Phase, Protocol, Session, Standing, Transaction, Trouble};
+
+/// Commands on their way at once. Their replies must fit into the peer's and our socket buffers,
+/// else each side waits for the other to read (RFC 2920 §3.1).
+const BATCH: usize = 50;
+
+impl Session {
+    /// Takes a transaction in hand.
+    pub(super) fn begin(&mut self, transaction: Box<Transaction>, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Ready {
+            actions.push(Action::Unstarted(transaction));
+            return;
+        }
+        let refusal = self.cannot_take(&transaction);
+        let form = if self.offers.chunking {
+            Form::Chunks
+        } else {
+            Form::Lines
+        };
+        let count = transaction.recipients.len();
+        let mut unsent: VecDeque<Expected> = VecDeque::with_capacity(count.saturating_add(3));
+        if self.dirty {
+            unsent.push_back(Expected::Reset);
+        }
+        unsent.push_back(Expected::Mail);
+        unsent.extend((0..count).map(Expected::Recipient));
+        if form == Form::Lines {
+            unsent.push_back(Expected::Data);
+        }
+        self.current = Some(Current {
+            transaction,
+            standing: vec![Standing::Open; count],
+            unsent,
+            answered: false,
+            encoder: Encoder::new(form, self.offers.takes_eight_bits()),
+        });
+        self.phase = Phase::Envelope;
+        if let Some(outcome) = refusal {
+            self.decide_all(&outcome, actions);
+        } else if count == 0 {
+            self.decided(actions);
+        }
+        self.go_on(actions);
+    }
+
+    /// Why the peer cannot take this transaction, from what it offers.
+    fn cannot_take(&self, transaction: &Transaction) -> Option<Outcome> {
+        let remote = || Some(self.settings.remote.clone());
+        let is_ascii = transaction.reverse_path.is_ascii()
+            && transaction.recipients.iter().all(ForwardPath::is_ascii);
+        if (transaction.smtputf8 || !is_ascii) && !self.offers.smtputf8 {
+            return Some(Outcome::local(
+                (5, 6, 7),
+                remote(),
+                "the message needs internationalised mail (SMTPUTF8), which the next hop does not \
+                 offer",
+            ));
+        }
+        let limit = self.offers.size_limit?;
+        (transaction.size > limit).then(|| {
+            let size = transaction.size;
+            Outcome::local(
+                (5, 3, 4),
+                remote(),
+                format!("the message has {size} octets; the next hop takes no more than {limit}"),
+            )
+        })
+    }
+
+    /// Sends what may be sent now, or moves to what comes when all is answered.
+    pub(super) fn go_on(&mut self, actions: &mut Vec<Action>) {
+        if !self.expected.is_empty() {
+            return;
+        }
+        match self.phase {
+            Phase::Draining => self.ready(actions),
+            Phase::Envelope => {
+                let batch = if self.offers.pipelining { BATCH } else { 1 };
+                let octets = self.next_commands(batch);
+                if !octets.is_empty() {
+                    self.write(octets, actions);
+                } else if self.accepted().next().is_some() {
+                    self.begin_content(actions);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Up to `batch` commands, which become expected.
+    fn next_commands(&mut self, batch: usize) -> Vec<u8> {
+        let mut octets = Vec::new();
+        while self.expected.len() < batch {
+            let Some(expected) = self
+                .current
+                .as_mut()
+                .and_then(|current| current.unsent.pop_front())
+            else {
+                break;
+            };
+            self.encode_command(expected, &mut octets);
+            self.expected.push_back(expected);
+        }
+        octets
+    }
+
+    /// The command that `expected` answers.
+    fn encode_command(&self, expected: Expected, octets: &mut Vec<u8>) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        let transaction = &current.transaction;
+        match expected {
+            Expected::Reset => octets.extend_from_slice(b"RSET\r\n"),
+            Expected::Mail => octets.extend(self.mail_command(transaction).into_bytes()),
+            Expected::Recipient(index) => {
+                if let Some(recipient) = transaction.recipients.get(index) {
+                    octets.extend(format!("RCPT TO:<{recipient}>\r\n").into_bytes());
+                }
+            }
+            Expected::Data => octets.extend_from_slice(b"DATA\r\n"),
+            _ => {}
+        }
+    }
+
+    /// MAIL, with the parameters that the peer has offered to understand.
+    fn mail_command(&self, transaction: &Transaction) -> String {
+        let path = &transaction.reverse_path;
+        let mut line = match path {
+            // No host has a mailbox without a domain: ours answers for it, as in a report.
+            ReversePath::Bare(local_part) => {
+                format!(
+                    "MAIL FROM:<{local_part}@{}>",
+                    self.settings.hostname.as_ascii()
+                )
+            }
+            path => format!("MAIL FROM:<{path}>"),
+        };
+        if self.offers.size {
+            // Writing to a String cannot fail.
+            let _ = write!(line, " SIZE={}", transaction.size);
+        }
+        if self.offers.eight_bit_mime && transaction.body == BodyType::EightBitMime {
+            line.push_str(" BODY=8BITMIME");
+        }
+        if self.offers.smtputf8 && (transaction.smtputf8 || !path.is_ascii()) {
+            line.push_str(" SMTPUTF8");
+        }
+        line.push_str("\r\n");
+        line
+    }
+
+    pub(super) fn reset_answered(&mut self, reply: &Reply, actions: &mut Vec<Action>) {
+        if reply.is_positive() {
+            self.dirty = false;
+            self.go_on(actions);
+        } else {
+            self.shut_out(reply, actions);
+        }
+    }
+
+    pub(super) fn mail_answered(&mut self, reply: &Reply, actions: &mut Vec<Action>) {
+        if let Some(current) = &mut self.current {
+            current.answered = true;
+        }
+        self.used = true;
+        match reply.class() {
+            ReplyClass::Positive => {}
+            ReplyClass::Intermediate => return self.trouble(Trouble::OutOfStep, actions),
+            ReplyClass::Transient | ReplyClass::Permanent => {
+                let outcome = Outcome::from_reply(reply, Some(self.settings.remote.clone()));
+                self.decide_all(&outcome, actions);
+            }
+        }
+        self.go_on(actions);
+    }
+
+    pub(super) fn recipient_answered(
+        &mut self,
+        index: usize,
+        reply: &Reply,
+        actions: &mut Vec<Action>,
+    ) {
+        match reply.class() {
+            ReplyClass::Positive => {
+                if let Some(standing) = self.standing_mut(index)
+                    && *standing == Standing::Open
+                {
+                    *standing = Standing::Accepted;
+                }
+            }
+            ReplyClass::Intermediate => return self.trouble(Trouble::OutOfStep, actions),
+            ReplyClass::Transient | ReplyClass::Permanent => {
+                let remote = Some(self.settings.remote.clone());
+                self.decide(index, refused_recipient(reply, remote), actions);
+            }
+        }
+        self.go_on(actions);
+    }
+
+    pub(super) fn data_answered(&mut self, reply: &Reply, actions: &mut Vec<Action>) {
+        let wanted = self.accepted().next().is_some();
+        match reply.class() {
+            ReplyClass::Intermediate if wanted => return self.begin_content(actions),
+            // The peer waits for content, though it has refused every recipient: it gets none
+            // (RFC 2920 §3.1). LMTP has no reply to a message without recipients to wait for.
+            ReplyClass::Intermediate => match self.settings.protocol {
+                Protocol::Smtp => {
+                    self.expected.push_back(Expected::LoneDot);
+                    self.write(b".\r\n".to_vec(), actions);
+                }
+                Protocol::Lmtp => self.close(actions),
+            },
+            ReplyClass::Positive => return self.trouble(Trouble::OutOfStep, actions),
+            ReplyClass::Transient | ReplyClass::Permanent => {
+                let outcome = Outcome::from_reply(reply, Some(self.settings.remote.clone()));
+                self.decide_all(&outcome, actions);
+            }
+        }
+        self.go_on(actions);
+    }
+}
+
+/// What a refusal of one recipient means. 552 without a status that speaks of the mailbox is what
+/// old servers say of too many recipients, and is transient (RFC 5321 §4.5.3.1.10).
+fn refused_recipient(reply: &Reply, remote: Option<Remote>) -> Outcome {
+    let mut outcome = Outcome::from_reply(reply, remote);
+    let too_many = EnhancedStatus::new(5, 5, 3);
+    if reply.code() == 552 && reply.enhanced().is_none_or(|status| status == too_many) {
+        outcome.class = OutcomeClass::Transient;
+        outcome.status = EnhancedStatus::new(4, 5, 3);
+    }
+    outcome
+}

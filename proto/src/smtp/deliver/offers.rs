@@ -1,0 +1,97 @@
+//! What a peer offers in its reply to EHLO or LHLO (RFC 5321 §4.1.1.1). Tolerant: keywords in any
+//! case, unknown ones skipped, a parameter that makes no sense as if it were not there.
+
+use crate::reply::Reply;
+
+/// The extensions we use.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a keyword that is there or not"
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Offers {
+    /// RFC 2920.
+    pub pipelining: bool,
+    /// RFC 3030.
+    pub chunking: bool,
+    /// RFC 3207.
+    pub starttls: bool,
+    /// RFC 6152.
+    pub eight_bit_mime: bool,
+    /// RFC 6531.
+    pub smtputf8: bool,
+    /// RFC 1870: SIZE may be given with MAIL.
+    pub size: bool,
+    /// The greatest message that is taken; none if it is not said.
+    pub size_limit: Option<u64>,
+}
+
+impl Offers {
+    /// Reads all lines but the first, which is the peer's name.
+    pub fn read(reply: &Reply) -> Self {
+        let mut offers = Self::default();
+        for line in reply.lines().iter().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let Some(keyword) = words.next() else {
+                continue;
+            };
+            match keyword.to_ascii_uppercase().as_str() {
+                "PIPELINING" => offers.pipelining = true,
+                "CHUNKING" => offers.chunking = true,
+                "STARTTLS" => offers.starttls = true,
+                "8BITMIME" => offers.eight_bit_mime = true,
+                "SMTPUTF8" => offers.smtputf8 = true,
+                "SIZE" => {
+                    offers.size = true;
+                    // Zero means that there is no fixed limit (RFC 1870 §4).
+                    offers.size_limit = words
+                        .next()
+                        .and_then(|limit| limit.parse().ok())
+                        .filter(|limit| *limit != 0);
+                }
+                _ => {}
+            }
+        }
+        offers
+    }
+
+    /// Octets above 127 may be sent. SMTPUTF8 implies it (RFC 6531 §3.1).
+    pub const fn takes_eight_bits(&self) -> bool {
+        self.eight_bit_mime || self.smtputf8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn keywords_are_read_in_any_case_and_the_first_line_is_none() {
+        let reply = Reply::plain(
+            250,
+            vec![
+                "STARTTLS".into(),
+                "pipelining".into(),
+                "Size 1000".into(),
+                "AUTH PLAIN".into(),
+                "".into(),
+                "8BITMIME x".into(),
+            ],
+        );
+        assert_eq!(
+            Offers::read(&reply),
+            Offers {
+                pipelining: true,
+                eight_bit_mime: true,
+                size: true,
+                size_limit: Some(1000),
+                ..Offers::default()
+            }
+        );
+        for size in ["SIZE", "SIZE 0", "SIZE many", "SIZE -1"] {
+            let offers = Offers::read(&Reply::plain(250, vec!["x".into(), size.into()]));
+            assert_eq!((offers.size, offers.size_limit), (true, None), "{size}");
+        }
+    }
+}
