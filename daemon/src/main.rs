@@ -1,8 +1,20 @@
 //! Arguments to subcommand to exit code; nothing else.
 
+mod cli;
+#[allow(dead_code, reason = "for the service")]
 mod clock;
+#[allow(dead_code, unused_imports, reason = "most of it is for the service")]
+mod config;
+#[allow(dead_code, reason = "its whole surface is for the service")]
+mod current;
 mod dns;
+#[allow(dead_code, reason = "its whole surface is for the service")]
+mod shutdown;
+#[allow(dead_code, reason = "its whole surface is for the service")]
+mod tls;
 
-fn main() {
-    let _ = clock::now();
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run().into()
 }

@@ -1,0 +1,87 @@
+//! The command line: what there is to say, and which module does it.
+
+mod config;
+mod exit;
+mod print;
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use exit::{Ended, Exit, Failure, OrExit};
+
+/// A mail server for a site's edge.
+///
+/// It verifies where mail comes from before it says 250, and delivers or reports what it has
+/// taken.
+#[derive(Debug, Parser)]
+#[command(name = "vouchsafe", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check the configuration, or show what holds
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration file
+    #[arg(long = "config", short = 'c', value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub path: PathBuf,
+}
+
+/// How output looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The choice of [`Format`].
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Shown below `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  vouchsafe config check -c vouchsafe.toml    is the configuration right?
+
+Exit codes are those of sysexits.h: 0 done, 64 wrong usage, 66 not found, 69 not reachable,
+70 a mistake of ours, 74 read or write error, 75 try again later, 78 wrong configuration.";
+
+/// Does what the command line says.
+pub fn run() -> Exit {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Nothing can be done about a standard error that is gone.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+                _ => Exit::Usage,
+            };
+        }
+    };
+    let ended = match line.command {
+        Command::Config(command) => config::run(&command),
+    };
+    ended.unwrap_or_else(|failure| {
+        print::error(&format!("vouchsafe: {:#}", failure.error));
+        failure.exit
+    })
+}

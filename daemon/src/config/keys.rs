@@ -1,0 +1,501 @@
+//! Every key of the configuration: its name, what it takes, its default, and why.
+//!
+//! The one source of truth. The reader takes types, ranges and defaults from here, so does the
+//! search for the nearest key; docs/config.md is written from it, and the annotated example is
+//! tested against it.
+
+use std::time::Duration;
+
+/// One table of the file.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name; empty for the keys that stand before any table.
+    pub name: &'static str,
+    /// How often it may stand in the file.
+    pub form: Form,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its keys, in the order in which they are explained.
+    pub keys: &'static [Key],
+}
+
+impl Section {
+    /// Where its keys stand, as words.
+    pub fn place(&self) -> String {
+        match self.form {
+            Form::Top => String::from("at the top of the file, before any table"),
+            Form::Table => format!("in [{}]", self.name),
+            Form::List => format!("in [[{}]]", self.name),
+            Form::Named => format!("in [{}.\"...\"]", self.name),
+        }
+    }
+}
+
+/// How a section is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The keys at the top of the file.
+    Top,
+    /// `[name]`, once.
+    Table,
+    /// `[[name]]`, any number.
+    List,
+    /// `[name."x"]`, one for each x.
+    Named,
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it must be there, and what holds if it is not.
+    pub presence: Presence,
+    /// What it does, and the reason of its default.
+    pub doc: &'static str,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A fully-qualified domain name.
+    Hostname,
+    /// A path from the root.
+    Path,
+    /// `local@domain`.
+    Mailbox,
+    /// `address:port` to listen at.
+    Socket,
+    /// A list of `address` or `address:port`.
+    Servers,
+    /// `smtp://`, `lmtp://`, `lmtp+unix:` or `maildir:`.
+    NextHop,
+    /// A list of addresses and networks.
+    Networks,
+    /// A list of host names, addresses and networks.
+    Hosts,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A number within these bounds.
+    Count(u64, u64),
+    /// A span of time within these bounds.
+    Duration(Duration, Duration),
+    /// A number of octets within these bounds.
+    Size(u64, u64),
+}
+
+/// Whether a key must be there. Values are TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It must; an example.
+    Required(&'static str),
+    /// It need not, and without it nothing holds; an example.
+    Optional(&'static str),
+    /// It need not; this holds without it.
+    Default(&'static str),
+}
+
+/// All sections, in the order in which they are explained.
+pub static SECTIONS: [&Section; 12] = [
+    &TOP, &LISTEN, &DOMAINS, &RELAY, &PERIMETER, &DNS, &TLS, &LIMITS, &RETRY, &DELIVERY, &LOG,
+    &METRICS,
+];
+
+/// The keys before any table.
+pub static TOP: Section = Section {
+    name: "",
+    form: Form::Top,
+    doc: "Who this host is. These keys stand at the top of the file, before any table.",
+    keys: &[
+        Key {
+            name: "hostname",
+            kind: Kind::Hostname,
+            presence: Presence::Required(r#""mx.example.org""#),
+            doc: "The name of this host, fully qualified: in the greeting, in EHLO to next hops, \
+                  in trace fields and reports. It should resolve to this host and back, since \
+                  other hosts look.",
+        },
+        Key {
+            name: "data_dir",
+            kind: Kind::Path,
+            presence: Presence::Required(r#""/var/lib/vouchsafe""#),
+            doc: "The folder of the queue and of the control socket. It must lie on a local disk \
+                  that keeps what it has confirmed. It is made if its parent is there. Takes \
+                  effect at the next start, not at a reload.",
+        },
+        Key {
+            name: "postmaster",
+            kind: Kind::Mailbox,
+            presence: Presence::Optional(r#""postmaster@example.org""#),
+            doc: "Who gets mail for the bare address <postmaster>, which every mail server must \
+                  take (RFC 5321 §4.5.1). Without it: postmaster at the first of `[domains]` in \
+                  the file. It must be given where there is no local domain.",
+        },
+    ],
+};
+
+/// Where connections are taken.
+pub static LISTEN: Section = Section {
+    name: "listen",
+    form: Form::List,
+    doc: "Where connections are taken; at least one. Takes effect at the next start, not at a \
+          reload, because a port below 1024 can be opened at the start only.",
+    keys: &[Key {
+        name: "address",
+        kind: Kind::Socket,
+        presence: Presence::Required(r#""[::]:25""#),
+        doc: "Address and port. `[::]:25` takes IPv6 and IPv4 on every interface; port 0 takes \
+              any that is free, which the log then names.",
+    }],
+};
+
+/// Local domains.
+pub static DOMAINS: Section = Section {
+    name: "domains",
+    form: Form::Named,
+    doc: "The domains whose mail is received here, each with the host that takes it on. Mail for \
+          any other domain is relayed only for clients in `[relay] from`.",
+    keys: &[
+        Key {
+            name: "next_hop",
+            kind: Kind::NextHop,
+            presence: Presence::Required(r#""smtp://mail.internal:25""#),
+            doc: "Where the domain's mail goes: `smtp://host:port` (port 25 if none is given), \
+                  `lmtp://host:port` (port 24), `lmtp+unix:/path` or `maildir:/path`. A host name \
+                  is looked up as an address, never as MX, so that mail cannot come back to us. \
+                  For a Maildir the parent of the folder must be there. Mail already in the queue \
+                  follows a change at the next attempt.",
+        },
+        Key {
+            name: "path",
+            kind: Kind::Word(&["hold", "store"]),
+            presence: Presence::Default(r#""hold""#),
+            doc: "`hold`: the path to the next hop is held open while the message comes in, and \
+                  the message is stored only if nobody there replies. `store`: every message is \
+                  queued first. The held path is not built yet: both store.",
+        },
+    ],
+};
+
+/// Who may send to anywhere.
+pub static RELAY: Section = Section {
+    name: "relay",
+    form: Form::Table,
+    doc: "Who may send to domains that are not local, and how such mail leaves.",
+    keys: &[
+        Key {
+            name: "from",
+            kind: Kind::Networks,
+            presence: Presence::Default("[]"),
+            doc: "Addresses and networks whose clients may send to anywhere. None by default: an \
+                  open relay is never made by leaving something out, and networks wider than /8 \
+                  (IPv4) or /7 (IPv6) are refused.",
+        },
+        Key {
+            name: "next_hop",
+            kind: Kind::NextHop,
+            presence: Presence::Optional(r#""smtp://smarthost.example.org:25""#),
+            doc: "The host that takes all mail for domains that are not local, reports included; \
+                  `smtp://` only. Without it such mail goes to the MX hosts of its domain.",
+        },
+        Key {
+            name: "mx_port",
+            kind: Kind::Count(1, 65_535),
+            presence: Presence::Default("25"),
+            doc: "The port of MX hosts. For laboratories: in the world it is 25.",
+        },
+    ],
+};
+
+/// Our own outer hosts.
+pub static PERIMETER: Section = Section {
+    name: "perimeter",
+    form: Form::Table,
+    doc: "Our own outer hosts, such as a backup MX: they pass on what others sent, so the test of \
+          the reverse-path says nothing about them.",
+    keys: &[Key {
+        name: "hosts",
+        kind: Kind::Hosts,
+        presence: Presence::Default("[]"),
+        doc: "Host names, addresses and networks. Names are looked up in the DNS, and again when \
+              their TTL has passed.",
+    }],
+};
+
+/// The resolver.
+pub static DNS: Section = Section {
+    name: "dns",
+    form: Form::Table,
+    doc: "Who answers our questions to the DNS.",
+    keys: &[
+        Key {
+            name: "servers",
+            kind: Kind::Servers,
+            presence: Presence::Default("[]"),
+            doc: "Resolvers, with a port or without (53). None: those of /etc/resolv.conf. A \
+                  resolver on this host is best: the test of reverse-paths asks often, and what \
+                  it concludes is as trustworthy as the way to the resolver.",
+        },
+        Key {
+            name: "timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_mins(1)),
+            presence: Presence::Default(r#""2s""#),
+            doc: "How long one try of one question waits. Two seconds is longer than a working \
+                  resolver needs, and leaves room for the tries within the ten seconds after \
+                  which the test of a reverse-path gives up.",
+        },
+        Key {
+            name: "attempts",
+            kind: Kind::Count(1, 10),
+            presence: Presence::Default("3"),
+            doc: "How often a question without an answer is asked. Datagrams get lost; one in \
+                  three getting through is enough.",
+        },
+        Key {
+            name: "authority_port",
+            kind: Kind::Count(1, 65_535),
+            presence: Presence::Default("53"),
+            doc: "The port of authoritative servers where they are asked directly. For \
+                  laboratories: in the world it is 53. Nothing asks them directly yet, so it has \
+                  no effect.",
+        },
+    ],
+};
+
+/// Our certificate.
+pub static TLS: Section = Section {
+    name: "tls",
+    form: Form::Table,
+    doc: "Our certificate. With it STARTTLS is offered, without it not. Read again at a reload.",
+    keys: &[
+        Key {
+            name: "certificate",
+            kind: Kind::Path,
+            presence: Presence::Optional(r#""/etc/vouchsafe/certificate.pem""#),
+            doc: "File with the certificate and its chain, PEM, ours first.",
+        },
+        Key {
+            name: "key",
+            kind: Kind::Path,
+            presence: Presence::Optional(r#""/etc/vouchsafe/key.pem""#),
+            doc: "File with the private key, PEM.",
+        },
+    ],
+};
+
+/// What one client may take of us.
+pub static LIMITS: Section = Section {
+    name: "limits",
+    form: Form::Table,
+    doc: "What clients may take of this host. What is over a limit is refused with a reply that \
+          says so.",
+    keys: &[
+        Key {
+            name: "message_size",
+            kind: Kind::Size(64 << 10, 1 << 40),
+            presence: Presence::Default(r#""50 MiB""#),
+            doc: "The largest message, header and body, as said in EHLO (SIZE). 50 MiB holds what \
+                  large providers let out, once encoded. Larger: 552. At least 64 KiB, which \
+                  RFC 5321 §4.5.3.1.7 demands.",
+        },
+        Key {
+            name: "recipients",
+            kind: Kind::Count(100, 1000),
+            presence: Presence::Default("100"),
+            doc: "Recipients of one transaction. 100 is what RFC 5321 §4.5.3.1.8 demands, and \
+                  keeps the memory of a session small. More: 452, upon which clients send the \
+                  rest in a further transaction.",
+        },
+        Key {
+            name: "received_fields",
+            kind: Kind::Count(100, 1000),
+            presence: Presence::Default("100"),
+            doc: "`Received` fields a message may carry; one more is taken for a loop, 554. \
+                  RFC 5321 §6.3 wants at least 100.",
+        },
+        Key {
+            name: "errors",
+            kind: Kind::Count(1, 10_000),
+            presence: Presence::Default("20"),
+            doc: "Commands refused in one session, after which it is closed with 421. Honest \
+                  clients with a long list of dead recipients stay below it; those who try \
+                  addresses do not.",
+        },
+        Key {
+            name: "sessions",
+            kind: Kind::Count(1, 100_000),
+            presence: Presence::Default("1000"),
+            doc: "Sessions at the same time. At 64 KiB each a thousand take 64 MiB. More: 421. \
+                  The service also needs that many open files, and some.",
+        },
+        Key {
+            name: "sessions_per_client",
+            kind: Kind::Count(1, 100_000),
+            presence: Presence::Default("50"),
+            doc: "Sessions at the same time from one address, so that one client cannot take them \
+                  all. More: 421.",
+        },
+        Key {
+            name: "command_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""5m""#),
+            doc: "Silence between commands, after which a session is closed with 421. \
+                  RFC 5321 §4.5.3.2.7 wants five minutes or more.",
+        },
+        Key {
+            name: "content_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""5m""#),
+            doc: "Silence within the content of a message, after which the session is closed with \
+                  421 and the message forgotten.",
+        },
+    ],
+};
+
+/// When to try again.
+pub static RETRY: Section = Section {
+    name: "retry",
+    form: Form::Table,
+    doc: "When a delivery that may succeed later is tried again. `delay_notice` and `longest` \
+          together may not pass six hours: by then every sender of a stored message has heard.",
+    keys: &[
+        Key {
+            name: "first",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(24)),
+            presence: Presence::Default(r#""5m""#),
+            doc: "Wait after the first failed attempt; each further wait is longer. Five minutes \
+                  is what most greylisting asks for.",
+        },
+        Key {
+            name: "longest",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(6)),
+            presence: Presence::Default(r#""1h""#),
+            doc: "The longest wait. An hour is little load for a next hop that is down, and not \
+                  long to wait once it is up.",
+        },
+        Key {
+            name: "delay_notice",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(6)),
+            presence: Presence::Default(r#""4h""#),
+            doc: "Age at which the sender is told of the delay, once, at the next failed attempt. \
+                  Four hours pass over a night's maintenance and leave two for the attempt.",
+        },
+        Key {
+            name: "expire",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(30 * 24)),
+            presence: Presence::Default(r#""5d""#),
+            doc: "Age at which a message is given up and the sender told. RFC 5321 §4.5.4.1 wants \
+                  four to five days.",
+        },
+    ],
+};
+
+/// How mail leaves.
+pub static DELIVERY: Section = Section {
+    name: "delivery",
+    form: Form::Table,
+    doc: "How mail leaves.",
+    keys: &[
+        Key {
+            name: "connections",
+            kind: Kind::Count(1, 10_000),
+            presence: Presence::Default("200"),
+            doc: "Deliveries at the same time, over all next hops. Each takes a socket and a \
+                  buffer.",
+        },
+        Key {
+            name: "connections_per_destination",
+            kind: Kind::Count(1, 10_000),
+            presence: Presence::Default("20"),
+            doc: "Deliveries at the same time to one next hop, so that a slow one does not take \
+                  all and a small one is not overrun.",
+        },
+        Key {
+            name: "messages_per_connection",
+            kind: Kind::Count(1, 100_000),
+            presence: Presence::Default("100"),
+            doc: "Messages sent over one connection before it is closed. Many, because a new \
+                  connection costs several round trips; not without end, because next hops that \
+                  share their load do so by connection.",
+        },
+        Key {
+            name: "starttls",
+            kind: Kind::Word(&["may", "off"]),
+            presence: Presence::Default(r#""may""#),
+            doc: "`may`: STARTTLS is used when the next hop offers it, whatever its certificate, \
+                  and a failed handshake is tried again in clear. `off`: never.",
+        },
+        Key {
+            name: "connect_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""30s""#),
+            doc: "How long a connection may take to stand. A host that is up answers in far less; \
+                  the next one of its MX is waiting.",
+        },
+        Key {
+            name: "command_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""5m""#),
+            doc: "How long the greeting and the replies to EHLO, STARTTLS, MAIL, RCPT and RSET \
+                  may take; five minutes by RFC 5321 §4.5.3.2.",
+        },
+        Key {
+            name: "data_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""2m""#),
+            doc: "How long the reply to DATA may take (RFC 5321 §4.5.3.2.4).",
+        },
+        Key {
+            name: "block_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""3m""#),
+            doc: "How long the next hop may take to accept a piece of content \
+                  (RFC 5321 §4.5.3.2.5).",
+        },
+        Key {
+            name: "completion_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""10m""#),
+            doc: "How long the reply to the end of the content may take. Ten minutes by \
+                  RFC 5321 §4.5.3.2.6: who gives up too early sends the message twice.",
+        },
+    ],
+};
+
+/// The log.
+pub static LOG: Section = Section {
+    name: "log",
+    form: Form::Table,
+    doc: "What is written to standard error.",
+    keys: &[
+        Key {
+            name: "format",
+            kind: Kind::Word(&["text", "json"]),
+            presence: Presence::Default(r#""text""#),
+            doc: "`text` for people, `json` for programs: one object a line, the same fields. \
+                  Takes effect at the next start, not at a reload.",
+        },
+        Key {
+            name: "level",
+            kind: Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+            presence: Presence::Default(r#""info""#),
+            doc: "The least weighty lines that are written. `info` has one line for each event of \
+                  a message's life.",
+        },
+    ],
+};
+
+/// Figures for a monitor.
+pub static METRICS: Section = Section {
+    name: "metrics",
+    form: Form::Table,
+    doc: "Figures for a monitor. Not built yet: the key is read and checked, and has no effect.",
+    keys: &[Key {
+        name: "address",
+        kind: Kind::Socket,
+        presence: Presence::Optional(r#""127.0.0.1:9925""#),
+        doc: "Address and port at which they can be had.",
+    }],
+};

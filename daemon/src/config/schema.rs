@@ -1,0 +1,214 @@
+//! The configuration as the service works with it: plain values, all of them right.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use vouchsafe_proto::addr::{Domain, ForwardPath};
+use vouchsafe_proto::retry;
+use vouchsafe_proto::route::{NextHop, Routes};
+use vouchsafe_proto::smtp::deliver;
+
+/// All of it. The keys' meaning stands in [`super::keys`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our name.
+    pub hostname: Domain,
+    /// The folder of the queue and of the control socket.
+    pub data_dir: PathBuf,
+    /// Who gets mail for the bare postmaster.
+    pub postmaster: ForwardPath,
+    /// Where connections are taken; never none.
+    pub listen: Vec<SocketAddr>,
+    /// The local domains.
+    pub domains: BTreeMap<Domain, LocalDomain>,
+    /// Who may send to anywhere.
+    pub relay: Relay,
+    /// Our own outer hosts.
+    pub perimeter: Perimeter,
+    /// The resolver.
+    pub dns: Dns,
+    /// Our certificate, if we have one.
+    pub tls: Option<Tls>,
+    /// What clients may take of us.
+    pub limits: Limits,
+    /// When to try again.
+    pub retry: retry::Policy,
+    /// How mail leaves.
+    pub delivery: Delivery,
+    /// The log.
+    pub log: Log,
+    /// Where figures for a monitor could be had.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// One of `[domains]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalDomain {
+    /// Where its mail goes.
+    pub next_hop: NextHop,
+    /// How it goes there.
+    pub path: PathMode,
+}
+
+/// `path` of a local domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathMode {
+    /// Held open while the message comes in.
+    Hold,
+    /// Queued first.
+    Store,
+}
+
+/// `[relay]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// Networks whose clients may send to anywhere.
+    pub from: Vec<IpNet>,
+    /// Where such mail goes, instead of by MX.
+    pub next_hop: Option<NextHop>,
+    /// The port of MX hosts.
+    pub mx_port: u16,
+}
+
+/// `[perimeter]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Perimeter {
+    /// Hosts by name, to be looked up.
+    pub names: Vec<Domain>,
+    /// Hosts by address.
+    pub networks: Vec<IpNet>,
+}
+
+impl Perimeter {
+    /// True for a client inside one of the networks. An IPv4-mapped address counts as IPv4.
+    pub fn contains(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.networks
+            .iter()
+            .any(|network| network.contains(&client))
+    }
+}
+
+/// `[dns]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Resolvers; none means the system's.
+    pub servers: Vec<SocketAddr>,
+    /// How long one try waits.
+    pub timeout: Duration,
+    /// Tries for one question.
+    pub attempts: u32,
+    /// The port of authoritative servers.
+    pub authority_port: u16,
+}
+
+/// `[tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// File with the chain.
+    pub certificate: PathBuf,
+    /// File with the private key.
+    pub key: PathBuf,
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of a message.
+    pub message_size: u64,
+    /// Recipients of a transaction.
+    pub recipients: usize,
+    /// `Received` fields of a message.
+    pub received_fields: usize,
+    /// Refused commands of a session.
+    pub errors: u32,
+    /// Sessions at the same time.
+    pub sessions: usize,
+    /// Sessions at the same time from one address.
+    pub sessions_per_client: usize,
+    /// Silence between commands.
+    pub command_timeout: Duration,
+    /// Silence within content.
+    pub content_timeout: Duration,
+}
+
+/// `[delivery]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Deliveries at the same time.
+    pub connections: usize,
+    /// Deliveries at the same time to one next hop.
+    pub connections_per_destination: usize,
+    /// Messages over one connection.
+    pub messages_per_connection: u32,
+    /// STARTTLS is used when it is offered.
+    pub starttls: bool,
+    /// How long a connection may take to stand.
+    pub connect_timeout: Duration,
+    /// How long the reply to a command may take.
+    pub command_timeout: Duration,
+    /// How long the reply to DATA may take.
+    pub data_timeout: Duration,
+    /// How long a piece of content may take.
+    pub block_timeout: Duration,
+    /// How long the reply to the end of content may take.
+    pub completion_timeout: Duration,
+}
+
+impl Delivery {
+    /// The timers of the deliver machine.
+    pub const fn timeouts(&self) -> deliver::Timeouts {
+        deliver::Timeouts {
+            greeting: self.command_timeout,
+            hello: self.command_timeout,
+            mail: self.command_timeout,
+            recipient: self.command_timeout,
+            data: self.data_timeout,
+            block: self.block_timeout,
+            completion: self.completion_timeout,
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least weighty that are written.
+    pub level: tracing::Level,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Where mail goes.
+    pub fn routes(&self) -> Routes {
+        Routes {
+            local: self
+                .domains
+                .iter()
+                .map(|(name, domain)| (name.clone(), domain.next_hop.clone()))
+                .collect(),
+            relay_from: self.relay.from.clone(),
+            relay_next_hop: self.relay.next_hop.clone(),
+            mx_port: self.relay.mx_port,
+            postmaster: Some(self.postmaster.clone()),
+        }
+    }
+
+    /// The socket by which the command line speaks to the service.
+    pub fn control_socket(&self) -> PathBuf {
+        self.data_dir.join("control.sock")
+    }
+}

@@ -1,0 +1,174 @@
+//! TLS, both sides: our certificate, and the client's way with other hosts' certificates.
+//!
+//! The provider is named wherever a configuration is built: a process default would depend on what
+//! other crates switch on. Mail between hosts encrypts when it can (RFC 3207, RFC 7435): a next
+//! hop's certificate is neither verified nor trusted, since the alternative is clear text, and the
+//! log says so with each delivery. DANE and MTA-STS, which do verify, would be other verifiers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{ClientConfig, CommonState, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use vouchsafe_proto::route::Host;
+
+/// Why there is no TLS with these files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// The certificate's file cannot be read, or holds no PEM.
+    #[error("cannot read the certificate {}", path.display())]
+    ReadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: pem::Error,
+    },
+    /// There is no certificate in it.
+    #[error("no certificate in {}", .0.display())]
+    NoCertificate(PathBuf),
+    /// The key's file cannot be read, or holds none.
+    #[error("cannot read the private key {}", path.display())]
+    ReadKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: pem::Error,
+    },
+    /// They cannot be used, or not together.
+    #[error("certificate and key cannot be used")]
+    Unusable(#[source] rustls::Error),
+}
+
+impl CertificateError {
+    /// True when the key's file is to blame.
+    pub const fn is_about_key(&self) -> bool {
+        matches!(self, Self::ReadKey { .. })
+    }
+}
+
+/// The error with its causes, on one line.
+pub fn explain(error: &CertificateError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        text.push_str(": ");
+        text.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    text
+}
+
+/// The one provider.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The server's side with this chain and key, TLS 1.2 and 1.3, no client certificates.
+pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, CertificateError> {
+    let unread = |source| CertificateError::ReadCertificate {
+        path: certificate.to_owned(),
+        source,
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(unread)?;
+    if chain.is_empty() {
+        return Err(CertificateError::NoCertificate(certificate.to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|source| CertificateError::ReadKey {
+        path: key.to_owned(),
+        source,
+    })?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(CertificateError::Unusable)?;
+    Ok(Arc::new(config))
+}
+
+/// The client's side towards next hops: encrypts with whoever answers.
+pub fn opportunistic() -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = provider();
+    let schemes = provider
+        .signature_verification_algorithms
+        .supported_schemes();
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Unverified { schemes }))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// What the client says it wants to reach.
+pub fn server_name(host: &Host) -> Option<ServerName<'static>> {
+    match host {
+        Host::Name(name) => ServerName::try_from(name.as_ascii().to_owned()).ok(),
+        Host::Address(address) => Some(ServerName::from(*address)),
+    }
+}
+
+/// Version and suite of a connection that stands, for trace fields and the log:
+/// `TLSv1.3 TLS13_AES_256_GCM_SHA384`.
+pub fn describe(connection: &CommonState) -> Box<str> {
+    let version = connection
+        .protocol_version()
+        .and_then(|version| version.as_str())
+        .unwrap_or("TLS")
+        .replace('_', ".");
+    let suite = connection
+        .negotiated_cipher_suite()
+        .and_then(|suite| suite.suite().as_str());
+    match suite {
+        Some(suite) => format!("{version} {suite}").into(),
+        None => version.into(),
+    }
+}
+
+/// Takes any certificate, expired, self-signed or not of X.509's third version, and any signature:
+/// nobody vouches for the certificate, so a signature by its key would prove nothing.
+#[derive(Debug)]
+struct Unverified {
+    schemes: Vec<SignatureScheme>,
+}
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
