@@ -240,18 +240,19 @@ pub static DNS: Section = Section {
         },
         Key {
             name: "timeout",
-            kind: Kind::Duration(Duration::from_millis(10), Duration::from_mins(1)),
-            presence: Presence::Default(r#""2s""#),
-            doc: "How long one try of one question waits. Two seconds is longer than a working \
-                  resolver needs, and leaves room for the tries within the ten seconds after \
-                  which the test of a reverse-path gives up.",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_secs(30)),
+            presence: Presence::Default(r#""8s""#),
+            doc: "How long a question may take in all, over all servers, tries and aliases. Less \
+                  than the ten seconds after which the test of a reverse-path gives up, so that \
+                  the log can tell a silent resolver from a test that ran long.",
         },
         Key {
-            name: "attempts",
-            kind: Kind::Count(1, 10),
-            presence: Presence::Default("3"),
-            doc: "How often a question without an answer is asked. Datagrams get lost; one in \
-                  three getting through is enough.",
+            name: "trust_ad",
+            kind: Kind::Word(&["loopback", "always", "never"]),
+            presence: Presence::Default(r#""loopback""#),
+            doc: "Which resolvers are believed when they say that an answer is DNSSEC-secure (the \
+                  AD bit). `loopback`: those on this host. `always`: all, which is right only \
+                  where nobody can change packets on the way to them. `never`: none.",
         },
         Key {
             name: "authority_port",

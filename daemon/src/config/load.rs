@@ -304,12 +304,17 @@ fn read_dns<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Dns> {
     let place = reader.table(top, &keys::DNS);
     let servers = reader.texts(&place, "servers", server);
     let timeout = reader.duration(&place, "timeout");
-    let attempts = reader.count(&place, "attempts");
+    let trust_ad = reader.word(&place, "trust_ad", |word| match word {
+        "loopback" => Some(None),
+        "always" => Some(Some(true)),
+        "never" => Some(Some(false)),
+        _ => None,
+    });
     let authority_port = reader.count(&place, "authority_port");
     Some(Dns {
         servers: servers?,
         timeout: timeout?,
-        attempts: attempts?,
+        trust_ad: trust_ad?,
         authority_port: authority_port?,
     })
 }

@@ -97,10 +97,10 @@ impl Perimeter {
 pub struct Dns {
     /// Resolvers; none means the system's.
     pub servers: Vec<SocketAddr>,
-    /// How long one try waits.
+    /// How long a question may take in all.
     pub timeout: Duration,
-    /// Tries for one question.
-    pub attempts: u32,
+    /// Whether the AD bit is believed; `None` believes resolvers on loopback.
+    pub trust_ad: Option<bool>,
     /// The port of authoritative servers.
     pub authority_port: u16,
 }
