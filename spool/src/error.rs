@@ -60,12 +60,16 @@ pub enum CommitError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaseError {
+    /// A barrier has failed before: what would be delivered could not be recorded.
+    #[error("the spool is closed after a failed write")]
+    Poisoned,
     /// The index could not be read.
     #[error("reading the queue")]
     Read(#[source] io::Error),
 }
 
-/// Why an outcome could not be recorded. The lease is gone; the message will be tried again.
+/// Why an outcome could not be recorded. The lease is gone, and what was to be recorded with it:
+/// the message will be tried again, after a restart or, if there was no room, in a minute.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettleError {
@@ -75,9 +79,22 @@ pub enum SettleError {
     /// The disk is full.
     #[error("no room left")]
     NoSpace,
-    /// The message is not there any more.
+    /// The message is not there, or the lease is not one of this spool.
     #[error("message {0} is not in the queue")]
     Unknown(QueueId),
+    /// The settlement speaks of more or fewer recipients than the envelope.
+    #[error("progress of {found} recipients for message {id}, which has {wanted}")]
+    Recipients {
+        /// The message.
+        id: QueueId,
+        /// In the settlement.
+        found: usize,
+        /// In the envelope.
+        wanted: usize,
+    },
+    /// A report has no recipient.
+    #[error("a report without recipients")]
+    NoRecipients,
     /// Something failed before the barrier; nothing of the settlement is kept.
     #[error("recording the outcome")]
     Write(#[source] io::Error),

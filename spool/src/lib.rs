@@ -6,7 +6,8 @@
 //! 1. [`Draft::commit`] gives [`Custody`] only after content and envelope have passed a barrier;
 //!    whatever happens to the process after that, the message is found again.
 //! 2. A draft that is dropped leaves nothing behind (at the latest after the next start).
-//! 3. A lease is exclusive. It ends by [`Spool::settle`], or with the process that holds it.
+//! 3. A lease is exclusive. It ends by [`Spool::settle`]; dropped without that, its message goes
+//!    back to the queue, due when it was; and it ends with the process that holds it.
 //! 4. What one [`Spool::settle`] says (outcomes, next due time, reports) becomes durable as one.
 //! 5. After a failed barrier every operation that would write fails with `Poisoned` until restart.
 //!
@@ -14,13 +15,17 @@
 //! and the settlement that records it means one more attempt.
 
 mod error;
+pub mod fs;
+pub mod local;
 
 pub use error::{
     AppendError, BeginError, CommitError, ContentError, LeaseError, ListError, SettleError,
 };
+pub use local::{Corruption, Finding, LocalSpool, OfflineSpool, OpenError, Options};
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Weak;
 
 use bytes::Bytes;
 use vouchsafe_proto::custody::Custody;
@@ -37,7 +42,8 @@ pub trait Spool: Send + Sync {
     /// Begins a message that arrives at `now`.
     fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>>;
 
-    /// Leases up to `want` messages that are due at `now`, the longest due first.
+    /// Leases up to `want` messages that are due at `now`, the longest due first. The time given
+    /// here and to [`Spool::begin`] is all an engine knows of it.
     fn lease(&self, now: Wall, want: usize) -> Pending<'_, Result<Leased, LeaseError>>;
 
     /// Resolves when something may have become due earlier than the last
@@ -70,10 +76,12 @@ pub trait Draft: Send {
     /// The name it will have.
     fn id(&self) -> QueueId;
 
-    /// Adds content. Waits while the disk is behind.
+    /// Adds content. Waits while the disk is behind. After an error, or if it is not waited for to
+    /// the end, the draft cannot be committed any more.
     fn append(&mut self, piece: Bytes) -> Pending<'_, Result<(), AppendError>>;
 
-    /// Makes it durable. `due` is the first attempt's time.
+    /// Makes it durable. `due` is the first attempt's time. If it is not waited for to the end, the
+    /// message may be taken or not.
     fn commit(
         self: Box<Self>,
         envelope: Envelope,
@@ -83,7 +91,8 @@ pub trait Draft: Send {
 
 /// The content of a message in custody.
 pub trait Content: Send {
-    /// The next piece, of at most 64 KiB; `None` at the end.
+    /// The next piece, of at most 64 KiB; `None` at the end, after an error too. The checksum is
+    /// known only at the end: who passes content on must not complete it before the `None`.
     fn next(&mut self) -> Pending<'_, Result<Option<Bytes>, ContentError>>;
 }
 
@@ -126,23 +135,52 @@ impl Progress {
     }
 }
 
-/// The exclusive claim on one message.
+/// The exclusive claim on one message. Dropped without [`Spool::settle`], it gives the message
+/// back to the queue, due when it was.
 #[derive(Debug)]
-#[must_use = "a lease that is not settled keeps its message until the process ends"]
+#[must_use = "a lease that is dropped gives its message back, to be tried again at once"]
 pub struct Lease {
     entry: Entry,
+    owner: Option<Weak<dyn Release>>,
 }
 
 impl Lease {
-    /// For engines: a claim they have made exclusive.
+    /// For engines: a claim they have made exclusive, and which nobody hears the end of.
     pub const fn of(entry: Entry) -> Self {
-        Self { entry }
+        Self { entry, owner: None }
+    }
+
+    /// For engines: a claim that `owner`, if it is still there, hears the end of.
+    pub const fn with_owner(entry: Entry, owner: Weak<dyn Release>) -> Self {
+        Self {
+            entry,
+            owner: Some(owner),
+        }
     }
 
     /// The message.
     pub const fn entry(&self) -> &Entry {
         &self.entry
     }
+
+    /// For engines: ends the claim without giving the message back, because it is settled.
+    pub fn end(mut self) {
+        self.owner = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(owner) = self.owner.take().and_then(|owner| owner.upgrade()) {
+            owner.release(self.entry.id);
+        }
+    }
+}
+
+/// For engines: hears of leases that were dropped unsettled.
+pub trait Release: std::fmt::Debug + Send + Sync {
+    /// Gives the message back to the queue. Must not block for long.
+    fn release(&self, id: QueueId);
 }
 
 /// What [`Spool::lease`] found.

@@ -1,0 +1,390 @@
+//! The records on disk: what they look like octet by octet, and how they are known to be whole.
+//!
+//! A record is one octet of kind, one of version, a CRC-32 (little-endian) over kind, version, the
+//! queue id it belongs to and all that follows, then JSON. The schema below is the spool's own: it
+//! changes with the version and with nothing else, whatever becomes of proto's types. Golden
+//! octets in the tests hold it still.
+//!
+//! The envelope record is written once; the progress record anew at each settlement. What does not
+//! read back exactly is [`Corruption`], never a guess.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_proto::addr::{ForwardPath, ReversePath};
+use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::reply::EnhancedStatus;
+use vouchsafe_proto::time::Wall;
+use vouchsafe_proto::verify::VerdictResult;
+
+use super::recover::Corruption;
+use crate::Progress;
+
+/// The version this program writes, and the only one there has been.
+const VERSION: u8 = 1;
+
+/// Octets before the JSON: kind, version, checksum.
+const HEAD: usize = 6;
+
+/// Which record it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Envelope,
+    Progress,
+}
+
+impl Kind {
+    /// Its octet.
+    const fn octet(self) -> u8 {
+        match self {
+            Self::Envelope => b'E',
+            Self::Progress => b'P',
+        }
+    }
+}
+
+/// What is written once about a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EnvelopeRecord {
+    pub(super) envelope: Envelope,
+    pub(super) arrived: Wall,
+    pub(super) content: ContentRecord,
+}
+
+/// What is known of the content, and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContentRecord {
+    /// Octets.
+    pub(super) size: u64,
+    /// Of all of them.
+    pub(super) crc32: u32,
+    /// In a file of its own; otherwise in the store.
+    pub(super) file: bool,
+}
+
+/// What is written at each settlement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProgressRecord {
+    pub(super) progress: Vec<Progress>,
+    pub(super) attempts: u32,
+    pub(super) due: Wall,
+    pub(super) delay_reported: bool,
+}
+
+impl EnvelopeRecord {
+    /// The octets for the store.
+    pub(super) fn encode(&self, id: QueueId) -> Result<Vec<u8>, serde_json::Error> {
+        frame(Kind::Envelope, id, &EnvelopeSchema::from(self))
+    }
+
+    /// Reads them back.
+    pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
+        let schema: EnvelopeSchema = unframe(Kind::Envelope, id, octets)?;
+        Self::try_from(schema)
+    }
+}
+
+impl ProgressRecord {
+    /// The octets for the store.
+    pub(super) fn encode(&self, id: QueueId) -> Result<Vec<u8>, serde_json::Error> {
+        frame(Kind::Progress, id, &ProgressSchema::from(self))
+    }
+
+    /// Reads them back.
+    pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
+        let schema: ProgressSchema = unframe(Kind::Progress, id, octets)?;
+        Ok(schema.into())
+    }
+}
+
+/// Kind, version, checksum, JSON.
+fn frame(kind: Kind, id: QueueId, schema: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut octets = vec![kind.octet(), VERSION, 0, 0, 0, 0];
+    serde_json::to_writer(&mut octets, schema)?;
+    let crc = checksum(kind, VERSION, id, octets.get(HEAD..).unwrap_or_default());
+    if let Some(place) = octets.get_mut(2..HEAD) {
+        place.copy_from_slice(&crc.to_le_bytes());
+    }
+    Ok(octets)
+}
+
+/// The other way; the checksum comes first, so that a flipped bit is never taken for a version.
+fn unframe<T: for<'a> Deserialize<'a>>(
+    kind: Kind,
+    id: QueueId,
+    octets: &[u8],
+) -> Result<T, Corruption> {
+    let (head, json) = octets
+        .split_first_chunk::<HEAD>()
+        .ok_or(Corruption::Checksum)?;
+    let [found_kind, version, crc @ ..] = *head;
+    if found_kind != kind.octet() {
+        return Err(Corruption::Checksum);
+    }
+    if u32::from_le_bytes(crc) != checksum(kind, version, id, json) {
+        return Err(Corruption::Checksum);
+    }
+    if version != VERSION {
+        return Err(Corruption::Version(version));
+    }
+    serde_json::from_slice(json).map_err(|_| Corruption::Schema)
+}
+
+/// Over the id too: a record under another message's key is not taken for that message's.
+fn checksum(kind: Kind, version: u8, id: QueueId, json: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[kind.octet(), version]);
+    crc.update(&id.as_u128().to_be_bytes());
+    crc.update(json);
+    crc.finalize()
+}
+
+/// Version 1 of the envelope record.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnvelopeSchema {
+    arrived: u64,
+    reverse_path: String,
+    verdict: VerdictSchema,
+    /// Absent for our own reports.
+    client: Option<ClientSchema>,
+    body: BodySchema,
+    smtputf8: bool,
+    recipients: Vec<String>,
+    content: ContentRecord,
+}
+
+/// Who gave us a message.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientSchema {
+    address: IpAddr,
+    helo: Box<str>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum VerdictSchema {
+    Authorised,
+    Unknown,
+    Repudiated,
+    Tempfail,
+}
+
+#[derive(Serialize, Deserialize)]
+enum BodySchema {
+    #[serde(rename = "7bit")]
+    SevenBit,
+    #[serde(rename = "8bitmime")]
+    EightBitMime,
+}
+
+/// Version 1 of the progress record.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProgressSchema {
+    attempts: u32,
+    due: u64,
+    delay_reported: bool,
+    recipients: Vec<RecipientSchema>,
+}
+
+/// What became of one recipient: done with its outcome, or waiting with its last one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum RecipientSchema {
+    Waiting(Option<OutcomeSchema>),
+    Done(OutcomeSchema),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutcomeSchema {
+    class: ClassSchema,
+    status: (u8, u16, u16),
+    remote: Option<RemoteSchema>,
+    diagnostic: DiagnosticSchema,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ClassSchema {
+    Delivered,
+    Transient,
+    Permanent,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoteSchema {
+    name: String,
+    address: Option<IpAddr>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DiagnosticSchema {
+    Reply(String),
+    Local(String),
+}
+
+impl From<&EnvelopeRecord> for EnvelopeSchema {
+    fn from(record: &EnvelopeRecord) -> Self {
+        let envelope = &record.envelope;
+        Self {
+            arrived: record.arrived.as_millis(),
+            reverse_path: envelope.reverse_path.to_string(),
+            verdict: match envelope.verdict {
+                VerdictResult::Authorised => VerdictSchema::Authorised,
+                VerdictResult::Unknown => VerdictSchema::Unknown,
+                VerdictResult::Repudiated => VerdictSchema::Repudiated,
+                VerdictResult::Tempfail => VerdictSchema::Tempfail,
+            },
+            client: match &envelope.origin {
+                Origin::Client { address, helo } => Some(ClientSchema {
+                    address: *address,
+                    helo: helo.clone(),
+                }),
+                Origin::Ourselves => None,
+            },
+            body: match envelope.body {
+                BodyType::SevenBit => BodySchema::SevenBit,
+                BodyType::EightBitMime => BodySchema::EightBitMime,
+            },
+            smtputf8: envelope.smtputf8,
+            recipients: envelope
+                .recipients
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            content: record.content,
+        }
+    }
+}
+
+impl TryFrom<EnvelopeSchema> for EnvelopeRecord {
+    type Error = Corruption;
+
+    fn try_from(schema: EnvelopeSchema) -> Result<Self, Corruption> {
+        let recipients: Result<Vec<_>, _> = schema
+            .recipients
+            .iter()
+            .map(|path| ForwardPath::parse_inside(path))
+            .collect();
+        Ok(Self {
+            envelope: Envelope {
+                reverse_path: ReversePath::parse_inside(&schema.reverse_path)
+                    .map_err(|_| Corruption::Schema)?,
+                verdict: match schema.verdict {
+                    VerdictSchema::Authorised => VerdictResult::Authorised,
+                    VerdictSchema::Unknown => VerdictResult::Unknown,
+                    VerdictSchema::Repudiated => VerdictResult::Repudiated,
+                    VerdictSchema::Tempfail => VerdictResult::Tempfail,
+                },
+                origin: match schema.client {
+                    Some(ClientSchema { address, helo }) => Origin::Client { address, helo },
+                    None => Origin::Ourselves,
+                },
+                body: match schema.body {
+                    BodySchema::SevenBit => BodyType::SevenBit,
+                    BodySchema::EightBitMime => BodyType::EightBitMime,
+                },
+                smtputf8: schema.smtputf8,
+                recipients: recipients.map_err(|_| Corruption::Schema)?,
+            },
+            arrived: Wall::from_millis(schema.arrived),
+            content: schema.content,
+        })
+    }
+}
+
+impl From<&ProgressRecord> for ProgressSchema {
+    fn from(record: &ProgressRecord) -> Self {
+        Self {
+            attempts: record.attempts,
+            due: record.due.as_millis(),
+            delay_reported: record.delay_reported,
+            recipients: record
+                .progress
+                .iter()
+                .map(|progress| match progress {
+                    Progress::Waiting(outcome) => {
+                        RecipientSchema::Waiting(outcome.as_ref().map(OutcomeSchema::from))
+                    }
+                    Progress::Done(outcome) => RecipientSchema::Done(outcome.into()),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl From<ProgressSchema> for ProgressRecord {
+    fn from(schema: ProgressSchema) -> Self {
+        Self {
+            progress: schema
+                .recipients
+                .into_iter()
+                .map(|recipient| match recipient {
+                    RecipientSchema::Waiting(outcome) => {
+                        Progress::Waiting(outcome.map(Outcome::from))
+                    }
+                    RecipientSchema::Done(outcome) => Progress::Done(outcome.into()),
+                })
+                .collect(),
+            attempts: schema.attempts,
+            due: Wall::from_millis(schema.due),
+            delay_reported: schema.delay_reported,
+        }
+    }
+}
+
+impl From<&Outcome> for OutcomeSchema {
+    fn from(outcome: &Outcome) -> Self {
+        let EnhancedStatus {
+            class,
+            subject,
+            detail,
+        } = outcome.status;
+        Self {
+            class: match outcome.class {
+                OutcomeClass::Delivered => ClassSchema::Delivered,
+                OutcomeClass::Transient => ClassSchema::Transient,
+                OutcomeClass::Permanent => ClassSchema::Permanent,
+            },
+            status: (class, subject, detail),
+            remote: outcome.remote.as_ref().map(|remote| RemoteSchema {
+                name: remote.name.clone(),
+                address: remote.address,
+            }),
+            diagnostic: match &outcome.diagnostic {
+                Diagnostic::Reply(text) => DiagnosticSchema::Reply(text.clone()),
+                Diagnostic::Local(text) => DiagnosticSchema::Local(text.clone()),
+            },
+        }
+    }
+}
+
+impl From<OutcomeSchema> for Outcome {
+    fn from(schema: OutcomeSchema) -> Self {
+        let (class, subject, detail) = schema.status;
+        Self {
+            class: match schema.class {
+                ClassSchema::Delivered => OutcomeClass::Delivered,
+                ClassSchema::Transient => OutcomeClass::Transient,
+                ClassSchema::Permanent => OutcomeClass::Permanent,
+            },
+            status: EnhancedStatus::new(class, subject, detail),
+            remote: schema.remote.map(|remote| Remote {
+                name: remote.name,
+                address: remote.address,
+            }),
+            diagnostic: match schema.diagnostic {
+                DiagnosticSchema::Reply(text) => Diagnostic::Reply(text),
+                DiagnosticSchema::Local(text) => Diagnostic::Local(text),
+            },
+        }
+    }
+}

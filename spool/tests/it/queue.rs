@@ -1,0 +1,302 @@
+//! What the contract promises, on a real folder.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_spool::{
+    BeginError, CommitError, ContentError, LocalSpool, OfflineSpool, OpenError, Options, Progress,
+    SettleError, Settlement, Spool,
+};
+
+use crate::mail::{at, content, deferred, delivered, envelope, lease_all, read, report, take};
+
+/// No reserve: a test must not depend on the room of the machine it runs on.
+fn options() -> Options {
+    Options::default().with_reserve(0)
+}
+
+fn open(folder: &tempfile::TempDir) -> LocalSpool {
+    LocalSpool::open(folder.path(), options()).unwrap()
+}
+
+/// Files of content in the folder.
+fn files(folder: &tempfile::TempDir) -> usize {
+    std::fs::read_dir(folder.path().join("content"))
+        .unwrap()
+        .count()
+}
+
+const SIZES: [usize; 7] = [0, 1, 5_000, 16_384, 16_385, 65_536, 300_001];
+
+#[tokio::test]
+async fn what_is_taken_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut taken = Vec::new();
+    let spool = open(&folder);
+    for (seed, size) in (1..).zip(SIZES) {
+        let content = content(seed, size);
+        let id = take(&spool, at(seed), at(seed + 10), &content).await;
+        taken.push((id.unwrap(), content));
+    }
+    let before = spool.list(None, 100).await.unwrap();
+    drop(spool);
+    let spool = open(&folder);
+    assert!(spool.is_sound() && spool.findings().is_empty());
+    for (id, content) in &taken {
+        assert_eq!(&read(&spool, *id).await.unwrap(), content);
+    }
+    assert_eq!(spool.list(None, 100).await.unwrap(), before);
+    assert_eq!(files(&folder), 3, "those above 16 KiB");
+}
+
+#[tokio::test]
+async fn listing_goes_by_arrival_and_shows_all_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let mut ids = Vec::new();
+    for second in 0..5 {
+        ids.push(take(&spool, at(second), at(50), b"x").await.unwrap());
+    }
+    let listed = spool.list(None, 100).await.unwrap();
+    assert!(listed.iter().map(|entry| entry.id).eq(ids.iter().copied()));
+    let behind = spool.list(Some(ids[1]), 2).await.unwrap();
+    assert!(behind.iter().map(|entry| entry.id).eq([ids[2], ids[3]]));
+    let entry = spool.show(ids[3]).await.unwrap().unwrap();
+    assert_eq!(entry, listed[3]);
+    assert_eq!(entry.envelope, envelope(&["ann@example.net"]));
+    assert_eq!((entry.arrived, entry.due), (at(3), at(50)));
+    assert_eq!((entry.size, entry.attempts), (1, 0));
+    assert_eq!(entry.progress, [Progress::Waiting(None)]);
+    assert!(!entry.active && !entry.delay_reported);
+    let unknown = QueueId::new(at(0), 1);
+    assert_eq!(spool.show(unknown).await.unwrap(), None);
+    assert!(matches!(
+        spool.content(unknown).await.map(|_| ()),
+        Err(ContentError::Unknown(id)) if id == unknown
+    ));
+}
+
+#[tokio::test]
+async fn a_draft_that_is_dropped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    draft.append(Bytes::from(vec![b'x'; 50_000])).await.unwrap();
+    assert_eq!(files(&folder), 1);
+    drop(draft);
+    let refused = spool
+        .begin(at(0))
+        .await
+        .unwrap()
+        .commit(envelope(&[]), at(0));
+    assert!(matches!(refused.await, Err(CommitError::NoRecipients)));
+    drop(spool);
+    assert_eq!(files(&folder), 0);
+    let spool = open(&folder);
+    assert!(spool.findings().is_empty());
+    assert!(spool.list(None, 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn leases_are_exclusive_until_settled_or_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    for second in [3, 1, 2, 9] {
+        take(&spool, at(0), at(second), b"x").await.unwrap();
+    }
+    let mut leased = spool.lease(at(5), 2).await.unwrap();
+    let due: Vec<_> = leased
+        .leases
+        .iter()
+        .map(|lease| lease.entry().due)
+        .collect();
+    assert_eq!(due, [at(1), at(2)]);
+    assert_eq!(leased.next_due, Some(at(3)));
+    let third = lease_all(&spool, at(5)).await;
+    assert_eq!(third.len(), 1);
+    assert!(third[0].entry().active);
+    assert!(lease_all(&spool, at(5)).await.is_empty());
+    let second = leased.leases.pop().unwrap();
+    let back = second.entry().id;
+    drop(second);
+    let again = lease_all(&spool, at(5)).await;
+    assert!(again.iter().map(|lease| lease.entry().id).eq([back]));
+    drop((leased, third, again));
+    assert_eq!(lease_all(&spool, at(5)).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_settlement_is_all_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    draft.append(Bytes::from_static(b"hello")).await.unwrap();
+    let two = envelope(&["ann@example.net", "bob@example.com"]);
+    drop(draft.commit(two, at(0)).await.unwrap());
+    let lease = lease_all(&spool, at(1)).await.pop().unwrap();
+    let id = lease.entry().id;
+    let progress = vec![
+        Progress::Done(Outcome::local((5, 1, 1), None, "no such mailbox")),
+        Progress::Waiting(Some(Outcome::local((4, 2, 1), None, "not now"))),
+    ];
+    let large = content(1, 20_000);
+    let settlement = Settlement {
+        progress: progress.clone(),
+        attempts: 1,
+        due: Some(at(600)),
+        delay_reported: true,
+        reports: vec![report(large.clone()), report(b"small".to_vec())],
+    };
+    spool.settle(lease, settlement).await.unwrap();
+    drop(spool);
+    let spool = open(&folder);
+    let entry = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(entry.progress, progress);
+    assert_eq!((entry.attempts, entry.due), (1, at(600)));
+    assert!(entry.delay_reported);
+    let reports = lease_all(&spool, at(1)).await;
+    assert_eq!(reports.len(), 2, "due at once");
+    let mut contents = Vec::new();
+    for lease in &reports {
+        contents.push(read(&spool, lease.entry().id).await.unwrap());
+    }
+    contents.sort_by_key(Vec::len);
+    assert_eq!(contents, [b"small".to_vec(), large]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_done_leaves_with_its_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    for size in [10, 50_000] {
+        take(&spool, at(0), at(0), &content(7, size)).await.unwrap();
+    }
+    for lease in lease_all(&spool, at(0)).await {
+        let id = lease.entry().id;
+        let settlement = delivered(&lease);
+        spool.settle(lease, settlement).await.unwrap();
+        assert!(matches!(
+            read(&spool, id).await,
+            Err(ContentError::Unknown(_))
+        ));
+    }
+    assert!(spool.list(None, 9).await.unwrap().is_empty());
+    drop(spool);
+    assert_eq!(files(&folder), 0);
+}
+
+#[tokio::test]
+async fn settlements_that_make_no_sense_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, other) = (open(&folder), tempfile::tempdir().unwrap());
+    let other = open(&other);
+    take(&spool, at(0), at(0), b"x").await.unwrap();
+    let lease = lease_all(&spool, at(0)).await.pop().unwrap();
+    let settlement = delivered(&lease);
+    assert!(matches!(
+        other.settle(lease, settlement).await,
+        Err(SettleError::Unknown(_))
+    ));
+    let lease = lease_all(&spool, at(0)).await.pop().unwrap();
+    let mut settlement = delivered(&lease);
+    settlement.progress.clear();
+    assert!(matches!(
+        spool.settle(lease, settlement).await,
+        Err(SettleError::Recipients {
+            found: 0,
+            wanted: 1,
+            ..
+        })
+    ));
+    assert!(lease_all(&spool, at(59)).await.is_empty(), "not at once");
+    assert_eq!(lease_all(&spool, at(60)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_of_what_is_due_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let mut context = Context::from_waker(Waker::noop());
+    take(&spool, at(0), at(100), b"x").await.unwrap();
+    spool.arrived().await;
+    let leased = spool.lease(at(0), 9).await.unwrap();
+    assert_eq!(leased.next_due, Some(at(100)));
+    take(&spool, at(0), at(200), b"x").await.unwrap();
+    assert_eq!(
+        pin!(spool.arrived()).as_mut().poll(&mut context),
+        Poll::Pending,
+        "nothing earlier"
+    );
+    take(&spool, at(0), at(50), b"x").await.unwrap();
+    spool.arrived().await;
+    let lease = lease_all(&spool, at(60)).await.pop().unwrap();
+    let settlement = deferred(&lease, at(70));
+    spool.settle(lease, settlement).await.unwrap();
+    spool.arrived().await;
+    let lease = lease_all(&spool, at(70)).await.pop().unwrap();
+    drop(lease);
+    spool.arrived().await;
+}
+
+#[tokio::test]
+async fn the_folder_belongs_to_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        OfflineSpool::open(folder.path()).map(|_| ()),
+        Err(OpenError::Missing)
+    ));
+    let spool = open(&folder);
+    let id = take(&spool, at(0), at(0), b"x").await.unwrap();
+    let listed = spool.list(None, 9).await.unwrap();
+    assert!(matches!(
+        LocalSpool::open(folder.path(), options()).map(|_| ()),
+        Err(OpenError::InUse)
+    ));
+    assert!(matches!(
+        OfflineSpool::open(folder.path()).map(|_| ()),
+        Err(OpenError::InUse)
+    ));
+    drop(spool);
+    let offline = OfflineSpool::open(folder.path()).unwrap();
+    assert_eq!(offline.list(None, 9).unwrap(), listed);
+    assert_eq!(offline.show(id).unwrap(), listed.first().cloned());
+    let second = OfflineSpool::open(folder.path());
+    assert!(second.is_ok(), "any number may look");
+    assert!(matches!(
+        LocalSpool::open(folder.path(), options()).map(|_| ()),
+        Err(OpenError::InUse)
+    ));
+}
+
+#[tokio::test]
+async fn what_outlives_the_spool_does_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    take(&spool, at(0), at(0), b"x").await.unwrap();
+    let lease = lease_all(&spool, at(0)).await.pop().unwrap();
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    draft.append(Bytes::from_static(b"small")).await.unwrap();
+    drop(spool);
+    let again = open(&folder);
+    assert!(matches!(
+        draft.commit(envelope(&["ann@example.net"]), at(0)).await,
+        Err(CommitError::Poisoned)
+    ));
+    drop(lease);
+    assert_eq!(lease_all(&again, at(0)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_reserve_is_kept_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::default().with_reserve(u64::MAX);
+    let spool = LocalSpool::open(folder.path(), options).unwrap();
+    assert!(matches!(
+        spool.begin(at(0)).await.map(|_| ()),
+        Err(BeginError::NoSpace)
+    ));
+}
