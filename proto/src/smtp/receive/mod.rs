@@ -4,6 +4,40 @@
 //! time; while it is, bytes that the peer has pipelined wait inside the machine, and
 //! [`Session::wants_bytes`] is false so that the driver reads no more: back-pressure, and memory
 //! bounded by one read.
+//!
+//! # Promises
+//!
+//! 1. The end of a message is answered 250 only by spending a [`Custody`]. The 250 to a BDAT that
+//!    is not the last acknowledges octets, not a message (RFC 3030 §2).
+//! 2. Replies, content and questions are the same however the octets are split.
+//! 3. Whatever is sent, each command gets one reply, and the session stays in step.
+//! 4. A message that was begun ends in [`Ask::Commit`] or [`Action::Abandon`], never in both.
+//!    Between [`Ask::Begin`] and its answer no message is begun: a driver whose begin ends after
+//!    [`Action::Close`] drops it itself.
+//!
+//! Content with bare CR, bare LF or NUL is refused at its end, and so is what is too large or
+//! loops; 8-bit content is taken without BODY=8BITMIME too, as every server in use does, and
+//! marked. Content that does not end in CRLF (BDAT can do that) is kept as it is.
+//!
+//! # Map
+//!
+//! `session` the machine's loop, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
+//! and its verdict · `recipient` RCPT · `data` DATA and BDAT until content flows · `content` the
+//! content and its end · `replies` what we say.
+//!
+//! Left to the driver: octets to and from the wire, clocks, TLS, and every answer.
+
+mod content;
+mod data;
+mod hello;
+mod mail;
+mod recipient;
+mod replies;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use session::Session;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,8 +49,8 @@ use crate::custody::Custody;
 use crate::envelope::Envelope;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
-use crate::time::{Mono, Now};
-use crate::verify::Verdict;
+use crate::time::Mono;
+use crate::verify::{Verdict, VerdictResult};
 
 /// What is the same for every session of a listener; shared.
 #[derive(Clone, Debug)]
@@ -40,9 +74,10 @@ pub struct Limits {
     pub command_line: usize,
     /// `Received` fields; one more is a loop (RFC 5321 §6.3 wants at least 100).
     pub received_fields: usize,
-    /// Refused commands, after which the session is closed with 421.
+    /// Commands refused with 5yz since the last accepted message, after which the session is closed
+    /// with 421. What follows from an earlier refusal (503 in a refused transaction) is not counted.
     pub errors: u32,
-    /// Silence between commands (RFC 5321 §4.5.3.2.7 wants at least 5 minutes).
+    /// Time for a whole command line to come (RFC 5321 §4.5.3.2.7 wants at least 5 minutes).
     pub command_timeout: Duration,
     /// Silence within content.
     pub content_timeout: Duration,
@@ -141,6 +176,18 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
+    /// The client has introduced itself.
+    Hello {
+        /// It said EHLO.
+        extended: bool,
+        /// What it calls itself.
+        helo: Box<str>,
+    },
+    /// TLS stands.
+    TlsStarted {
+        /// Version and suite.
+        description: Box<str>,
+    },
     /// A command was refused.
     Refused {
         /// The verb, or the first octets of what stood in its place.
@@ -148,26 +195,82 @@ pub enum Note {
         /// Our reply.
         reply: Reply,
     },
+    /// MAIL was refused by the verdict.
+    MailRefused {
+        /// The reverse-path.
+        reverse_path: ReversePath,
+        /// Why.
+        verdict: VerdictResult,
+        /// Our reply.
+        reply: Reply,
+    },
+    /// A recipient was refused by the answer to [`Ask::Recipient`].
+    RecipientRefused {
+        /// The transaction's reverse-path.
+        reverse_path: ReversePath,
+        /// The recipient.
+        recipient: ForwardPath,
+        /// Our reply.
+        reply: Reply,
+    },
+    /// A message is in custody, and 250 has been said.
+    Accepted(Box<Accepted>),
+    /// A message was refused at its end, or at the end of a chunk.
+    ContentRefused {
+        /// The name it had.
+        queue_id: QueueId,
+        /// The reverse-path.
+        reverse_path: ReversePath,
+        /// Octets of content that came.
+        size: u64,
+        /// Our reply.
+        reply: Reply,
+    },
+    /// The peer was silent for too long.
+    TimedOut {
+        /// Within content.
+        in_content: bool,
+    },
+    /// The peer left without QUIT.
+    Disconnected {
+        /// A message that had been begun, and is dropped.
+        queue_id: Option<QueueId>,
+    },
 }
 
-/// One session.
-#[derive(Debug)]
-pub struct Session {}
+/// A message that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its name.
+    pub queue_id: QueueId,
+    /// The reverse-path.
+    pub reverse_path: ReversePath,
+    /// What was found about it.
+    pub verdict: VerdictResult,
+    /// The recipients.
+    pub recipients: Vec<ForwardPath>,
+    /// Octets of content as it came, without our trace field.
+    pub size: u64,
+}
 
-impl Session {
-    /// A session that has not begun.
-    pub fn new(settings: alloc::sync::Arc<Settings>, peer: Peer) -> Self {
-        let _ = (settings, peer);
-        Self {}
-    }
-
-    /// Advances by one input; actions are appended to `actions`.
-    pub fn step(&mut self, input: Input<'_>, now: Now, actions: &mut Vec<Action>) {
-        let _ = (input, now, actions);
-    }
-
-    /// False while an answer is waited for or TLS is starting: read nothing then.
-    pub fn wants_bytes(&self) -> bool {
-        true
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // What the large providers take, base64 included; more is a link's job.
+            message_size: 50 * 1024 * 1024,
+            // RFC 5321's floor. All of them at their longest are 30 KiB of a session's 64; a
+            // client with more is told 452 and sends the rest in its next transaction.
+            recipients: 100,
+            // RFC 5321 §4.5.3.1.4's 512, and room for parameters and SMTPUTF8 addresses.
+            command_line: 2048,
+            // RFC 5321 §6.3's floor; ordinary mail has under twenty.
+            received_fields: 100,
+            // No honest client refuses to learn fifty times; whoever tries addresses does.
+            errors: 50,
+            // RFC 5321 §4.5.3.2.7's floor.
+            command_timeout: Duration::from_mins(5),
+            // The same; a client that still lives sends something within it.
+            content_timeout: Duration::from_mins(5),
+        }
     }
 }

@@ -1,0 +1,493 @@
+//! Command lines, parsed (RFC 5321 §4.1.1, and the extensions' parameters).
+//!
+//! Strict where two hosts could read one line in two ways, lenient where real clients are: verbs
+//! and keywords in any case; blanks behind `FROM:` and `TO:`, between parameters and at the end of
+//! a line; any text that is not blank as the argument of EHLO and HELO, since bare words,
+//! underscores and broken literals are all in daily use. Brackets round a path are not waived.
+//!
+//! Sequence, permission and limits are the session's.
+
+use alloc::boxed::Box;
+use core::str;
+
+use crate::addr::{ForwardPath, ParsePathError, ReversePath};
+use crate::envelope::BodyType;
+use crate::reply::Reply;
+
+/// A command, well-formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// EHLO, or HELO.
+    Hello {
+        /// It was EHLO.
+        extended: bool,
+        /// The argument as it came.
+        name: Box<str>,
+    },
+    /// MAIL FROM.
+    Mail(Mail),
+    /// RCPT TO, which has no parameters here.
+    Recipient(ForwardPath),
+    /// DATA.
+    Data,
+    /// BDAT: so many octets follow (RFC 3030).
+    Chunk(Chunk),
+    /// STARTTLS (RFC 3207).
+    StartTls,
+    /// RSET.
+    Reset,
+    /// NOOP.
+    Noop,
+    /// QUIT.
+    Quit,
+    /// VRFY.
+    Verify,
+    /// HELP.
+    Help,
+}
+
+/// MAIL's argument and parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// The path.
+    pub reverse_path: ReversePath,
+    /// SIZE (RFC 1870).
+    pub size: Option<u64>,
+    /// BODY (RFC 6152).
+    pub body: BodyType,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+}
+
+/// BDAT's arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Octets that follow. A number that no counter holds counts as the greatest there is.
+    pub length: u64,
+    /// It completes the message.
+    pub last: bool,
+    /// Something stood behind the length that is not LAST. The octets follow all the same, so
+    /// this is not an error of parsing: they must be read first.
+    pub malformed: bool,
+}
+
+/// Why a line is no command that can be obeyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseCommandError {
+    /// Not UTF-8, which RFC 6531 §3.7.1 is the only one to widen ASCII to.
+    #[error("command line is not text")]
+    NotText,
+    /// A verb that nobody knows.
+    #[error("unknown verb")]
+    UnknownVerb,
+    /// A verb that is known and not offered.
+    #[error("verb not implemented")]
+    NotImplemented,
+    /// An argument where none may be, none where one must be, or one of another form.
+    #[error("malformed argument")]
+    Argument,
+    /// MAIL's path.
+    #[error("malformed reverse-path: {0}")]
+    ReversePath(ParsePathError),
+    /// RCPT's path.
+    #[error("malformed forward-path: {0}")]
+    ForwardPath(ParsePathError),
+    /// A parameter that is not offered, or a value of one.
+    #[error("unknown parameter")]
+    UnknownParameter,
+    /// A parameter given twice, or with a value it does not take.
+    #[error("malformed parameter")]
+    Parameter,
+}
+
+impl ParseCommandError {
+    /// What the peer is told (RFC 5321 §4.2.2 and §4.1.1.11, RFC 5248 §2.4).
+    pub fn reply(self) -> Reply {
+        match self {
+            Self::NotText | Self::UnknownVerb => {
+                Reply::new(500, (5, 5, 2), "command not recognized")
+            }
+            Self::NotImplemented => Reply::new(502, (5, 5, 1), "command not implemented"),
+            Self::Argument => Reply::new(501, (5, 5, 4), "syntax error in argument"),
+            Self::ReversePath(_) => Reply::new(501, (5, 1, 7), "bad sender address syntax"),
+            Self::ForwardPath(_) => Reply::new(501, (5, 1, 3), "bad recipient address syntax"),
+            Self::UnknownParameter => Reply::new(
+                555,
+                (5, 5, 4),
+                "parameter not recognized or not implemented",
+            ),
+            Self::Parameter => Reply::new(501, (5, 5, 4), "syntax error in parameter"),
+        }
+    }
+}
+
+impl Command {
+    /// Reads a line, given without its CRLF.
+    pub fn parse(line: &[u8]) -> Result<Self, ParseCommandError> {
+        let line = str::from_utf8(line).map_err(|_| ParseCommandError::NotText)?;
+        let line = line.trim_end_matches(BLANKS);
+        let (verb, argument) = match line.find(BLANKS) {
+            Some(at) => line.split_at_checked(at).unwrap_or((line, "")),
+            None => (line, ""),
+        };
+        let argument = argument.trim_start_matches(BLANKS);
+        let verb = VERBS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(verb))
+            .map(|(_, verb)| *verb)
+            .ok_or(ParseCommandError::UnknownVerb)?;
+        verb.parse_argument(argument)
+    }
+}
+
+/// The verbs that are known.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Ehlo,
+    Helo,
+    Mail,
+    Rcpt,
+    Data,
+    Bdat,
+    StartTls,
+    Rset,
+    Noop,
+    Quit,
+    Vrfy,
+    Help,
+    NotImplemented,
+}
+
+impl Verb {
+    fn parse_argument(self, argument: &str) -> Result<Command, ParseCommandError> {
+        match self {
+            Self::Ehlo => parse_hello(true, argument),
+            Self::Helo => parse_hello(false, argument),
+            Self::Mail => parse_mail(argument).map(Command::Mail),
+            Self::Rcpt => parse_recipient(argument),
+            Self::Data => without(argument, Command::Data),
+            Self::Bdat => parse_chunk(argument).map(Command::Chunk),
+            Self::StartTls => without(argument, Command::StartTls),
+            Self::Rset => without(argument, Command::Reset),
+            Self::Quit => without(argument, Command::Quit),
+            // RFC 5321 §4.1.1.8 and §4.1.1.9 allow HELP and NOOP a text.
+            Self::Noop => Ok(Command::Noop),
+            Self::Help => Ok(Command::Help),
+            Self::Vrfy if argument.is_empty() => Err(ParseCommandError::Argument),
+            Self::Vrfy => Ok(Command::Verify),
+            Self::NotImplemented => Err(ParseCommandError::NotImplemented),
+        }
+    }
+}
+
+/// A command that takes no argument.
+fn without(argument: &str, command: Command) -> Result<Command, ParseCommandError> {
+    if argument.is_empty() {
+        Ok(command)
+    } else {
+        Err(ParseCommandError::Argument)
+    }
+}
+
+fn parse_hello(extended: bool, name: &str) -> Result<Command, ParseCommandError> {
+    if name.is_empty() {
+        return Err(ParseCommandError::Argument);
+    }
+    Ok(Command::Hello {
+        extended,
+        name: name.into(),
+    })
+}
+
+/// Drops `keyword` and its colon from the front, in any case, and blanks behind it.
+fn strip_keyword<'a>(argument: &'a str, keyword: &str) -> Result<&'a str, ParseCommandError> {
+    argument
+        .split_at_checked(keyword.len())
+        .filter(|(word, _)| word.eq_ignore_ascii_case(keyword))
+        .map(|(_, rest)| rest.trim_start_matches(BLANKS))
+        .ok_or(ParseCommandError::Argument)
+}
+
+/// What stands behind a path: nothing, or a blank and parameters.
+fn parameters(rest: &str) -> Result<impl Iterator<Item = &str>, ParseCommandError> {
+    if rest.is_empty() || rest.starts_with(BLANKS) {
+        Ok(rest.split(BLANKS).filter(|word| !word.is_empty()))
+    } else {
+        Err(ParseCommandError::Argument)
+    }
+}
+
+fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
+    let text = strip_keyword(argument, "FROM:")?;
+    let (reverse_path, rest) =
+        ReversePath::parse_prefix(text).map_err(ParseCommandError::ReversePath)?;
+    let (mut size, mut body, mut smtputf8) = (None, None, None);
+    for word in parameters(rest)? {
+        let (keyword, value) = match word.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value)),
+            None => (word, None),
+        };
+        if keyword.eq_ignore_ascii_case("SIZE") {
+            set_once(&mut size, parse_size(value)?)?;
+        } else if keyword.eq_ignore_ascii_case("BODY") {
+            set_once(&mut body, parse_body(value)?)?;
+        } else if keyword.eq_ignore_ascii_case("SMTPUTF8") {
+            let none = value.is_none().then_some(());
+            set_once(&mut smtputf8, none.ok_or(ParseCommandError::Parameter)?)?;
+        } else {
+            return Err(ParseCommandError::UnknownParameter);
+        }
+    }
+    Ok(Mail {
+        reverse_path,
+        size,
+        body: body.unwrap_or_default(),
+        smtputf8: smtputf8.is_some(),
+    })
+}
+
+fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), ParseCommandError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ParseCommandError::Parameter),
+    }
+}
+
+/// One to twenty digits (RFC 1870 §3).
+fn parse_size(value: Option<&str>) -> Result<u64, ParseCommandError> {
+    value
+        .and_then(parse_number)
+        .ok_or(ParseCommandError::Parameter)
+}
+
+/// One to twenty digits; beyond what a counter holds, the greatest number there is.
+fn parse_number(text: &str) -> Option<u64> {
+    let digits = (1..=20).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+fn parse_body(value: Option<&str>) -> Result<BodyType, ParseCommandError> {
+    let value = value.ok_or(ParseCommandError::Parameter)?;
+    if value.eq_ignore_ascii_case("7BIT") {
+        Ok(BodyType::SevenBit)
+    } else if value.eq_ignore_ascii_case("8BITMIME") {
+        Ok(BodyType::EightBitMime)
+    } else {
+        // BINARYMIME (RFC 3030 §3) among them.
+        Err(ParseCommandError::UnknownParameter)
+    }
+}
+
+fn parse_recipient(argument: &str) -> Result<Command, ParseCommandError> {
+    let text = strip_keyword(argument, "TO:")?;
+    let (forward_path, rest) =
+        ForwardPath::parse_prefix(text).map_err(ParseCommandError::ForwardPath)?;
+    match parameters(rest)?.next() {
+        None => Ok(Command::Recipient(forward_path)),
+        Some(_) => Err(ParseCommandError::UnknownParameter),
+    }
+}
+
+/// Once a length can be read its octets will follow, and what else is wrong must wait.
+fn parse_chunk(argument: &str) -> Result<Chunk, ParseCommandError> {
+    let mut words = argument.split(BLANKS).filter(|word| !word.is_empty());
+    let length = words.next().ok_or(ParseCommandError::Argument)?;
+    if !length.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(ParseCommandError::Argument);
+    }
+    let marker = words.next();
+    let last = marker.is_some_and(|word| word.eq_ignore_ascii_case("LAST"));
+    Ok(Chunk {
+        length: length.parse().unwrap_or(u64::MAX),
+        last,
+        malformed: (marker.is_some() && !last) || words.next().is_some(),
+    })
+}
+
+/// What separates words. A tab is none in RFC 5321 §4.1.1, and some clients send it.
+const BLANKS: [char; 2] = [' ', '\t'];
+
+const VERBS: &[(&str, Verb)] = &[
+    ("EHLO", Verb::Ehlo),
+    ("HELO", Verb::Helo),
+    ("MAIL", Verb::Mail),
+    ("RCPT", Verb::Rcpt),
+    ("DATA", Verb::Data),
+    ("BDAT", Verb::Bdat),
+    ("STARTTLS", Verb::StartTls),
+    ("RSET", Verb::Rset),
+    ("NOOP", Verb::Noop),
+    ("QUIT", Verb::Quit),
+    ("VRFY", Verb::Vrfy),
+    ("HELP", Verb::Help),
+    // Known, and not offered (RFC 5321 §4.2.4): 502, where an unknown verb is 500.
+    ("EXPN", Verb::NotImplemented),
+    ("AUTH", Verb::NotImplemented),
+    ("ETRN", Verb::NotImplemented),
+    ("TURN", Verb::NotImplemented),
+    ("SEND", Verb::NotImplemented),
+    ("SOML", Verb::NotImplemented),
+    ("SAML", Verb::NotImplemented),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    fn parse(line: &str) -> Result<Command, ParseCommandError> {
+        Command::parse(line.as_bytes())
+    }
+
+    /// The reply code and enhanced status of a line that is refused.
+    fn refused(line: &str) -> alloc::string::String {
+        let reply = parse(line).expect_err(line).reply();
+        format!("{} {}", reply.code(), reply.enhanced().unwrap())
+    }
+
+    #[test]
+    fn what_real_clients_send_is_taken() {
+        let mail = |path: &str| Mail {
+            reverse_path: ReversePath::parse_inside(path).unwrap(),
+            size: None,
+            body: BodyType::SevenBit,
+            smtputf8: false,
+        };
+        let hello = |extended, name: &str| Command::Hello {
+            extended,
+            name: name.into(),
+        };
+        for (line, expected) in [
+            ("EHLO mx.example", hello(true, "mx.example")),
+            ("helo my_pc", hello(false, "my_pc")),
+            ("Ehlo [192.0.2.1]  ", hello(true, "[192.0.2.1]")),
+            ("MAIL FROM:<>", Command::Mail(mail(""))),
+            (
+                "mail from: <a@b.example> ",
+                Command::Mail(mail("a@b.example")),
+            ),
+            (
+                "MAIL FROM:<a@b.example> body=8bitmime SIZE=12",
+                Command::Mail(Mail {
+                    size: Some(12),
+                    body: BodyType::EightBitMime,
+                    ..mail("a@b.example")
+                }),
+            ),
+            (
+                "MAIL FROM:<é@b.example> SMTPUTF8 BODY=7BIT",
+                Command::Mail(Mail {
+                    smtputf8: true,
+                    ..mail("é@b.example")
+                }),
+            ),
+            (
+                "RCPT TO:<Postmaster>",
+                Command::Recipient(ForwardPath::Postmaster),
+            ),
+            ("DATA  ", Command::Data),
+            ("rset", Command::Reset),
+            ("NOOP whatever", Command::Noop),
+            ("HELP MAIL", Command::Help),
+            ("VRFY someone", Command::Verify),
+            ("QUIT", Command::Quit),
+            ("STARTTLS", Command::StartTls),
+        ] {
+            assert_eq!(parse(line).as_ref(), Ok(&expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_code() {
+        for (line, expected) in [
+            ("", "500 5.5.2"),
+            ("HELLO x", "500 5.5.2"),
+            ("MAILFROM:<a@b>", "500 5.5.2"),
+            (" NOOP", "500 5.5.2"),
+            ("EXPN list", "502 5.5.1"),
+            ("AUTH PLAIN", "502 5.5.1"),
+            ("EHLO", "501 5.5.4"),
+            ("HELO  ", "501 5.5.4"),
+            ("MAIL", "501 5.5.4"),
+            ("MAIL TO:<a@b>", "501 5.5.4"),
+            ("MAIL FROM:a@b", "501 5.1.7"),
+            ("MAIL FROM:<a@b", "501 5.1.7"),
+            ("MAIL FROM:<a b@c>", "501 5.1.7"),
+            ("MAIL FROM:<a@b>SIZE=1", "501 5.5.4"),
+            ("MAIL FROM:<a@b> SIZE", "501 5.5.4"),
+            ("MAIL FROM:<a@b> SIZE=-1", "501 5.5.4"),
+            ("MAIL FROM:<a@b> SIZE=123456789012345678901", "501 5.5.4"),
+            ("MAIL FROM:<a@b> SIZE=1 SIZE=1", "501 5.5.4"),
+            ("MAIL FROM:<a@b> BODY", "501 5.5.4"),
+            ("MAIL FROM:<a@b> BODY=BINARYMIME", "555 5.5.4"),
+            ("MAIL FROM:<a@b> SMTPUTF8=1", "501 5.5.4"),
+            ("MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
+            ("RCPT TO:<>", "501 5.1.3"),
+            ("RCPT TO:a@b", "501 5.1.3"),
+            ("RCPT TO:<root>", "501 5.1.3"),
+            ("RCPT FROM:<a@b>", "501 5.5.4"),
+            ("RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+            ("DATA now", "501 5.5.4"),
+            ("RSET now", "501 5.5.4"),
+            ("QUIT now", "501 5.5.4"),
+            ("STARTTLS now", "501 5.5.4"),
+            ("VRFY", "501 5.5.4"),
+            ("BDAT", "501 5.5.4"),
+            ("BDAT x", "501 5.5.4"),
+            ("BDAT -1", "501 5.5.4"),
+        ] {
+            assert_eq!(refused(line), expected, "{line:?}");
+        }
+        assert_eq!(
+            Command::parse(b"NOOP \xff"),
+            Err(ParseCommandError::NotText)
+        );
+    }
+
+    #[test]
+    fn a_chunk_whose_length_can_be_read_is_never_lost() {
+        let chunk = |length, last, malformed| {
+            Ok(Command::Chunk(Chunk {
+                length,
+                last,
+                malformed,
+            }))
+        };
+        assert_eq!(parse("BDAT 10"), chunk(10, false, false));
+        assert_eq!(parse("bdat 0 last"), chunk(0, true, false));
+        assert_eq!(parse("BDAT 10 FIRST"), chunk(10, false, true));
+        assert_eq!(parse("BDAT 10 LAST LAST"), chunk(10, true, true));
+        assert_eq!(
+            parse("BDAT 99999999999999999999"),
+            chunk(u64::MAX, false, false)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_that_was_parsed_is_parsed_again(
+            local in "[a-z0-9.+=_-]{1,20}|\"([a-z @>]|\\\\[\"\\\\]){0,12}\"",
+            domain in "([a-z0-9]{1,10}\\.){0,3}[a-z]{2,6}|\\[192\\.0\\.2\\.[1-9]\\]",
+        ) {
+            let line = format!("MAIL FROM:<{local}@{domain}>");
+            let Ok(Command::Mail(mail)) = parse(&line) else {
+                panic!("{line}");
+            };
+            prop_assert_eq!(format!("MAIL FROM:<{}>", mail.reverse_path), line);
+            let again = ReversePath::parse_inside(&mail.reverse_path.to_string());
+            prop_assert_eq!(again.unwrap(), mail.reverse_path);
+            let Ok(Command::Recipient(path)) = parse(&format!("RCPT TO:<{local}@{domain}>")) else {
+                panic!("{local}@{domain}");
+            };
+            prop_assert_eq!(path.to_string(), format!("{local}@{domain}"));
+        }
+
+        #[test]
+        fn no_line_is_too_odd(line in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Command::parse(&line);
+        }
+    }
+}

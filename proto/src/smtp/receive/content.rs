@@ -1,0 +1,328 @@
+//! Content: taken as it comes, judged as it passes, answered at its end.
+//!
+//! Content that fails (stray line ends, too large, looping, refused by the spool) is abandoned at
+//! once and read to its true end all the same, and refused there.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::session::{Open, Phase, Progress, Session, Transaction, Turn, Waiting};
+use super::{Accepted, Action, Ask, Limits, Note, replies};
+use crate::addr::ReversePath;
+use crate::custody::Custody;
+use crate::envelope::{BodyType, Envelope, Origin};
+use crate::message::ReceivedCount;
+use crate::queue_id::QueueId;
+use crate::reply::Reply;
+use crate::smtp::framing::{DotText, LineEnds};
+
+/// How the content that is being read ends, and what becomes of it.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// With CRLF.CRLF.
+    Data(DotText),
+    /// After so many octets.
+    Chunk {
+        /// Octets still to come.
+        remaining: u64,
+        /// What becomes of them.
+        fate: Arriving,
+    },
+}
+
+/// What becomes of a chunk.
+#[derive(Debug)]
+pub(super) enum Arriving {
+    /// It belongs to the message.
+    Taken {
+        /// It completes the message.
+        last: bool,
+    },
+    /// It is read away and then refused.
+    Swallowed {
+        /// The verb, for the note.
+        command: Box<str>,
+        /// What is said then.
+        refusal: Reply,
+    },
+}
+
+/// A message that was begun.
+#[derive(Debug)]
+pub(super) struct Draft {
+    queue_id: QueueId,
+    size: u64,
+    received: ReceivedCount,
+    line_ends: LineEnds,
+    eight_bit: bool,
+    /// A bare CR, a bare LF or a NUL was in it.
+    stray: bool,
+    /// What the spool said when it could not take it.
+    refused: Option<Reply>,
+    /// It failed: the driver was told, and nothing is appended any more.
+    abandoned: bool,
+}
+
+impl Draft {
+    pub(super) fn new(queue_id: QueueId) -> Self {
+        Self {
+            queue_id,
+            size: 0,
+            received: ReceivedCount::default(),
+            line_ends: LineEnds::default(),
+            eight_bit: false,
+            stray: false,
+            refused: None,
+            abandoned: false,
+        }
+    }
+
+    pub(super) const fn queue_id(&self) -> QueueId {
+        self.queue_id
+    }
+
+    /// False once it has failed, and is abandoned.
+    pub(super) const fn is_sound(&self) -> bool {
+        !self.abandoned
+    }
+
+    /// Takes decoded content: counts it, judges it, hands it on. All is counted to the end, so
+    /// that what is said then does not depend on how the octets were split.
+    fn take(&mut self, octets: Vec<u8>, stray: bool, limits: &Limits, turn: &mut Turn<'_>) {
+        let more = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+        self.size = self.size.saturating_add(more);
+        self.received.read(&octets);
+        self.eight_bit |= !octets.is_ascii();
+        self.stray |= stray;
+        if self.failure(limits).is_some() {
+            self.abandon(turn);
+        } else if !octets.is_empty() {
+            turn.actions.push(Action::Append(octets));
+        }
+    }
+
+    /// Why it cannot be had, if it cannot. The spool comes first, whose trouble is not the peer's.
+    fn failure(&self, limits: &Limits) -> Option<Reply> {
+        if let Some(given) = &self.refused {
+            Some(given.clone())
+        } else if self.stray {
+            Some(replies::stray_in_content())
+        } else if self.received.fields() > limits.received_fields {
+            Some(replies::looping())
+        } else if self.size > limits.message_size {
+            Some(replies::too_large())
+        } else {
+            None
+        }
+    }
+
+    fn abandon(&mut self, turn: &mut Turn<'_>) {
+        if self.is_sound() {
+            self.abandoned = true;
+            turn.actions.push(Action::Abandon);
+        }
+    }
+}
+
+impl Session {
+    /// Reads content, up to its end or that of `octets`. Gives how many were used.
+    pub(super) fn take_content(&mut self, octets: &[u8], turn: &mut Turn<'_>) -> usize {
+        let Phase::Content(content) = &mut self.phase else {
+            return 0;
+        };
+        let draft = match &mut self.transaction {
+            Transaction::Open(open) => match &mut open.progress {
+                Progress::Begun(draft) => Some(draft),
+                Progress::Envelope | Progress::Failed => None,
+            },
+            _ => None,
+        };
+        let limits = &self.settings.limits;
+        match content {
+            Content::Data(text) => {
+                let mut decoded = Vec::with_capacity(octets.len());
+                let (used, ended) = text.read(octets, &mut decoded);
+                if let Some(draft) = draft {
+                    draft.take(decoded, text.is_tainted(), limits, turn);
+                }
+                if ended {
+                    self.message_ended(turn);
+                }
+                used
+            }
+            Content::Chunk { remaining, fate } => {
+                let used =
+                    usize::try_from(*remaining).map_or(octets.len(), |n| n.min(octets.len()));
+                let piece = octets.get(..used).unwrap_or_default();
+                *remaining = remaining.saturating_sub(u64::try_from(used).unwrap_or(u64::MAX));
+                let ended = *remaining == 0;
+                if let (Some(draft), Arriving::Taken { .. }) = (draft, fate) {
+                    let stray = draft.line_ends.check(piece).is_err();
+                    draft.take(piece.to_vec(), stray, limits, turn);
+                }
+                if ended {
+                    self.chunk_ended(turn);
+                }
+                used
+            }
+        }
+    }
+
+    /// The spool could not take what was appended.
+    pub(super) fn fail_content(&mut self, reply: Reply, turn: &mut Turn<'_>) {
+        if let Transaction::Open(open) = &mut self.transaction
+            && let Progress::Begun(draft) = &mut open.progress
+        {
+            draft.refused.get_or_insert(reply);
+            draft.abandon(turn);
+        }
+    }
+
+    /// All octets of a BDAT are read.
+    pub(super) fn chunk_ended(&mut self, turn: &mut Turn<'_>) {
+        let phase = mem::replace(&mut self.phase, Phase::Command);
+        self.await_command(turn.now);
+        let Phase::Content(Content::Chunk { fate, .. }) = phase else {
+            return;
+        };
+        match fate {
+            Arriving::Swallowed { command, refusal } => {
+                self.refuse(&command, refusal, turn);
+                self.fail_transaction(turn);
+            }
+            Arriving::Taken { last: true } => self.message_ended(turn),
+            Arriving::Taken { last: false } => self.chunk_taken(turn),
+        }
+    }
+
+    /// A chunk that is not the last: its own reply, and no promise.
+    fn chunk_taken(&mut self, turn: &mut Turn<'_>) {
+        let Transaction::Open(open) = &mut self.transaction else {
+            return;
+        };
+        let Progress::Begun(draft) = &mut open.progress else {
+            return;
+        };
+        let Some(failure) = draft.failure(&self.settings.limits) else {
+            return turn.say(&replies::chunk_ok());
+        };
+        let (queue_id, size) = (draft.queue_id, draft.size);
+        let reverse_path = open.mail.reverse_path.clone();
+        self.refuse_content(queue_id, reverse_path, size, failure, turn);
+        self.fail_transaction(turn);
+    }
+
+    /// A refused BDAT fails the transaction, if one is open: part of its message is missing.
+    fn fail_transaction(&mut self, turn: &mut Turn<'_>) {
+        let Transaction::Open(open) = &mut self.transaction else {
+            return;
+        };
+        if let Progress::Begun(draft) = &mut open.progress {
+            draft.abandon(turn);
+        }
+        open.progress = Progress::Failed;
+    }
+
+    /// The content is complete: asks for custody, or says why it cannot be had. The transaction
+    /// is over either way (RFC 5321 §4.1.1.4).
+    fn message_ended(&mut self, turn: &mut Turn<'_>) {
+        self.await_command(turn.now);
+        let transaction = mem::replace(&mut self.transaction, Transaction::None);
+        let Transaction::Open(open) = transaction else {
+            return;
+        };
+        let Open {
+            mail,
+            verdict,
+            recipients,
+            progress,
+        } = *open;
+        let Progress::Begun(mut draft) = progress else {
+            return;
+        };
+        if draft.line_ends.end().is_err() {
+            draft.stray = true;
+            draft.abandon(turn);
+        }
+        let (queue_id, size) = (draft.queue_id, draft.size);
+        if let Some(failure) = draft.failure(&self.settings.limits) {
+            return self.refuse_content(queue_id, mail.reverse_path, size, failure, turn);
+        }
+        let body = if draft.eight_bit {
+            BodyType::EightBitMime
+        } else {
+            mail.body
+        };
+        let envelope = Envelope {
+            reverse_path: mail.reverse_path.clone(),
+            verdict,
+            origin: Origin::Client {
+                address: self.peer.address.ip(),
+                helo: self
+                    .hello
+                    .as_ref()
+                    .map(|hello| hello.name.clone())
+                    .unwrap_or_default(),
+            },
+            body,
+            smtputf8: mail.smtputf8,
+            recipients: recipients.clone(),
+        };
+        let accepted = Accepted {
+            queue_id,
+            reverse_path: mail.reverse_path,
+            verdict,
+            recipients,
+            size,
+        };
+        self.ask(
+            Ask::Commit(Box::new(envelope)),
+            Waiting::Commit(Box::new(accepted)),
+            turn,
+        );
+    }
+
+    /// Goes on with the end of the message, once the spool has answered.
+    pub(super) fn committed(
+        &mut self,
+        accepted: Accepted,
+        answer: Result<Custody, Reply>,
+        turn: &mut Turn<'_>,
+    ) {
+        match answer {
+            Ok(custody) => {
+                turn.say(&custody.spend());
+                self.forgive_errors();
+                turn.note(Note::Accepted(Box::new(accepted)));
+            }
+            Err(reply) => self.refuse_content(
+                accepted.queue_id,
+                accepted.reverse_path,
+                accepted.size,
+                replies::refusal(reply),
+                turn,
+            ),
+        }
+    }
+
+    /// Refuses a message at its end.
+    fn refuse_content(
+        &mut self,
+        queue_id: QueueId,
+        reverse_path: ReversePath,
+        size: u64,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        turn.say(&reply);
+        let class = reply.class();
+        turn.note(Note::ContentRefused {
+            queue_id,
+            reverse_path,
+            size,
+            reply,
+        });
+        self.count_error(class, turn);
+    }
+}

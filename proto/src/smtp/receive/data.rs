@@ -1,0 +1,161 @@
+//! DATA and BDAT, until content flows (RFC 5321 §4.1.1.4, RFC 3030 §2).
+//!
+//! The octets of a BDAT come whatever is thought of it, so each of its refusals swallows them first
+//! and speaks afterwards.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::content::{Arriving, Content, Draft};
+use super::session::{Open, Progress, Session, Transaction, Turn, Waiting};
+use super::{Action, Ask, replies};
+use crate::message::Received;
+use crate::queue_id::QueueId;
+use crate::reply::Reply;
+use crate::smtp::command::Chunk;
+use crate::smtp::framing::DotText;
+
+/// What waits for a message to be begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Upcoming {
+    /// DATA.
+    Data,
+    /// A first BDAT.
+    Chunk(Chunk),
+}
+
+impl Session {
+    pub(super) fn data(&mut self, verb: &str, turn: &mut Turn<'_>) {
+        match self.content_refusal() {
+            Some(refusal) => self.refuse(verb, refusal, turn),
+            None if self.has_begun() => self.refuse(verb, replies::not_while_chunking(), turn),
+            None => self.begin(Upcoming::Data, turn),
+        }
+    }
+
+    pub(super) fn chunk(&mut self, chunk: Chunk, verb: &str, turn: &mut Turn<'_>) {
+        let refusal = if chunk.malformed {
+            Some(replies::malformed_argument())
+        } else {
+            self.content_refusal()
+        };
+        match refusal {
+            Some(refusal) => self.swallow(chunk, verb, refusal, turn),
+            None if self.has_begun() => self.await_chunk(chunk, turn),
+            None => self.begin(Upcoming::Chunk(chunk), turn),
+        }
+    }
+
+    /// Why no content can be had now, if it cannot.
+    fn content_refusal(&self) -> Option<Reply> {
+        let Transaction::Open(open) = &self.transaction else {
+            return Some(replies::mail_first());
+        };
+        match open.progress {
+            Progress::Failed => Some(replies::not_while_chunking()),
+            Progress::Envelope if open.recipients.is_empty() => Some(replies::recipient_first()),
+            Progress::Envelope | Progress::Begun(_) => None,
+        }
+    }
+
+    /// True in the middle of BDAT.
+    fn has_begun(&self) -> bool {
+        matches!(&self.transaction, Transaction::Open(open)
+            if matches!(open.progress, Progress::Begun(_)))
+    }
+
+    fn begin(&mut self, upcoming: Upcoming, turn: &mut Turn<'_>) {
+        let Transaction::Open(open) = &self.transaction else {
+            return;
+        };
+        let declared = open.mail.size;
+        self.ask(Ask::Begin { declared }, Waiting::Begin(upcoming), turn);
+    }
+
+    /// Goes on with DATA or BDAT, once the spool has answered.
+    pub(super) fn begun(
+        &mut self,
+        upcoming: Upcoming,
+        answer: Result<QueueId, Reply>,
+        turn: &mut Turn<'_>,
+    ) {
+        let id = match (answer, upcoming) {
+            (Ok(id), _) => id,
+            (Err(reply), Upcoming::Data) => {
+                return self.refuse("DATA", replies::refusal(reply), turn);
+            }
+            (Err(reply), Upcoming::Chunk(chunk)) => {
+                return self.swallow(chunk, "BDAT", replies::refusal(reply), turn);
+            }
+        };
+        let Some(field) = self.received_field(id, turn) else {
+            return;
+        };
+        turn.actions.push(Action::Append(field.into_bytes()));
+        if let Transaction::Open(open) = &mut self.transaction {
+            open.progress = Progress::Begun(Draft::new(id));
+        }
+        match upcoming {
+            Upcoming::Data => {
+                turn.say(&replies::send_content());
+                let text = DotText::default();
+                self.await_content(Content::Data(text), turn.now);
+            }
+            Upcoming::Chunk(chunk) => self.await_chunk(chunk, turn),
+        }
+    }
+
+    fn await_chunk(&mut self, chunk: Chunk, turn: &mut Turn<'_>) {
+        self.arriving(chunk, Arriving::Taken { last: chunk.last }, turn);
+    }
+
+    /// Reads a chunk away, then refuses it. A transaction that is open fails by it.
+    fn swallow(&mut self, chunk: Chunk, verb: &str, refusal: Reply, turn: &mut Turn<'_>) {
+        let fate = Arriving::Swallowed {
+            command: verb.into(),
+            refusal,
+        };
+        self.arriving(chunk, fate, turn);
+    }
+
+    fn arriving(&mut self, chunk: Chunk, fate: Arriving, turn: &mut Turn<'_>) {
+        let content = Content::Chunk {
+            remaining: chunk.length,
+            fate,
+        };
+        self.await_content(content, turn.now);
+        if chunk.length == 0 {
+            self.chunk_ended(turn);
+        }
+    }
+
+    /// Our trace field for the message that is about to come (RFC 5321 §4.4).
+    fn received_field(&self, id: QueueId, turn: &Turn<'_>) -> Option<String> {
+        let (Transaction::Open(open), Some(hello)) = (&self.transaction, &self.hello) else {
+            return None;
+        };
+        let Open {
+            mail, recipients, ..
+        } = &**open;
+        let field = Received {
+            helo: &hello.name,
+            client: self.peer.address.ip(),
+            by: &self.settings.hostname,
+            extended: hello.extended,
+            tls: self.tls.as_deref(),
+            smtputf8: mail.smtputf8,
+            id,
+            recipient: only(recipients),
+            at: turn.now.wall,
+        };
+        Some(field.to_field())
+    }
+}
+
+/// The only element, if there is just one.
+fn only<T>(of: &Vec<T>) -> Option<&T> {
+    match of.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    }
+}

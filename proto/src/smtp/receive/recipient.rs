@@ -1,0 +1,54 @@
+//! RCPT: which recipients a transaction has (RFC 5321 §4.1.1.3).
+
+use super::session::{Progress, Session, Transaction, Turn, Waiting};
+use super::{Ask, Note, replies};
+use crate::addr::ForwardPath;
+use crate::reply::Reply;
+
+impl Session {
+    /// Checks RCPT and asks whether the recipient may be had. One that is accepted already is
+    /// accepted again, and is had once.
+    pub(super) fn recipient(&mut self, path: ForwardPath, verb: &str, turn: &mut Turn<'_>) {
+        let Transaction::Open(open) = &self.transaction else {
+            return self.refuse(verb, replies::mail_first(), turn);
+        };
+        if !matches!(open.progress, Progress::Envelope) {
+            return self.refuse(verb, replies::not_while_chunking(), turn);
+        }
+        if !open.mail.smtputf8 && !path.is_ascii() {
+            return self.refuse(verb, replies::needs_smtputf8(), turn);
+        }
+        if open.recipients.contains(&path) {
+            return turn.say(&replies::recipient_ok());
+        }
+        if open.recipients.len() >= self.settings.limits.recipients {
+            return self.refuse(verb, replies::too_many_recipients(), turn);
+        }
+        self.ask(Ask::Recipient(path.clone()), Waiting::Recipient(path), turn);
+    }
+
+    /// Goes on with RCPT, once the world has answered.
+    pub(super) fn recipient_answered(
+        &mut self,
+        path: ForwardPath,
+        answer: Result<(), Reply>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Transaction::Open(open) = &mut self.transaction else {
+            return;
+        };
+        let Err(reply) = answer else {
+            open.recipients.push(path);
+            return turn.say(&replies::recipient_ok());
+        };
+        let reply = replies::refusal(reply);
+        let class = reply.class();
+        turn.say(&reply);
+        turn.note(Note::RecipientRefused {
+            reverse_path: open.mail.reverse_path.clone(),
+            recipient: path,
+            reply,
+        });
+        self.count_error(class, turn);
+    }
+}

@@ -1,0 +1,171 @@
+//! What the session says of its own: bland and fixed, each reply named once.
+//!
+//! Codes after RFC 5321 §4.2.3 and §4.3.2, enhanced status after RFC 3463 and RFC 5248. What a
+//! malformed command is told stands beside the parser, what a verdict says beside the evidence.
+
+use alloc::format;
+use alloc::vec;
+
+use crate::addr::Domain;
+use crate::reply::{Reply, ReplyClass};
+
+/// RFC 5321 §4.3.1.
+pub(super) fn greeting(hostname: &Domain) -> Reply {
+    Reply::plain(220, vec![format!("{} ESMTP", hostname.as_ascii()).into()])
+}
+
+pub(super) fn ok() -> Reply {
+    Reply::new(250, (2, 0, 0), "ok")
+}
+
+pub(super) fn mail_ok() -> Reply {
+    Reply::new(250, (2, 1, 0), "sender ok")
+}
+
+pub(super) fn recipient_ok() -> Reply {
+    Reply::new(250, (2, 1, 5), "recipient ok")
+}
+
+/// No enhanced status exists for 3yz (RFC 2034 §3).
+pub(super) fn send_content() -> Reply {
+    Reply::plain(354, vec!["end data with <CRLF>.<CRLF>".into()])
+}
+
+/// To a BDAT that is not the last. It acknowledges octets, not a message (RFC 3030 §2).
+pub(super) fn chunk_ok() -> Reply {
+    Reply::new(250, (2, 0, 0), "chunk received")
+}
+
+pub(super) fn ready_for_tls() -> Reply {
+    Reply::new(220, (2, 0, 0), "ready to start TLS")
+}
+
+/// RFC 5321 §3.5.3: no user is confirmed or denied.
+pub(super) fn cannot_verify() -> Reply {
+    Reply::new(252, (2, 0, 0), "cannot verify, will attempt delivery")
+}
+
+pub(super) fn help() -> Reply {
+    Reply::new(
+        214,
+        (2, 0, 0),
+        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS",
+    )
+}
+
+pub(super) fn goodbye() -> Reply {
+    Reply::new(221, (2, 0, 0), "goodbye")
+}
+
+pub(super) fn stray_octets() -> Reply {
+    Reply::new(
+        500,
+        (5, 5, 2),
+        "lines must end in CRLF, and hold no CR, LF or NUL",
+    )
+}
+
+/// RFC 5321 §4.5.3.1.10.
+pub(super) fn line_too_long() -> Reply {
+    Reply::new(500, (5, 5, 2), "line too long")
+}
+
+pub(super) fn malformed_argument() -> Reply {
+    Reply::new(501, (5, 5, 4), "syntax error in argument")
+}
+
+pub(super) fn hello_first() -> Reply {
+    Reply::new(503, (5, 5, 1), "send EHLO first")
+}
+
+pub(super) fn nested_mail() -> Reply {
+    Reply::new(503, (5, 5, 1), "a transaction is open")
+}
+
+pub(super) fn mail_first() -> Reply {
+    Reply::new(503, (5, 5, 1), "no transaction is open")
+}
+
+pub(super) fn recipient_first() -> Reply {
+    Reply::new(503, (5, 5, 1), "no valid recipients")
+}
+
+/// RCPT or DATA when BDAT has begun, BDAT when one has failed (RFC 3030 §2).
+pub(super) fn not_while_chunking() -> Reply {
+    Reply::new(503, (5, 5, 1), "not in the middle of BDAT")
+}
+
+/// MAIL in an invalidated session (PROTOCOLS A.3). Transient, so that a relay which uses the
+/// connection again loses nothing.
+pub(super) fn invalidated() -> Reply {
+    Reply::new(451, (4, 5, 1), "session invalidated, send RSET")
+}
+
+pub(super) fn not_offered() -> Reply {
+    Reply::new(502, (5, 5, 1), "command not implemented")
+}
+
+pub(super) fn already_tls() -> Reply {
+    Reply::new(503, (5, 5, 1), "TLS is on already")
+}
+
+/// RFC 6531 §3.5: an address that is not ASCII, without SMTPUTF8.
+pub(super) fn needs_smtputf8() -> Reply {
+    Reply::new(553, (5, 6, 7), "non-ASCII address needs SMTPUTF8")
+}
+
+/// RFC 1870 §6.1 at MAIL, §6.3 after the content.
+pub(super) fn too_large() -> Reply {
+    Reply::new(552, (5, 3, 4), "message too large")
+}
+
+/// RFC 5321 §4.5.3.1.10.
+pub(super) fn too_many_recipients() -> Reply {
+    Reply::new(452, (4, 5, 3), "too many recipients")
+}
+
+pub(super) fn stray_in_content() -> Reply {
+    Reply::new(550, (5, 6, 0), "content holds a bare CR, a bare LF or NUL")
+}
+
+/// RFC 5321 §6.3.
+pub(super) fn looping() -> Reply {
+    Reply::new(554, (5, 4, 6), "too many Received fields, mail is looping")
+}
+
+pub(super) fn too_many_errors() -> Reply {
+    Reply::new(421, (4, 7, 0), "too many errors, closing")
+}
+
+pub(super) fn timed_out() -> Reply {
+    Reply::new(421, (4, 4, 2), "timed out, closing")
+}
+
+pub(super) fn shutting_down() -> Reply {
+    Reply::new(421, (4, 3, 2), "service is stopping, closing")
+}
+
+/// For a repudiation whose evidence has no words of its own (PROTOCOLS A.3).
+pub(super) fn repudiated() -> Reply {
+    Reply::new(550, (5, 7, 1), "delivery not authorized")
+}
+
+/// For a tempfail whose evidence has no words of its own (PROTOCOLS A.3).
+pub(super) fn cannot_check_now() -> Reply {
+    Reply::new(
+        450,
+        (4, 4, 3),
+        "sender cannot be checked now, try again later",
+    )
+}
+
+/// A refusal that the world gave. One that does not refuse would be a 250 without custody; it
+/// counts as our own trouble.
+pub(super) fn refusal(given: Reply) -> Reply {
+    match given.class() {
+        ReplyClass::Transient | ReplyClass::Permanent => given,
+        ReplyClass::Positive | ReplyClass::Intermediate => {
+            Reply::new(451, (4, 3, 0), "local error, try again later")
+        }
+    }
+}

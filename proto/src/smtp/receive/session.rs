@@ -1,0 +1,489 @@
+//! The session's loop: inputs in, lines and content cut out of octets, timers, ends.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::content::{Content, Draft};
+use super::data::Upcoming;
+use super::hello::Hello;
+use super::replies;
+use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
+use crate::addr::ForwardPath;
+use crate::queue_id::QueueId;
+use crate::reply::{Reply, ReplyClass};
+use crate::smtp::command::{Command, Mail};
+use crate::smtp::framing::{Line, Lines};
+use crate::time::{Mono, Now};
+use crate::verify::VerdictResult;
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) settings: Arc<Settings>,
+    pub(super) peer: Peer,
+    pub(super) phase: Phase,
+    pub(super) hello: Option<Hello>,
+    /// Version and suite, once TLS stands.
+    pub(super) tls: Option<Box<str>>,
+    pub(super) transaction: Transaction,
+    lines: Lines,
+    /// Octets that came in one read and wait for an answer, and how many of them are used.
+    pending: (Vec<u8>, usize),
+    asked: u32,
+    errors: u32,
+    /// When the peer has been silent for too long; `None` while it waits for us.
+    deadline: Option<Mono>,
+    /// When the driver's timer will fire, as far as we know. Moved only when it fires too early,
+    /// so that a stream of content does not set a timer for each of its pieces.
+    armed: Option<Mono>,
+    /// The service is stopping.
+    stopping: bool,
+    /// The peer has left while a commit was asked; its answer is still worth having.
+    left: bool,
+}
+
+/// What the session does with the next octets.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Not connected yet.
+    New,
+    /// They are a command.
+    Command,
+    /// They wait for this answer.
+    Waiting(AskId, Waiting),
+    /// They are dropped until TLS stands.
+    StartingTls,
+    /// They are content.
+    Content(Content),
+    /// There are none any more.
+    Closed,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// MAIL, for the verdict.
+    Mail(Box<Mail>),
+    /// RCPT.
+    Recipient(ForwardPath),
+    /// DATA or BDAT, for a message to be begun.
+    Begin(Upcoming),
+    /// The end of the content.
+    Commit(Box<Accepted>),
+}
+
+/// Where the mail transaction stands.
+#[derive(Debug)]
+pub(super) enum Transaction {
+    /// None is open.
+    None,
+    /// MAIL was refused: what was pipelined behind it is refused too, and is not the peer's error.
+    Refused,
+    /// MAIL was repudiated: nothing but RSET or a new EHLO helps (PROTOCOLS A.3).
+    Invalidated,
+    /// MAIL was accepted.
+    Open(Box<Open>),
+}
+
+/// An open transaction.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) mail: Mail,
+    pub(super) verdict: VerdictResult,
+    pub(super) recipients: Vec<ForwardPath>,
+    pub(super) progress: Progress,
+}
+
+/// How far an open transaction's content is.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// Not begun.
+    Envelope,
+    /// Begun, by DATA or a first BDAT.
+    Begun(Draft),
+    /// A BDAT failed; only RSET helps (RFC 3030 §2).
+    Failed,
+}
+
+/// One step: its moment, and what is to be done.
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    pub(super) actions: &'a mut Vec<Action>,
+}
+
+impl Turn<'_> {
+    /// Says a reply. Replies to pipelined commands leave together (RFC 2920 §3.2), which is why
+    /// this one joins the one before if only notes lie between.
+    pub(super) fn say(&mut self, reply: &Reply) {
+        let notes = |action: &&mut Action| !matches!(action, Action::Note(_));
+        if let Some(Action::Write(octets)) = self.actions.iter_mut().rev().find(notes) {
+            reply.encode(octets);
+        } else {
+            let mut octets = Vec::new();
+            reply.encode(&mut octets);
+            self.actions.push(Action::Write(octets));
+        }
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        self.actions.push(Action::Note(note));
+    }
+}
+
+impl Session {
+    /// A session that has not begun.
+    pub fn new(settings: Arc<Settings>, peer: Peer) -> Self {
+        Self {
+            settings,
+            peer,
+            phase: Phase::New,
+            hello: None,
+            tls: None,
+            transaction: Transaction::None,
+            lines: Lines::default(),
+            pending: (Vec::new(), 0),
+            asked: 0,
+            errors: 0,
+            deadline: None,
+            armed: None,
+            stopping: false,
+            left: false,
+        }
+    }
+
+    /// Advances by one input; actions are appended to `actions`.
+    pub fn step(&mut self, input: Input<'_>, now: Now, actions: &mut Vec<Action>) {
+        let mut turn = Turn { now, actions };
+        if !matches!(self.phase, Phase::Closed) {
+            self.take_input(input, &mut turn);
+            self.stop_if_idle(&mut turn);
+        }
+        self.arm(&mut turn);
+    }
+
+    /// False while an answer is waited for or TLS is starting: read nothing then.
+    pub fn wants_bytes(&self) -> bool {
+        matches!(self.phase, Phase::Command | Phase::Content(_))
+    }
+
+    /// Octets kept for later.
+    #[cfg(test)]
+    pub(super) fn held_octets(&self) -> usize {
+        self.pending.0.len()
+    }
+
+    fn take_input(&mut self, input: Input<'_>, turn: &mut Turn<'_>) {
+        match input {
+            Input::Connected => {
+                if matches!(self.phase, Phase::New) && !self.stopping {
+                    turn.say(&replies::greeting(&self.settings.hostname));
+                    self.await_command(turn.now);
+                }
+            }
+            Input::Bytes(octets) => self.take_octets(octets, turn),
+            Input::Answer(id, answer) => self.take_answer(id, answer, turn),
+            Input::TlsStarted(description) => self.tls_started(description, turn),
+            Input::ContentRefused(reply) => self.fail_content(replies::refusal(reply), turn),
+            Input::TimerFired => self.timer_fired(turn),
+            Input::EndOfStream => self.peer_left(turn),
+            Input::Shutdown => self.stopping = true,
+        }
+    }
+
+    fn take_octets(&mut self, octets: &[u8], turn: &mut Turn<'_>) {
+        if matches!(self.phase, Phase::New | Phase::StartingTls) {
+            return;
+        }
+        if let Phase::Content(_) = self.phase {
+            self.deadline = Some(turn.now.mono.plus(self.settings.limits.content_timeout));
+        }
+        let (pending, used) = &mut self.pending;
+        if pending.is_empty() {
+            let used = self.consume(octets, turn);
+            let rest = octets.get(used..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.pending = (rest.to_owned(), 0);
+            }
+        } else {
+            // A driver that asks wants_bytes never comes here.
+            pending.drain(..mem::take(used));
+            pending.extend_from_slice(octets);
+            self.take_pending(turn);
+        }
+    }
+
+    /// Goes on with what was pipelined, after an answer.
+    fn take_pending(&mut self, turn: &mut Turn<'_>) {
+        let (pending, used) = mem::take(&mut self.pending);
+        let rest = pending.get(used..).unwrap_or_default();
+        let used = used.saturating_add(self.consume(rest, turn));
+        if used < pending.len() {
+            self.pending = (pending, used);
+        }
+    }
+
+    /// Reads until the octets are used up or must wait. Gives how many were used.
+    fn consume(&mut self, octets: &[u8], turn: &mut Turn<'_>) -> usize {
+        let mut used = 0usize;
+        loop {
+            let rest = octets.get(used..).unwrap_or_default();
+            match self.phase {
+                Phase::Command if !rest.is_empty() => {
+                    let cap = self.settings.limits.command_line;
+                    let (taken, line) = self.lines.read(rest, cap);
+                    used = used.saturating_add(taken);
+                    if let Some(line) = line {
+                        self.await_command(turn.now);
+                        self.take_line(line, turn);
+                        self.stop_if_idle(turn);
+                    }
+                }
+                Phase::Content(_) if !rest.is_empty() => {
+                    used = used.saturating_add(self.take_content(rest, turn));
+                    self.stop_if_idle(turn);
+                }
+                Phase::New | Phase::Command | Phase::Content(_) | Phase::Waiting(..) => {
+                    return used;
+                }
+                // What came in clear behind STARTTLS never happened (RFC 3207 §4.2); what comes
+                // behind the end is read by nobody.
+                Phase::StartingTls | Phase::Closed => return octets.len(),
+            }
+        }
+    }
+
+    fn take_line(&mut self, line: Line, turn: &mut Turn<'_>) {
+        let line = match line {
+            Line::Clean(line) => line,
+            Line::Stray => return self.refuse("", replies::stray_octets(), turn),
+            Line::TooLong => return self.refuse("", replies::line_too_long(), turn),
+        };
+        let verb = shown_verb(&line);
+        match Command::parse(&line) {
+            Ok(command) => self.obey(command, &verb, turn),
+            Err(error) => {
+                self.refuse(&verb, error.reply(), turn);
+                if verb.eq_ignore_ascii_case("MAIL") {
+                    self.mail_refused();
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, verb: &str, turn: &mut Turn<'_>) {
+        match command {
+            Command::Hello { extended, name } => self.greet(extended, name, turn),
+            Command::Mail(mail) => self.mail(mail, verb, turn),
+            Command::Recipient(path) => self.recipient(path, verb, turn),
+            Command::Data => self.data(verb, turn),
+            Command::Chunk(chunk) => self.chunk(chunk, verb, turn),
+            Command::StartTls => self.start_tls(verb, turn),
+            Command::Reset => {
+                self.end_transaction(turn);
+                turn.say(&replies::ok());
+            }
+            Command::Noop => turn.say(&replies::ok()),
+            Command::Help => turn.say(&replies::help()),
+            Command::Verify => turn.say(&replies::cannot_verify()),
+            Command::Quit => {
+                turn.say(&replies::goodbye());
+                self.close(turn);
+            }
+        }
+    }
+
+    fn take_answer(&mut self, id: AskId, answer: Answer, turn: &mut Turn<'_>) {
+        match &self.phase {
+            Phase::Waiting(open, _) if *open == id => {}
+            _ => return,
+        }
+        let Phase::Waiting(_, waiting) = mem::replace(&mut self.phase, Phase::Command) else {
+            return;
+        };
+        self.await_command(turn.now);
+        match (waiting, answer) {
+            (Waiting::Mail(mail), Answer::Verdict(verdict)) => self.verified(*mail, &verdict, turn),
+            (Waiting::Recipient(path), Answer::Recipient(answer)) => {
+                self.recipient_answered(path, answer, turn);
+            }
+            (Waiting::Begin(upcoming), Answer::Begun(answer)) => {
+                self.begun(upcoming, answer, turn);
+            }
+            (Waiting::Commit(accepted), Answer::Committed(answer)) => {
+                self.committed(*accepted, answer, turn);
+            }
+            // Not an answer to this question: it is still open.
+            (waiting, _) => {
+                self.phase = Phase::Waiting(id, waiting);
+                self.deadline = None;
+                return;
+            }
+        }
+        if self.left && !matches!(self.phase, Phase::Closed) {
+            turn.note(Note::Disconnected { queue_id: None });
+            self.close(turn);
+        }
+        // A stop must come before what was pipelined: nothing new is begun.
+        self.stop_if_idle(turn);
+        self.take_pending(turn);
+    }
+
+    /// Puts a question; octets wait until it is answered.
+    pub(super) fn ask(&mut self, ask: Ask, waiting: Waiting, turn: &mut Turn<'_>) {
+        let id = AskId(self.asked);
+        self.asked = self.asked.wrapping_add(1);
+        self.phase = Phase::Waiting(id, waiting);
+        self.deadline = None;
+        turn.actions.push(Action::Ask(id, ask));
+    }
+
+    /// The peer's turn: the next octets are a command.
+    pub(super) fn await_command(&mut self, now: Now) {
+        self.phase = Phase::Command;
+        self.deadline = Some(now.mono.plus(self.settings.limits.command_timeout));
+    }
+
+    /// TLS's turn: nothing of the peer's is waited for here. The driver times the handshake, and
+    /// a failed one is the end of the stream.
+    pub(super) fn await_tls(&mut self) {
+        self.phase = Phase::StartingTls;
+        self.deadline = None;
+    }
+
+    /// The peer's turn: the next octets are content.
+    pub(super) fn await_content(&mut self, content: Content, now: Now) {
+        self.phase = Phase::Content(content);
+        self.deadline = Some(now.mono.plus(self.settings.limits.content_timeout));
+    }
+
+    /// Refuses a command: a reply, a note, and an error to be counted if it is the peer's.
+    pub(super) fn refuse(&mut self, command: &str, reply: Reply, turn: &mut Turn<'_>) {
+        turn.say(&reply);
+        let class = reply.class();
+        turn.note(Note::Refused {
+            command: command.into(),
+            reply,
+        });
+        self.count_error(class, turn);
+    }
+
+    /// Counts a refusal, unless it is one for now, or follows from an earlier one of ours.
+    pub(super) fn count_error(&mut self, class: ReplyClass, turn: &mut Turn<'_>) {
+        let follows = match &self.transaction {
+            Transaction::None => false,
+            Transaction::Refused | Transaction::Invalidated => true,
+            Transaction::Open(open) => matches!(open.progress, Progress::Failed),
+        };
+        if class != ReplyClass::Permanent || follows {
+            return;
+        }
+        self.errors = self.errors.saturating_add(1);
+        if self.errors > self.settings.limits.errors {
+            turn.say(&replies::too_many_errors());
+            self.close(turn);
+        }
+    }
+
+    /// A message was accepted: this peer is here to send mail.
+    pub(super) fn forgive_errors(&mut self) {
+        self.errors = 0;
+    }
+
+    /// Ends the transaction, and drops its message if it had begun one.
+    pub(super) fn end_transaction(&mut self, turn: &mut Turn<'_>) -> Option<QueueId> {
+        let transaction = mem::replace(&mut self.transaction, Transaction::None);
+        let Transaction::Open(open) = transaction else {
+            return None;
+        };
+        let Progress::Begun(draft) = open.progress else {
+            return None;
+        };
+        if draft.is_sound() {
+            turn.actions.push(Action::Abandon);
+        }
+        Some(draft.queue_id())
+    }
+
+    /// Forgets a command line begun: what follows is not part of it.
+    pub(super) fn forget_octets(&mut self) {
+        self.lines.reset();
+        self.pending = (Vec::new(), 0);
+    }
+
+    fn close(&mut self, turn: &mut Turn<'_>) {
+        self.end_transaction(turn);
+        self.forget_octets();
+        self.phase = Phase::Closed;
+        self.deadline = None;
+        turn.actions.push(Action::Close);
+    }
+
+    fn timer_fired(&mut self, turn: &mut Turn<'_>) {
+        self.armed = None;
+        if self
+            .deadline
+            .is_none_or(|deadline| turn.now.mono < deadline)
+        {
+            return;
+        }
+        turn.say(&replies::timed_out());
+        turn.note(Note::TimedOut {
+            in_content: matches!(self.phase, Phase::Content(_)),
+        });
+        self.close(turn);
+    }
+
+    fn peer_left(&mut self, turn: &mut Turn<'_>) {
+        if let Phase::Waiting(_, Waiting::Commit(_)) = self.phase {
+            self.left = true;
+            return;
+        }
+        let queue_id = self.end_transaction(turn);
+        turn.note(Note::Disconnected { queue_id });
+        self.close(turn);
+    }
+
+    /// With the service stopping, closes as soon as no message is in hand.
+    fn stop_if_idle(&mut self, turn: &mut Turn<'_>) {
+        let in_hand = match (&self.phase, &self.transaction) {
+            (Phase::Closed | Phase::Content(_), _) | (Phase::Waiting(_, Waiting::Commit(_)), _) => {
+                true
+            }
+            (_, Transaction::Open(open)) => matches!(open.progress, Progress::Begun(_)),
+            _ => false,
+        };
+        if !self.stopping || in_hand {
+            return;
+        }
+        // In the middle of a handshake a reply in clear would be garbage.
+        if !matches!(self.phase, Phase::StartingTls) {
+            turn.say(&replies::shutting_down());
+        }
+        self.close(turn);
+    }
+
+    /// Sets the driver's timer, if it would fire too late or not at all.
+    fn arm(&mut self, turn: &mut Turn<'_>) {
+        if let Some(deadline) = self.deadline
+            && self.armed.is_none_or(|armed| armed > deadline)
+        {
+            self.armed = Some(deadline);
+            turn.actions.push(Action::SetTimer(deadline));
+        }
+    }
+}
+
+/// The verb of a line, or the first octets of what stands in its place.
+fn shown_verb(line: &[u8]) -> String {
+    let end = line.iter().position(|octet| *octet == b' ');
+    let word = line.get(..end.unwrap_or(line.len())).unwrap_or_default();
+    let word = word.get(..SHOWN_VERB).unwrap_or(word);
+    String::from_utf8_lossy(word).into_owned()
+}
+
+/// Octets of a verb that a note holds: enough to know it by.
+const SHOWN_VERB: usize = 32;
