@@ -5,11 +5,17 @@ mod cli;
 mod clock;
 #[allow(dead_code, unused_imports, reason = "most of it is for the service")]
 mod config;
+#[allow(dead_code, unused_imports, reason = "half of it is for the service")]
+mod control;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod current;
 mod dns;
+#[allow(dead_code, reason = "most of it is for the service")]
+mod log;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod shutdown;
+#[allow(dead_code, reason = "its whole surface is for the service")]
+mod supervisor;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod tls;
 

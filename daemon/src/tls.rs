@@ -52,18 +52,6 @@ impl CertificateError {
     }
 }
 
-/// The error with its causes, on one line.
-pub fn explain(error: &CertificateError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause {
-        text.push_str(": ");
-        text.push_str(&deeper.to_string());
-        cause = deeper.source();
-    }
-    text
-}
-
 /// The one provider.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())

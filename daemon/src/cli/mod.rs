@@ -2,7 +2,9 @@
 
 mod config;
 mod exit;
+mod listing;
 mod print;
+mod queue;
 
 use std::path::PathBuf;
 
@@ -28,6 +30,9 @@ enum Command {
     /// Check the configuration, or show what holds
     #[command(subcommand)]
     Config(config::Command),
+    /// Look at the mail that waits
+    #[command(subcommand)]
+    Queue(queue::Command),
 }
 
 /// Where the configuration is.
@@ -60,6 +65,8 @@ pub struct Output {
 const EXAMPLES: &str = "\
 Examples:
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
+  vouchsafe queue list                        what waits, and why
+  vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
 
 Exit codes are those of sysexits.h: 0 done, 64 wrong usage, 66 not found, 69 not reachable,
 70 a mistake of ours, 74 read or write error, 75 try again later, 78 wrong configuration.";
@@ -79,6 +86,7 @@ pub fn run() -> Exit {
     };
     let ended = match line.command {
         Command::Config(command) => config::run(&command),
+        Command::Queue(command) => queue::run(&command),
     };
     ended.unwrap_or_else(|failure| {
         print::error(&format!("vouchsafe: {:#}", failure.error));

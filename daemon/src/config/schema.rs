@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -206,9 +206,14 @@ impl Config {
             postmaster: Some(self.postmaster.clone()),
         }
     }
+}
 
-    /// The socket by which the command line speaks to the service.
-    pub fn control_socket(&self) -> PathBuf {
-        self.data_dir.join("control.sock")
-    }
+/// The folder of the queue within `data_dir`.
+pub fn queue_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("queue")
+}
+
+/// The socket in `data_dir` by which the command line speaks to the service.
+pub fn control_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
 }

@@ -165,7 +165,7 @@ fn check_tls(draft: &Draft, reader: &mut Reader<'_>) {
                 } else {
                     "certificate"
                 };
-                reader.conflict("[tls]", key, &crate::tls::explain(&why));
+                reader.conflict("[tls]", key, &crate::log::chain(&why));
             }
         }
         (Some(_), None) => reader.conflict("[tls]", "certificate", "there is no \"key\" with it"),

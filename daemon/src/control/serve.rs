@@ -1,0 +1,236 @@
+//! The service's end of the control socket.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tracing::{error, warn};
+use vouchsafe_proto::time::Wall;
+use vouchsafe_spool::Spool;
+
+use super::wire::{Message, Refusal, Reply, Request, Status};
+use crate::clock;
+use crate::current::Current;
+use crate::log::chain;
+use crate::shutdown::Shutdown;
+
+/// Octets of a request: the longest is a verb and a queue id.
+const LONGEST_REQUEST: u64 = 4096;
+
+/// Connections at the same time; whoever comes after waits. Each may hold a page of the queue.
+const MOST_CONNECTIONS: usize = 8;
+
+/// How long a request may take to come, and a reader to take one line.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Messages taken from the spool at a time.
+const PAGE: usize = 100;
+
+/// What requests are answered from.
+pub struct Sources {
+    /// The queue.
+    pub spool: Arc<dyn Spool>,
+    /// The configuration in force.
+    pub current: Arc<Current>,
+    /// Whether the service is stopping.
+    pub shutdown: Shutdown,
+    /// When it started.
+    pub started: Wall,
+}
+
+/// The socket, open.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Somebody answers there.
+    #[error("another server answers at {}", .0.display())]
+    InUse(PathBuf),
+    /// It cannot be made; its path may be longer than the system allows (107 octets).
+    #[error("cannot make the control socket {}", path.display())]
+    Bind {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Control {
+    /// Makes the socket; what a server that was killed has left there is replaced.
+    pub fn bind(path: &Path) -> Result<Self, BindError> {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(BindError::InUse(path.to_owned()));
+        }
+        let bound = bind_private(path).map_err(|source| BindError::Bind {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            listener: bound,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Answers until it is dropped.
+    pub async fn serve(self, sources: Arc<Sources>) {
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let sources = Arc::clone(&sources);
+                    tokio::spawn(async move {
+                        if let Err(why) = converse(stream, &sources).await {
+                            warn!(error = %why, "control connection");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(why) => {
+                    // Out of descriptors, mostly: wait for one, instead of spinning.
+                    error!(error = %why, "control socket");
+                    let later = clock::now().mono.plus(Duration::from_secs(1));
+                    tokio::time::sleep_until(clock::instant(later)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Left behind, it would be replaced at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Binds beside the path and moves it there once only its owner can open it, so that it is never
+/// open to others, not for a moment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the socket is not to outlive the process, let alone a crash"
+)]
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let fresh = PathBuf::from(name);
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&fresh)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&fresh, path)?;
+    Ok(listener)
+}
+
+/// Answers one request.
+async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
+    let (read, write) = stream.into_split();
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(read.take(LONGEST_REQUEST));
+    within(reader.read_until(b'\n', &mut line)).await?;
+    let mut out = BufWriter::new(write);
+    match serde_json::from_slice(&line) {
+        Ok(request) => answer(&request, sources, &mut out).await?,
+        Err(_) => say(&mut out, &Reply::Error(Refusal::Request)).await?,
+    }
+    within(out.flush()).await
+}
+
+/// What is written to.
+type Out = BufWriter<tokio::net::unix::OwnedWriteHalf>;
+
+/// Every line of the answer.
+async fn answer(request: &Request, sources: &Sources, out: &mut Out) -> io::Result<()> {
+    let last = match request {
+        Request::Ping => Reply::End,
+        Request::Status => {
+            say(out, &Reply::Status(status(sources))).await?;
+            Reply::End
+        }
+        Request::List => list(sources, out).await?,
+        Request::Show { id } => {
+            let found = match id.parse() {
+                Ok(id) => sources.spool.show(id).await,
+                Err(_) => Ok(None),
+            };
+            match found {
+                Ok(Some(entry)) => {
+                    let message = Message::of(&entry, clock::now().wall);
+                    say(out, &Reply::Message(Box::new(message))).await?;
+                    Reply::End
+                }
+                Ok(None) => Reply::Error(Refusal::Unknown),
+                Err(why) => unreadable(&why),
+            }
+        }
+    };
+    say(out, &last).await
+}
+
+/// Every message; gives the last line.
+async fn list(sources: &Sources, out: &mut Out) -> io::Result<Reply> {
+    let mut after = None;
+    loop {
+        let page = match sources.spool.list(after, PAGE).await {
+            Ok(page) => page,
+            Err(why) => return Ok(unreadable(&why)),
+        };
+        let Some(last) = page.last() else {
+            return Ok(Reply::End);
+        };
+        after = Some(last.id);
+        for entry in &page {
+            let message = Message::of(entry, clock::now().wall);
+            say(out, &Reply::Message(Box::new(message))).await?;
+        }
+    }
+}
+
+/// How the service is.
+fn status(sources: &Sources) -> Status {
+    Status {
+        version: String::from(env!("CARGO_PKG_VERSION")),
+        hostname: sources.current.take().config.hostname.to_string(),
+        pid: std::process::id(),
+        started: sources.started.to_string(),
+        sound: sources.spool.is_sound(),
+        stopping: sources.shutdown.has_begun(),
+    }
+}
+
+/// Our trouble: the detail to the log.
+fn unreadable(why: &vouchsafe_spool::ListError) -> Reply {
+    error!(error = %chain(why), "the queue cannot be listed");
+    Reply::Error(Refusal::Queue)
+}
+
+/// Writes one line.
+async fn say(out: &mut Out, reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    within(out.write_all(&line)).await
+}
+
+/// Waits, but not for ever.
+async fn within<T>(doing: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(PATIENCE, doing)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

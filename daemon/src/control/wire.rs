@@ -1,0 +1,220 @@
+//! Requests and replies, and a queued message as the command line and its users see it.
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_proto::envelope::{BodyType, Origin};
+use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
+use vouchsafe_proto::time::Wall;
+use vouchsafe_spool::{Entry, Progress};
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Is somebody there?
+    Ping,
+    /// How the service is.
+    Status,
+    /// Every message in custody, by arrival.
+    List,
+    /// One message.
+    Show {
+        /// Its queue id.
+        id: String,
+    },
+}
+
+/// One line of what is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::List`] and [`Request::Show`].
+    Message(Box<Message>),
+    /// That was all.
+    End,
+    /// It cannot be done.
+    Error(Refusal),
+}
+
+/// Why it cannot be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The request is not one of ours.
+    #[error("the service does not understand the request; is it of another version?")]
+    Request,
+    /// There is no such message.
+    #[error("no such message in the queue")]
+    Unknown,
+    /// The queue cannot be read; the service's log says why.
+    #[error("the service cannot read its queue; see its log")]
+    Queue,
+}
+
+/// How the service is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Its name.
+    pub hostname: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it started.
+    pub started: String,
+    /// False once a write has failed and nothing is taken any more.
+    pub sound: bool,
+    /// It is finishing what is in hand.
+    pub stopping: bool,
+}
+
+/// A message in custody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its queue id.
+    pub id: String,
+    /// When it came.
+    pub arrived: String,
+    /// Seconds since then.
+    pub age_seconds: u64,
+    /// Octets of content.
+    pub size: u64,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the next is due.
+    pub due: String,
+    /// Seconds until then; 0 when it is due already.
+    pub due_in_seconds: u64,
+    /// It is being delivered at this moment.
+    pub active: bool,
+    /// Its sender has been told of a delay.
+    pub delay_reported: bool,
+    /// Without brackets; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// What was found about the reverse-path.
+    pub verdict: String,
+    /// The client it came from; none for a report of ours.
+    pub client: Option<Client>,
+    /// `7BIT` or `8BITMIME`.
+    pub body: String,
+    /// SMTPUTF8 was asked for.
+    pub smtputf8: bool,
+    /// All its recipients, in order.
+    pub recipients: Vec<Recipient>,
+}
+
+/// Who gave us a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its address.
+    pub address: String,
+    /// What it called itself.
+    pub helo: String,
+}
+
+/// What has become of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The forward-path, without brackets.
+    pub forward_path: String,
+    /// Whether it is done with.
+    pub state: State,
+    /// Status of the last attempt, as in a report (RFC 3463).
+    pub status: Option<String>,
+    /// Host of the last attempt.
+    pub remote: Option<String>,
+    /// What it replied, or what we saw.
+    pub diagnostic: Option<String>,
+    /// True when `diagnostic` is the next hop's reply.
+    pub replied: bool,
+}
+
+/// Whether a recipient is done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// To be tried, again or for the first time.
+    Waiting,
+    /// In the next hop's custody.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+impl Message {
+    /// The message as it is seen at `now`.
+    pub fn of(entry: &Entry, now: Wall) -> Self {
+        let envelope = &entry.envelope;
+        Self {
+            id: entry.id.to_string(),
+            arrived: entry.arrived.to_string(),
+            age_seconds: now.since(entry.arrived).as_secs(),
+            size: entry.size,
+            attempts: entry.attempts,
+            due: entry.due.to_string(),
+            due_in_seconds: entry.due.since(now).as_secs(),
+            active: entry.active,
+            delay_reported: entry.delay_reported,
+            reverse_path: envelope.reverse_path.to_string(),
+            verdict: envelope.verdict.to_string(),
+            client: match &envelope.origin {
+                Origin::Client { address, helo } => Some(Client {
+                    address: address.to_string(),
+                    helo: helo.to_string(),
+                }),
+                Origin::Ourselves => None,
+            },
+            body: String::from(match envelope.body {
+                BodyType::SevenBit => "7BIT",
+                BodyType::EightBitMime => "8BITMIME",
+            }),
+            smtputf8: envelope.smtputf8,
+            recipients: envelope
+                .recipients
+                .iter()
+                .zip(&entry.progress)
+                .map(|(recipient, progress)| Recipient::of(recipient.to_string(), progress))
+                .collect(),
+        }
+    }
+
+    /// Recipients that are not done with.
+    pub fn waiting(&self) -> impl Iterator<Item = &Recipient> {
+        self.recipients
+            .iter()
+            .filter(|recipient| recipient.state == State::Waiting)
+    }
+}
+
+impl Recipient {
+    /// What has become of it.
+    fn of(forward_path: String, progress: &Progress) -> Self {
+        let (state, outcome) = match progress {
+            Progress::Waiting(outcome) => (State::Waiting, outcome.as_ref()),
+            Progress::Done(outcome) if outcome.class == OutcomeClass::Delivered => {
+                (State::Delivered, Some(outcome))
+            }
+            Progress::Done(outcome) => (State::Failed, Some(outcome)),
+        };
+        Self {
+            forward_path,
+            state,
+            status: outcome.map(|outcome| outcome.status.to_string()),
+            remote: outcome.and_then(remote),
+            diagnostic: outcome.map(|outcome| outcome.diagnostic.text().to_owned()),
+            replied: outcome
+                .is_some_and(|outcome| matches!(outcome.diagnostic, Diagnostic::Reply(_))),
+        }
+    }
+}
+
+/// `name [address]`, if it happened anywhere.
+fn remote(outcome: &Outcome) -> Option<String> {
+    let remote = outcome.remote.as_ref()?;
+    Some(match remote.address {
+        Some(address) => format!("{} [{address}]", remote.name),
+        None => remote.name.clone(),
+    })
+}
