@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::addr::Domain;
@@ -40,7 +40,7 @@ pub enum ParseNameError {
     /// More than 255 octets on the wire.
     #[error("name longer than 255 octets")]
     TooLong,
-    /// A blank, control or non-ASCII character.
+    /// A blank, control or non-ASCII character, or a backslash without its three digits.
     #[error("character that does not belong in a name")]
     Character,
 }
@@ -62,6 +62,9 @@ impl Name {
         }
         let name = Self(text.to_ascii_lowercase().into_boxed_str());
         for label in name.labels() {
+            if !escapes_hold(label) {
+                return Err(ParseNameError::Character);
+            }
             match label_octets(label) {
                 0 => return Err(ParseNameError::EmptyLabel),
                 64.. => return Err(ParseNameError::LabelTooLong),
@@ -106,6 +109,16 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// True if three digits that make an octet follow each backslash.
+fn escapes_hold(label: &str) -> bool {
+    label.split('\\').skip(1).all(|rest| {
+        let digits = rest.get(..3);
+        digits.is_some_and(|digits| {
+            digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u8>().is_ok()
+        })
+    })
 }
 
 /// Octets of one label, `\DDD` counting as one.
@@ -287,10 +300,15 @@ pub enum Chase {
 }
 
 /// Follows the aliases of one answer section from `from`, in whatever order they stand, adding
-/// each to `followed` (which holds those of earlier answers to the same question).
+/// each to `followed` (which holds those of earlier answers to the same question). Of two aliases
+/// for one owner, which no zone may have (RFC 2181 §10.1), the first by name is taken.
 pub fn chase(from: &Name, section: &[Alias], asked: &Name, followed: &mut Vec<Name>) -> Chase {
     let mut at = from.clone();
-    while let Some(alias) = section.iter().find(|alias| alias.owner == at) {
+    let alias_of = |at: &Name| {
+        let of_owner = section.iter().filter(|alias| alias.owner == *at);
+        of_owner.min_by(|a, b| a.target.cmp(&b.target))
+    };
+    while let Some(alias) = alias_of(&at) {
         if followed.len() >= MAX_ALIASES
             || alias.target == *asked
             || followed.contains(&alias.target)
@@ -301,6 +319,13 @@ pub fn chase(from: &Name, section: &[Alias], asked: &Name, followed: &mut Vec<Na
         at = alias.target.clone();
     }
     Chase::At(at)
+}
+
+/// `0 mail.example.org`, for logs and steps.
+impl fmt::Display for Mx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.preference, self.exchange)
+    }
 }
 
 /// `name TYPE`, for logs and steps.
@@ -325,14 +350,16 @@ impl fmt::Display for RecordType {
 pub fn push_label(into: &mut String, octets: &[u8]) {
     for octet in octets {
         match octet {
-            b'.' | b'\\' | 0..=0x20 | 0x7f.. => into.push_str(&format!("\\{octet:03}")),
+            b'.' | b'\\' | 0..=0x20 | 0x7f.. => {
+                // Writing to a String cannot fail.
+                let _ = write!(into, "\\{octet:03}");
+            }
             octet => into.push(char::from(octet.to_ascii_lowercase())),
         }
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use alloc::vec;
@@ -352,6 +379,10 @@ mod tests {
         assert_eq!(name("a.bc").wire_length(), 6);
         assert_eq!(Name::parse("a..b"), Err(ParseNameError::EmptyLabel));
         assert_eq!(Name::parse("a b"), Err(ParseNameError::Character));
+        assert_eq!(name("a\\046b.c").wire_length(), 7);
+        for text in ["a\\", "a\\04", "a\\4b6", "a\\256", "\\\\"] {
+            assert_eq!(Name::parse(text), Err(ParseNameError::Character), "{text}");
+        }
         assert_eq!(
             Name::parse(&"a".repeat(64)),
             Err(ParseNameError::LabelTooLong)

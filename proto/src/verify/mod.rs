@@ -4,6 +4,7 @@
 //! turns them into a verdict (DESIGN §3). A verdict cannot be made without evidence, and keeps it,
 //! for logs and `check`. The word is always about a return path; *check* is about syntax.
 
+pub mod lasting;
 pub mod mail_from;
 
 use alloc::vec;
@@ -53,6 +54,10 @@ pub enum Weight {
 
 /// One kind of evidence, with what it saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a verdict holds two or three, and nearly always this one"
+)]
 #[non_exhaustive]
 pub enum Evidence {
     /// The client is inside `[relay] from`. It proves a local domain's reverse-path, and says

@@ -1,0 +1,147 @@
+//! Drives one MAIL-FROM check against a world: performs its actions, brings the answers in an
+//! order of the test's choosing, and lets the timer run out when nothing else can come.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::dns::{Answer, Lookup, Question};
+use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_proto::verify::mail_from::{Action, AskId, Check, Input, Report, Request};
+
+use super::{World, reversed};
+
+/// A random sequence that a seed repeats (xorshift64*).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The sequence of this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % bound.max(1)
+    }
+
+    /// True `percent` times of a hundred.
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// In which order answers come.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// As they were asked for.
+    Asked,
+    /// At random, their records in reverse order, with answers that nobody asked for in between.
+    Shuffled(Random),
+}
+
+/// A request as most tests make it.
+pub fn request(client: &str, helo: &str, mail_from: &str) -> Request {
+    Request {
+        reverse_path: ReversePath::parse_inside(mail_from).unwrap(),
+        helo: helo.into(),
+        client: client.parse::<IpAddr>().unwrap(),
+        in_perimeter: false,
+        sibling: "k3v9x0q2z".into(),
+    }
+}
+
+/// What a run has shown beside the report.
+#[derive(Debug)]
+pub struct Run {
+    /// How it ended.
+    pub report: Report,
+    /// Every question, in the order of asking.
+    pub asked: Vec<Question>,
+    /// Milliseconds from the first input to the end.
+    pub took: u64,
+}
+
+/// Runs a check to its end.
+pub fn run(world: &World, request: Request, mut order: Order) -> Run {
+    let mut check = Check::new(request);
+    let mut open: Vec<(AskId, Question)> = Vec::new();
+    let mut asked = Vec::new();
+    let mut timer = None;
+    let mut now = 1000;
+    let mut input = Input::Begin;
+    loop {
+        for action in check.step(input.clone(), at(now)) {
+            match action {
+                Action::Ask(id, question) => {
+                    asked.push(question.clone());
+                    open.push((id, question));
+                }
+                Action::SetTimer(moment) => timer = Some(moment.as_millis()),
+                Action::Done(report) => {
+                    assert!(check.step(Input::TimerFired, at(now)).is_empty());
+                    return Run {
+                        report: *report,
+                        asked,
+                        took: now - 1000,
+                    };
+                }
+            }
+        }
+        input = next_answer(world, &mut open, &mut order).unwrap_or_else(|| {
+            now = timer
+                .take()
+                .expect("neither an answer nor a timer is to come");
+            Input::TimerFired
+        });
+        if let Order::Shuffled(random) = &mut order {
+            stray(&mut check, random, now);
+        }
+    }
+}
+
+/// The next answer that comes, of those that ever do.
+fn next_answer(
+    world: &World,
+    open: &mut Vec<(AskId, Question)>,
+    order: &mut Order,
+) -> Option<Input> {
+    let coming: Vec<_> = (0..open.len())
+        .filter(|at| world.answer(&open[*at].1).is_some())
+        .collect();
+    let pick = match order {
+        Order::Asked => *coming.first()?,
+        Order::Shuffled(random) => *coming.get(random.below(coming.len()))?,
+    };
+    let (id, question) = open.remove(pick);
+    let mut answer = world.answer(&question)?;
+    if matches!(order, Order::Shuffled(_)) {
+        answer = reversed(answer);
+    }
+    Some(Input::Answer(id, answer))
+}
+
+/// An answer that nobody asked for, and an early timer: nothing may come of them.
+fn stray(check: &mut Check, random: &mut Random, now: u64) {
+    let id = AskId(u32::MAX - u32::try_from(random.below(9)).unwrap());
+    let answer = Answer::bare(Lookup::NoData);
+    assert!(check.step(Input::Answer(id, answer), at(now)).is_empty());
+    assert!(check.step(Input::Begin, at(now)).is_empty());
+}
+
+/// Both clocks at once.
+fn at(millis: u64) -> Now {
+    Now {
+        mono: Mono::from_millis(millis),
+        wall: Wall::from_secs(1_795_256_100).plus(Duration::from_millis(millis)),
+    }
+}
