@@ -9,9 +9,12 @@ mod config;
 mod control;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod current;
+#[allow(dead_code, unused_imports, reason = "for the service, the demo and `check`")]
 mod dns;
 #[allow(dead_code, reason = "most of it is for the service")]
 mod log;
+#[allow(dead_code, reason = "for the service and `check`")]
+mod perimeter;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod shutdown;
 #[allow(dead_code, reason = "its whole surface is for the service")]

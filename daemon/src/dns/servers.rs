@@ -89,10 +89,9 @@ impl Servers {
                     troubled.push(at);
                     next_at = Mono::default();
                 }
-                Some(Err(_)) => next_at = Mono::default(),
                 // Nothing is open any more.
                 None if plan.len() == 0 => return Err(worst),
-                None => next_at = Mono::default(),
+                Some(Err(_)) | None => next_at = Mono::default(),
             }
         }
     }

@@ -16,10 +16,11 @@ use tokio::sync::{Semaphore, watch};
 use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, Trouble};
 
 use super::cache::{Cache, Key, MAX_ENTRIES, MAX_OCTETS};
-use super::servers::Servers;
+use super::servers::{Servers, ServersError, system_servers};
 use super::wire::{MAX_TTL, Step, interpret};
 use super::{Asking, Resolver};
 use crate::clock;
+use crate::config::Config;
 
 /// What a stub resolver is made from.
 #[derive(Clone, Debug)]
@@ -56,6 +57,20 @@ struct Shared {
 }
 
 impl Settings {
+    /// What the configuration says; the system's servers if it names none.
+    pub fn of(config: &Config) -> Result<Self, ServersError> {
+        let servers = if config.dns.servers.is_empty() {
+            system_servers()?
+        } else {
+            config.dns.servers.clone()
+        };
+        Ok(Self {
+            servers,
+            trust_ad: config.dns.trust_ad,
+            deadline: config.dns.timeout,
+        })
+    }
+
     /// These servers, everything else as usual.
     pub fn new(servers: Vec<SocketAddr>) -> Self {
         Self {
