@@ -77,7 +77,7 @@ impl Outcome {
             class,
             status,
             remote,
-            diagnostic: Diagnostic::Reply(alloc::format!("{reply}")),
+            diagnostic: Diagnostic::Reply(bounded(alloc::format!("{reply}"))),
         }
     }
 
@@ -95,5 +95,56 @@ impl Outcome {
             remote,
             diagnostic: Diagnostic::Local(text.into()),
         }
+    }
+}
+
+/// Octets of a reply that are kept: it stays in the queue beside each recipient for days, and
+/// nobody reads more.
+const MAX_DIAGNOSTIC: usize = 1_024;
+
+/// The text, cut between characters if it is longer than is kept.
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_DIAGNOSTIC {
+        let mut end = MAX_DIAGNOSTIC;
+        while !text.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        text.truncate(end);
+        text.push_str(" [...]");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    #[test]
+    fn a_reply_means_its_first_digit() {
+        for (code, enhanced, class, status) in [
+            (250, None, OutcomeClass::Delivered, "2.0.0"),
+            (250, Some((2, 1, 5)), OutcomeClass::Delivered, "2.1.5"),
+            (354, None, OutcomeClass::Transient, "4.0.0"),
+            (451, Some((4, 7, 1)), OutcomeClass::Transient, "4.7.1"),
+            (451, Some((5, 7, 1)), OutcomeClass::Transient, "4.0.0"),
+            (550, Some((5, 1, 1)), OutcomeClass::Permanent, "5.1.1"),
+        ] {
+            let enhanced = enhanced.map(|(a, b, c)| EnhancedStatus::new(a, b, c));
+            let outcome = Outcome::from_reply(&Reply::received(code, enhanced, vec![]), None);
+            assert_eq!(
+                (outcome.class, outcome.status.to_string().as_str()),
+                (class, status)
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_reply_is_cut_between_characters() {
+        let reply = Reply::plain(550, vec!["é".repeat(2_000).into()]);
+        let outcome = Outcome::from_reply(&reply, None);
+        let text = outcome.diagnostic.text();
+        assert!(text.len() <= MAX_DIAGNOSTIC + 6 && text.ends_with("é [...]"));
     }
 }

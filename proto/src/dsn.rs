@@ -1,1 +1,0 @@
-//! Delivery status notifications: multipart/report by RFC 3464 and RFC 6522.

@@ -1,0 +1,162 @@
+//! When a report is made, and what holds for every report.
+
+use super::*;
+use crate::outcome::{Diagnostic, Remote};
+use crate::smtp::reply_reader::ReplyReader;
+use alloc::string::ToString;
+use proptest::prelude::*;
+
+fn envelope(reverse_path: &str, verdict: VerdictResult) -> Envelope {
+    Envelope {
+        reverse_path: ReversePath::parse_inside(reverse_path).unwrap(),
+        verdict,
+        origin: Origin::Client {
+            address: "192.0.2.1".parse().unwrap(),
+            helo: "x".into(),
+        },
+        body: BodyType::SevenBit,
+        smtputf8: false,
+        recipients: vec![ForwardPath::parse_inside("bob@example.net").unwrap()],
+    }
+}
+
+/// A report about one recipient.
+fn report(envelope: &Envelope, path: &str, said: &str, beginning: &[u8]) -> Option<Report> {
+    let outcome = Outcome {
+        diagnostic: Diagnostic::Reply(said.into()),
+        ..Outcome::local(
+            (5, 1, 1),
+            Some(Remote {
+                name: "mx.example.net".into(),
+                address: None,
+            }),
+            "",
+        )
+    };
+    let path = ForwardPath::parse_inside(path).unwrap();
+    build(&Request {
+        kind: Kind::Failed,
+        hostname: &Domain::parse("mx.example.org").unwrap(),
+        envelope,
+        queue_id: QueueId::new(Wall::from_secs(1_795_256_100), 7),
+        arrived: Wall::from_secs(1_795_256_100),
+        now: Wall::from_secs(1_795_256_160),
+        recipients: &[Recipient {
+            path: &path,
+            outcome: &outcome,
+        }],
+        beginning,
+        chance: [1, 2],
+    })
+}
+
+#[test]
+fn nobody_hears_who_did_not_send() {
+    for (reverse_path, verdict, to) in [
+        ("", VerdictResult::Authorised, None),
+        ("a@b.example", VerdictResult::Repudiated, None),
+        ("a@xn--a.example", VerdictResult::Unknown, None),
+        ("a@b.example", VerdictResult::Unknown, Some("a@b.example")),
+        (
+            "a@b.example",
+            VerdictResult::Authorised,
+            Some("a@b.example"),
+        ),
+        (
+            "a@[192.0.2.7]",
+            VerdictResult::Unknown,
+            Some("a@[192.0.2.7]"),
+        ),
+        ("root", VerdictResult::Unknown, Some("root@mx.example.org")),
+    ] {
+        let envelope = envelope(reverse_path, verdict);
+        let report = report(&envelope, "bob@example.net", "550 no", b"A: b\r\n");
+        let recipient = report.map(|report| {
+            assert!(report.envelope.reverse_path.is_null());
+            assert!(!may_report(&report.envelope), "no report about a report");
+            report.envelope.recipients[0].to_string()
+        });
+        assert_eq!(recipient.as_deref(), to, "{reverse_path}");
+        assert_eq!(may_report(&envelope), to.is_some(), "{reverse_path}");
+    }
+}
+
+#[test]
+fn addresses_beyond_ascii_have_their_forms() {
+    let text = |reverse_path: &str, header: &str| {
+        let envelope = envelope(reverse_path, VerdictResult::Unknown);
+        let report = report(
+            &envelope,
+            "jörg+x@bücher.example",
+            "550 nö",
+            header.as_bytes(),
+        );
+        let report = report.unwrap();
+        (
+            report.envelope.smtputf8,
+            String::from_utf8(report.content).unwrap(),
+        )
+    };
+    let (smtputf8, ascii) = text("a@b.example", "Subject: Grüße\r\n");
+    assert!(!smtputf8 && ascii.is_ascii());
+    for part in [
+        "Final-Recipient: utf-8; j\\x{F6}rg\\x{2B}x@b\\x{FC}cher.example\r\n",
+        "Content-Type: message/delivery-status\r\n",
+        "Subject: Gr=C3=BC=C3=9Fe\r\n",
+        "<j=C3=B6rg+x@b=C3=BCcher.example>",
+        "smtp; 550 n?\r\n",
+    ] {
+        assert!(ascii.contains(part), "{part}\n{ascii}");
+    }
+    let (smtputf8, wide) = text("é@b.example", "Subject: Grüße\r\n");
+    assert!(smtputf8);
+    for part in [
+        "To: é@b.example\r\n",
+        "Final-Recipient: utf-8; jörg+x@bücher.example\r\n",
+        "Content-Type: message/global-delivery-status\r\n",
+        "Content-Type: message/global-headers\r\n",
+        "Subject: Grüße\r\n",
+        "smtp; 550 nö\r\n",
+    ] {
+        assert!(wide.contains(part), "{part}\n{wide}");
+    }
+}
+
+#[test]
+fn the_boundary_is_in_no_part() {
+    let header = "A: =_0000000000000002\r\nB: =_0000000000000003 \r\n";
+    let envelope = envelope("a@b.example", VerdictResult::Unknown);
+    let report = report(&envelope, "bob@example.net", "550 no", header.as_bytes()).unwrap();
+    let text = String::from_utf8(report.content).unwrap();
+    assert_eq!(text.matches("\r\n--=_0000000000000004\r\n").count(), 3);
+    assert_eq!(text.matches("=_0000000000000004").count(), 5);
+}
+
+proptest! {
+    /// Whatever a peer says and a header holds, the report is lines of CRLF within 998 octets,
+    /// ASCII, and of three parts.
+    #[test]
+    fn every_report_is_well_formed(
+        said in proptest::collection::vec(any::<u8>(), 0..300),
+        header in proptest::collection::vec(
+            prop_oneof![Just(b"A: b\r\n".to_vec()), Just(b"\r\n".to_vec()),
+                proptest::collection::vec(any::<u8>(), 0..20)], 0..20),
+    ) {
+        let wire = [b"550 ".as_slice(), &said, b"\r\n"].concat();
+        let reply = ReplyReader::default().next(&mut wire.as_slice());
+        let said = match reply {
+            Ok(Some(reply)) => reply.to_string(),
+            _ => String::from_utf8_lossy(&said).into_owned(),
+        };
+        let header = [b"Z: z\r\n".as_slice(), &header.concat()].concat();
+        let envelope = envelope("a@b.example", VerdictResult::Unknown);
+        let report = report(&envelope, "bob@example.net", &said, &header).unwrap();
+        let text = String::from_utf8(report.content).unwrap();
+        prop_assert!(text.is_ascii());
+        prop_assert!(text.ends_with("--\r\n"));
+        prop_assert_eq!(text.matches("\r\n--=_0000000000000002\r\n").count(), 3);
+        for line in text.split_terminator("\r\n") {
+            prop_assert!(line.len() <= 998);
+        }
+    }
+}
