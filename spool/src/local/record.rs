@@ -388,3 +388,6 @@ impl From<OutcomeSchema> for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

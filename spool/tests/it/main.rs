@@ -1,6 +1,18 @@
 //! The local engine, on real folders and on a disk that fails, forgets and runs full.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
+mod crash;
+mod disk;
+mod faults;
+mod format;
+mod kill;
 mod mail;
+mod model;
 mod queue;

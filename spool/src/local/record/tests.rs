@@ -1,0 +1,166 @@
+//! Golden octets, round trips, and what damage is taken for.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn id() -> QueueId {
+    QueueId::new(Wall::from_secs(1_795_256_100), 0x000F_EDCB_A987_6543)
+}
+
+fn sample() -> EnvelopeRecord {
+    EnvelopeRecord {
+        envelope: Envelope {
+            reverse_path: ReversePath::parse_inside("\"j o\"@b\u{fc}cher.example").unwrap(),
+            verdict: VerdictResult::Authorised,
+            origin: Origin::Client {
+                address: "2001:db8::1".parse().unwrap(),
+                helo: "mail.example.org".into(),
+            },
+            body: BodyType::EightBitMime,
+            smtputf8: true,
+            recipients: vec![
+                ForwardPath::parse_inside("ann@example.net").unwrap(),
+                ForwardPath::Postmaster,
+            ],
+        },
+        arrived: Wall::from_secs(1_795_256_100),
+        content: ContentRecord {
+            size: 20_000,
+            crc32: 0xDEAD_BEEF,
+            file: true,
+        },
+    }
+}
+
+fn progress() -> ProgressRecord {
+    ProgressRecord {
+        progress: vec![
+            Progress::Waiting(None),
+            Progress::Waiting(Some(Outcome::local((4, 4, 1), None, "no answer"))),
+            Progress::Done(Outcome {
+                class: OutcomeClass::Delivered,
+                status: EnhancedStatus::new(2, 0, 0),
+                remote: Some(Remote {
+                    name: String::from("mx.example.net"),
+                    address: Some("192.0.2.25".parse().unwrap()),
+                }),
+                diagnostic: Diagnostic::Reply(String::from("250 2.0.0 taken")),
+            }),
+        ],
+        attempts: 2,
+        due: Wall::from_secs(1_795_256_400),
+        delay_reported: false,
+    }
+}
+
+#[test]
+fn the_octets_are_those_of_version_1() {
+    let envelope = sample().encode(id()).unwrap();
+    assert_eq!(&envelope[..2], b"E\x01");
+    assert_eq!(
+        std::str::from_utf8(&envelope[HEAD..]).unwrap(),
+        concat!(
+            r#"{"arrived":1795256100000,"reverse_path":"\"j o\"@bücher.example","#,
+            r#""verdict":"authorised","client":{"address":"2001:db8::1","#,
+            r#""helo":"mail.example.org"},"body":"8bitmime","smtputf8":true,"#,
+            r#""recipients":["ann@example.net","postmaster"],"#,
+            r#""content":{"size":20000,"crc32":3735928559,"file":true}}"#,
+        )
+    );
+    let progress = progress().encode(id()).unwrap();
+    assert_eq!(&progress[..2], b"P\x01");
+    assert_eq!(
+        std::str::from_utf8(&progress[HEAD..]).unwrap(),
+        concat!(
+            r#"{"attempts":2,"due":1795256400000,"delay_reported":false,"#,
+            r#""recipients":[{"waiting":null},{"waiting":{"class":"transient","#,
+            r#""status":[4,4,1],"remote":null,"diagnostic":{"local":"no answer"}}},"#,
+            r#"{"done":{"class":"delivered","status":[2,0,0],"#,
+            r#""remote":{"name":"mx.example.net","address":"192.0.2.25"},"#,
+            r#""diagnostic":{"reply":"250 2.0.0 taken"}}}]}"#,
+        )
+    );
+    assert_eq!(
+        (&envelope[2..HEAD], &progress[2..HEAD]),
+        (GOLDEN_CRC.0.as_slice(), GOLDEN_CRC.1.as_slice())
+    );
+}
+
+/// The checksums of the two records above, as they lie on disk.
+const GOLDEN_CRC: ([u8; 4], [u8; 4]) = ([91, 45, 47, 71], [56, 127, 185, 210]);
+
+#[test]
+fn what_was_written_reads_back() {
+    let octets = sample().encode(id()).unwrap();
+    assert_eq!(EnvelopeRecord::decode(id(), &octets), Ok(sample()));
+    let octets = progress().encode(id()).unwrap();
+    assert_eq!(ProgressRecord::decode(id(), &octets), Ok(progress()));
+}
+
+#[test]
+fn no_damage_goes_unseen() {
+    let octets = progress().encode(id()).unwrap();
+    for at in 0..octets.len() {
+        let short = ProgressRecord::decode(id(), &octets[..at]);
+        assert_eq!(short, Err(Corruption::Checksum), "cut at {at}");
+        for bit in 0..8 {
+            let mut damaged = octets.clone();
+            damaged[at] ^= 1 << bit;
+            let read = ProgressRecord::decode(id(), &damaged);
+            assert_eq!(read, Err(Corruption::Checksum), "octet {at}, bit {bit}");
+        }
+    }
+    let other = QueueId::new(Wall::from_secs(1), 1);
+    assert_eq!(
+        ProgressRecord::decode(other, &octets),
+        Err(Corruption::Checksum),
+        "another message's record"
+    );
+    assert_eq!(
+        EnvelopeRecord::decode(id(), &octets),
+        Err(Corruption::Checksum),
+        "another kind of record"
+    );
+}
+
+#[test]
+fn a_sound_record_that_makes_no_sense_is_told_apart() {
+    let mut newer = progress().encode(id()).unwrap();
+    newer[1] = 2;
+    let crc = checksum(Kind::Progress, 2, id(), &newer[HEAD..]);
+    newer[2..HEAD].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(
+        ProgressRecord::decode(id(), &newer),
+        Err(Corruption::Version(2))
+    );
+    let strange = frame(Kind::Progress, id(), &[1, 2, 3]).unwrap();
+    assert_eq!(
+        ProgressRecord::decode(id(), &strange),
+        Err(Corruption::Schema)
+    );
+}
+
+proptest! {
+    #[test]
+    fn paths_come_back_to_the_letter(
+        local in "[a-z0-9.!#]{1,20}|\"[ -!#-\\[\\]-~]{0,20}\"",
+        domain in "[a-zA-Z0-9]{1,20}(\\.[a-z0-9]{1,20}){0,3}|\\[192\\.0\\.2\\.[1-9]\\]",
+    ) {
+        let text = format!("{local}@{domain}");
+        let Ok(path) = ReversePath::parse_inside(&text) else { return Ok(()) };
+        let mut record = sample();
+        record.envelope.reverse_path = path;
+        record.envelope.recipients = vec![ForwardPath::parse_inside(&text).unwrap()];
+        let octets = record.encode(id()).unwrap();
+        let read = EnvelopeRecord::decode(id(), &octets).unwrap();
+        prop_assert_eq!(read.envelope.reverse_path.to_string(), text.clone());
+        prop_assert_eq!(read.envelope.recipients[0].to_string(), text);
+    }
+
+    #[test]
+    fn arbitrary_octets_are_never_a_record(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(EnvelopeRecord::decode(id(), &octets).is_err());
+        prop_assert!(ProgressRecord::decode(id(), &octets).is_err());
+    }
+}

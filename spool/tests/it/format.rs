@@ -1,0 +1,121 @@
+//! A folder that an older version left still opens.
+//!
+//! `testdata/spool/v1` was written by `write_this_version` below, once, and is never written again;
+//! a new format gets a folder beside it and a test like this one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::envelope::{BodyType, Origin};
+use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::reply::EnhancedStatus;
+use vouchsafe_proto::verify::VerdictResult;
+use vouchsafe_spool::{Entry, LocalSpool, OfflineSpool, Options, Progress, Settlement, Spool};
+
+use crate::mail::{at, content, envelope, lease_all, read, report, take};
+
+/// Where the folder of format 1 is kept.
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/spool/v1")
+}
+
+/// What became of the first message's recipients.
+fn progress() -> Vec<Progress> {
+    let refused = Outcome {
+        class: OutcomeClass::Permanent,
+        status: EnhancedStatus::new(5, 1, 1),
+        remote: Some(Remote {
+            name: String::from("mx.example.com"),
+            address: Some("2001:db8::25".parse().unwrap()),
+        }),
+        diagnostic: Diagnostic::Reply(String::from("550 5.1.1 no such mailbox \u{fc}")),
+    };
+    vec![
+        Progress::Done(refused),
+        Progress::Waiting(Some(Outcome::local((4, 4, 1), None, "no answer"))),
+        Progress::Waiting(None),
+    ]
+}
+
+/// Writes the folder; run once for each format, by `cargo test -- --ignored write_this_version`.
+#[tokio::test]
+#[ignore = "writes what the test below reads, and refuses to write it twice"]
+async fn write_this_version() {
+    assert!(!golden().exists(), "an old format is never written again");
+    fs::create_dir_all(golden().parent().unwrap()).unwrap();
+    let spool = LocalSpool::open(&golden(), Options::default().with_reserve(0)).unwrap();
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    let small = Bytes::from(content(1, 1_000));
+    draft.append(small).await.unwrap();
+    let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
+    drop(draft.commit(envelope(&recipients), at(0)).await.unwrap());
+    let lease = lease_all(&spool, at(0)).await.pop().unwrap();
+    let settlement = Settlement {
+        progress: progress(),
+        attempts: 3,
+        due: Some(at(900)),
+        delay_reported: true,
+        reports: vec![report(b"a report".to_vec())],
+    };
+    spool.settle(lease, settlement).await.unwrap();
+    take(&spool, at(1), at(2), &content(2, 20_000))
+        .await
+        .unwrap();
+}
+
+/// What must be there.
+fn check(entries: &[Entry]) {
+    let (settled, report, large) = match entries {
+        [one, other, large] if one.attempts == 3 => (one, other, large),
+        [other, one, large] => (one, other, large),
+        _ => panic!("{entries:?}"),
+    };
+    assert_eq!((settled.attempts, settled.due), (3, at(900)));
+    assert!(settled.delay_reported);
+    assert_eq!(settled.progress, progress());
+    let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
+    assert_eq!(settled.envelope, envelope(&recipients));
+    assert_eq!(report.envelope.reverse_path, ReversePath::Null);
+    assert_eq!(report.envelope.origin, Origin::Ourselves);
+    assert_eq!(report.envelope.verdict, VerdictResult::Unknown);
+    assert_eq!(report.envelope.body, BodyType::SevenBit);
+    assert_eq!(
+        (large.size, large.arrived, large.due),
+        (20_000, at(1), at(2))
+    );
+}
+
+#[tokio::test]
+async fn a_folder_of_format_1_still_opens() {
+    let store = fs::read(golden().join("queue.redb")).unwrap();
+    let offline = OfflineSpool::open(&golden()).unwrap();
+    check(&offline.list(None, 9).unwrap());
+    drop(offline);
+    assert!(fs::read(golden().join("queue.redb")).unwrap() == store);
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("content")).unwrap();
+    for name in ["queue.redb", "lock"] {
+        fs::copy(golden().join(name), folder.path().join(name)).unwrap();
+    }
+    for file in fs::read_dir(golden().join("content")).unwrap() {
+        let file = file.unwrap();
+        let to = folder.path().join("content").join(file.file_name());
+        fs::copy(file.path(), to).unwrap();
+    }
+    let spool = LocalSpool::open(folder.path(), Options::default().with_reserve(0)).unwrap();
+    assert!(spool.findings().is_empty());
+    let entries = spool.list(None, 9).await.unwrap();
+    check(&entries);
+    let mut contents = Vec::new();
+    for entry in entries {
+        contents.push(read(&spool, entry.id).await.unwrap());
+    }
+    contents.sort_by_key(Vec::len);
+    assert_eq!(
+        contents,
+        [b"a report".to_vec(), content(1, 1_000), content(2, 20_000)]
+    );
+}
