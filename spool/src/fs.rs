@@ -7,9 +7,9 @@
 
 use std::any::Any;
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -122,7 +122,7 @@ impl LocalDisk {
 impl Disk for LocalDisk {
     fn create_dir(&self, name: &str) -> io::Result<()> {
         let path = self.path(name);
-        match fs::create_dir(&path) {
+        match DirBuilder::new().mode(FOLDER_MODE).create(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             Err(error) => return Err(error),
@@ -139,6 +139,7 @@ impl Disk for LocalDisk {
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(FILE_MODE)
             .open(self.path(name))?;
         Ok(Arc::new(LocalFile(file)))
     }
@@ -186,6 +187,7 @@ impl Disk for LocalDisk {
             .write(exclusive)
             .create(exclusive)
             .truncate(false)
+            .mode(FILE_MODE)
             .open(self.path(name))?;
         let taken = if exclusive {
             file.try_lock()
@@ -243,3 +245,8 @@ impl DiskFile for LocalFile {
         self.0.sync_data()
     }
 }
+
+/// Mail is nobody else's to read, whatever the umask.
+const FOLDER_MODE: u32 = 0o700;
+/// The same for files.
+const FILE_MODE: u32 = 0o600;

@@ -171,6 +171,10 @@ impl LocalDraft {
         let file = std::mem::replace(&mut self.file, FileState::Lost);
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let written = self.shared.io.run(move || -> io::Result<_> {
+            // Half: what was begun above the reserve may use some of it, not all.
+            if !shared.has_room(shared.options.reserve / 2) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             let mut file = match file {
                 FileState::Open(file) => file,
                 FileState::None => BodyFile::create(&shared, id)?,

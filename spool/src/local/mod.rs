@@ -56,16 +56,16 @@ const FLUSHERS: usize = 4;
 /// Threads for reads and for writes into the page cache.
 const READERS: usize = 4;
 
-/// How long a message waits whose outcome could not be recorded: trying it again at once would
-/// deliver it again and again.
+/// How long a message waits that could not be read or whose outcome could not be recorded: tried
+/// again at once, it would be delivered again and again.
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// How a local spool is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Octets that stay free: below them no message is begun, so that what has been begun, and
-    /// the outcomes of what is queued, still find room.
+    /// Octets that stay free: below them no message is begun, and below half of them none goes
+    /// on, so that the outcomes of what is queued still find room.
     pub reserve: u64,
 }
 
@@ -247,12 +247,17 @@ impl Shared {
         if self.soundness.is_poisoned() {
             return Err(BeginError::Poisoned);
         }
-        // The kernel keeps these counts in memory: no disk is waited for.
-        match self.disk.free() {
-            Ok(free) if free < self.options.reserve => Err(BeginError::NoSpace),
-            // Not to know how much room there is, is no reason to refuse mail.
-            Ok(_) | Err(_) => Ok(()),
+        if self.has_room(self.options.reserve) {
+            Ok(())
+        } else {
+            Err(BeginError::NoSpace)
         }
+    }
+
+    /// True if `wanted` octets are free. The kernel keeps these counts in memory: no disk is waited
+    /// for. Not to know is no reason to refuse mail.
+    fn has_room(&self, wanted: u64) -> bool {
+        self.disk.free().map_or(true, |free| free >= wanted)
     }
 
     /// Takes leases and reads their entries. Blocks. Leases that end in an error, or that nobody
@@ -274,8 +279,8 @@ impl Shared {
                 Ok(None) => io::Error::from(io::ErrorKind::NotFound),
                 Err(error) => error,
             };
-            // The one that cannot be read stays leased, so that it does not stand in the way of
-            // the others for ever; the next start sets it aside. The rest go back.
+            // At once, it would stand in the way of all others again.
+            self.postpone(id);
             ids.for_each(|id| self.release_until(id, None));
             return Err(LeaseError::Read(source));
         }
@@ -340,7 +345,7 @@ impl Shared {
         Ok((progress, reports))
     }
 
-    /// Ends a lease whose outcome could not be recorded.
+    /// Ends a lease whose entry could not be read or whose outcome could not be recorded.
     fn postpone(&self, id: QueueId) {
         let due = lock(&self.due).latest().plus(PAUSE);
         self.release_until(id, Some(due));

@@ -74,10 +74,11 @@ async fn play(disk: &MemoryDisk) -> Vec<Life> {
 async fn check(disk: &MemoryDisk, lives: &[Life], upto: usize, crash: Crash) {
     let what = format!("after {upto} operations, {crash:?}");
     let image = disk.after(upto, crash);
+    let mut looked = None;
     if lives.iter().any(|life| life.taken <= upto) {
         let before = image.log_len();
         let offline = OfflineSpool::open_on(Arc::new(image.clone())).expect(&what);
-        assert!(offline.list(None, 100).is_ok(), "{what}");
+        looked = Some(offline.list(None, 100).unwrap());
         drop(offline);
         assert_eq!(image.log_len(), before, "{what}: looking changes nothing");
     }
@@ -86,6 +87,7 @@ async fn check(disk: &MemoryDisk, lives: &[Life], upto: usize, crash: Crash) {
         assert!(matches!(finding, Finding::Orphan(_)), "{what}: {finding}");
     }
     let listed = spool.list(None, 100).await.unwrap();
+    assert!(looked.is_none_or(|looked| looked == listed), "{what}");
     for entry in &listed {
         let life = lives.iter().find(|life| life.id == entry.id);
         let life = life.unwrap_or_else(|| panic!("{what}: a message nobody sent"));

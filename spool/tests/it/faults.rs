@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use vouchsafe_spool::{
-    BeginError, CommitError, Corruption, Finding, LeaseError, LocalSpool, Options, SettleError,
-    Spool,
+    AppendError, BeginError, CommitError, Corruption, Finding, LeaseError, LocalSpool, Options,
+    SettleError, Spool,
 };
 
 use crate::disk::{Crash, Fault, MemoryDisk};
@@ -129,11 +130,21 @@ async fn below_the_reserve_no_message_is_begun() {
     let disk = MemoryDisk::default();
     let options = Options::default().with_reserve(1 << 20);
     let spool = LocalSpool::open_on(Arc::new(disk.clone()), options).unwrap();
+    let mut draft = spool.begin(at(0)).await.unwrap();
     disk.leave_room((1 << 20) - 1);
     assert!(matches!(
         spool.begin(at(0)).await.map(|_| ()),
         Err(BeginError::NoSpace)
     ));
+    let piece = Bytes::from(vec![b'x'; 200_000]);
+    for _ in 0..3 {
+        draft.append(piece.clone()).await.unwrap();
+    }
+    assert!(matches!(
+        draft.append(piece).await,
+        Err(AppendError::NoSpace)
+    ));
+    drop(draft);
     disk.leave_room(1 << 20);
     take(&spool, at(0), at(0), b"x").await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! What the contract promises, on a real folder.
 
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -299,4 +300,23 @@ async fn the_reserve_is_kept_free() {
         spool.begin(at(0)).await.map(|_| ()),
         Err(BeginError::NoSpace)
     ));
+}
+
+#[tokio::test]
+async fn nobody_else_can_read_the_mail() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let spool = LocalSpool::open(&folder, options()).unwrap();
+    take(&spool, at(0), at(0), &content(1, 20_000))
+        .await
+        .unwrap();
+    let mut left = vec![folder];
+    while let Some(path) = left.pop() {
+        let about = std::fs::metadata(&path).unwrap();
+        assert_eq!(about.permissions().mode() & 0o077, 0, "{}", path.display());
+        if about.is_dir() {
+            let inside = std::fs::read_dir(&path).unwrap();
+            left.extend(inside.map(|entry| entry.unwrap().path()));
+        }
+    }
 }
