@@ -102,3 +102,52 @@ impl InForce {
         Ok(Self { config, tls })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_is_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("v.toml");
+        #[expect(clippy::disallowed_methods, reason = "a file of a test")]
+        let write = |hostname: &str, port: u16, tail: &str| {
+            let text = format!(
+                "hostname = \"{hostname}\"\ndata_dir = \"/tmp/vouchsafe\"\n[[listen]]\naddress = \
+                 \"127.0.0.1:{port}\"\n[domains.\"example.org\"]\nnext_hop = \
+                 \"smtp://192.0.2.1\"\n{tail}"
+            );
+            std::fs::write(&file, text).unwrap();
+        };
+        write("one.example.org", 2525, "");
+        let current = Current::new(load(&file).unwrap().config, Some(file.clone())).unwrap();
+        let reloads = current.reloads();
+        let before = current.take();
+
+        write("two.example.org", 2525, "nonsense = 1\n");
+        assert!(matches!(current.reload(), Err(ReloadError::Load(_))));
+        assert!(Arc::ptr_eq(&before, &current.take()));
+        assert!(!reloads.has_changed().unwrap());
+
+        let (certificate, key) = crate::config::test_certificate(folder.path());
+        let tls = format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
+        write("two.example.org", 2526, &tls);
+        assert_eq!(current.reload().unwrap(), ["listen"]);
+        assert!(reloads.has_changed().unwrap());
+        let after = current.take();
+        assert_eq!(after.config.hostname.as_str(), "two.example.org");
+        assert_eq!(after.config.listen, before.config.listen);
+        assert!(after.tls.is_some() && before.tls.is_none());
+    }
+
+    #[test]
+    fn a_world_without_a_file_is_not_reloaded() {
+        let text = "hostname = \"mx.example.org\"\ndata_dir = \"/tmp/v\"\npostmaster = \
+                    \"root@example.org\"\nrelay.from = [\"127.0.0.1\"]\nlisten = [{ address = \
+                    \"127.0.0.1:0\" }]\n";
+        let config = crate::config::parse(text, "test".as_ref()).unwrap().config;
+        let current = Current::new(config, None).unwrap();
+        assert!(matches!(current.reload(), Err(ReloadError::NoFile)));
+    }
+}

@@ -9,7 +9,11 @@ mod config;
 mod control;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod current;
-#[allow(dead_code, unused_imports, reason = "for the service, the demo and `check`")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "for the service, the demo and `check`"
+)]
 mod dns;
 #[allow(dead_code, reason = "most of it is for the service")]
 mod log;

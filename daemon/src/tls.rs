@@ -160,3 +160,43 @@ impl ServerCertVerifier for Unverified {
         self.schemes.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    #[tokio::test]
+    async fn a_client_encrypts_with_a_certificate_that_nobody_vouches_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = crate::config::test_certificate(folder.path());
+        let acceptor = TlsAcceptor::from(server(certificate.as_ref(), key.as_ref()).unwrap());
+        let connector = TlsConnector::from(opportunistic().unwrap());
+        // Another name than the certificate's, and an address.
+        for host in [
+            Host::Name(vouchsafe_proto::addr::Domain::parse("mail.example.net").unwrap()),
+            Host::Address("192.0.2.1".parse().unwrap()),
+        ] {
+            let (near, far) = tokio::io::duplex(4096);
+            let serving = tokio::spawn({
+                let acceptor = acceptor.clone();
+                async move {
+                    let mut stream = acceptor.accept(far).await.unwrap();
+                    stream.write_all(b"hello").await.unwrap();
+                    stream.shutdown().await.unwrap();
+                    describe(stream.get_ref().1)
+                }
+            });
+            let name = server_name(&host).unwrap();
+            let mut stream = connector.connect(name, near).await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            assert_eq!(said, "hello");
+            let description = serving.await.unwrap();
+            assert_eq!(description, describe(stream.get_ref().1));
+            assert!(description.starts_with("TLSv1.3 TLS13_"), "{description}");
+        }
+    }
+}

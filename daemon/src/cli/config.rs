@@ -80,7 +80,13 @@ fn summary(loaded: &Loaded) -> String {
         count => format!("{count} local domains"),
     });
     if !config.relay.from.is_empty() {
-        parts.push(format!("relays for {} networks", config.relay.from.len()));
+        let plural = if config.relay.from.len() == 1 {
+            ""
+        } else {
+            "s"
+        };
+        let count = config.relay.from.len();
+        parts.push(format!("relays for {count} network{plural}"));
     }
     if config.tls.is_some() {
         parts.push(String::from("STARTTLS"));
@@ -89,7 +95,7 @@ fn summary(loaded: &Loaded) -> String {
 }
 
 /// The configuration as TOML; it can be read again.
-fn show(loaded: &Loaded) -> String {
+pub fn show(loaded: &Loaded) -> String {
     let mut text = String::new();
     let mut header = "";
     let (top, tables): (Vec<_>, Vec<_>) = loaded

@@ -1,5 +1,7 @@
 //! The command line: what there is to say, and which module does it.
 
+#[allow(dead_code, unused_imports, reason = "for serve, demo and check")]
+mod args;
 mod config;
 mod exit;
 mod listing;
@@ -11,6 +13,10 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[allow(unused_imports, reason = "for serve, demo and check")]
+pub use args::{CheckArgs, DemoArgs, ServeArgs};
+#[cfg(test)]
+pub use config::show as show_settings;
 pub use exit::{Ended, Exit, Failure, OrExit};
 
 /// A mail server for a site's edge.

@@ -14,6 +14,7 @@ pub struct Section {
     /// How often it may stand in the file.
     pub form: Form,
     /// What it is for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the documents' test"))]
     pub doc: &'static str,
     /// Its keys, in the order in which they are explained.
     pub keys: &'static [Key],
@@ -54,6 +55,7 @@ pub struct Key {
     /// Whether it must be there, and what holds if it is not.
     pub presence: Presence,
     /// What it does, and the reason of its default.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the documents' test"))]
     pub doc: &'static str,
 }
 

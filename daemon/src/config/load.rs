@@ -96,17 +96,19 @@ fn invalid(path: &Path, mut problems: Vec<Problem>) -> LoadError {
     }
 }
 
-/// What the TOML parser complained about.
+/// What the TOML parser complained about, once a line: what follows the first follows from it.
 fn syntax_problems(text: &str, errors: &[toml::de::Error]) -> Vec<Problem> {
     let reader = Reader::new(text, true);
-    errors
+    let mut problems: Vec<_> = errors
         .iter()
         .map(|error| Problem {
             line: error.span().map(|span| reader.line(&span)),
             message: error.message().lines().collect::<Vec<_>>().join(", "),
             suggestion: None,
         })
-        .collect()
+        .collect();
+    problems.dedup_by_key(|problem| problem.line);
+    problems
 }
 
 /// What could be read so far; a part that is missing has its mistakes written down.

@@ -15,9 +15,16 @@ pub mod schema;
 pub mod units;
 mod validate;
 
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod tests;
+
 pub use load::{Loaded, data_dir, load, parse};
 pub use problem::{LoadError, Problem};
 pub use schema::Config;
+#[cfg(test)]
+pub use tests::certificate as test_certificate;
 
 /// Where the configuration is, unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/vouchsafe/vouchsafe.toml";

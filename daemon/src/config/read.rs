@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
             return self.place(section, header, "", None, None);
         };
         let table = value.as_table();
-        if table.is_none() {
+        if table.is_none() && !self.broken {
             let found = value.type_str();
             self.problem(
                 Some(line),
@@ -138,7 +138,9 @@ impl<'a> Reader<'a> {
                 "\"{}\" is a list of tables; write {header}, not {found}",
                 section.name
             );
-            self.problem(Some(line), message);
+            if !self.broken {
+                self.problem(Some(line), message);
+            }
             return Vec::new();
         };
         let mut places = Vec::new();
@@ -160,8 +162,10 @@ impl<'a> Reader<'a> {
             return Vec::new();
         };
         let Some(table) = value.as_table() else {
-            let message = format!("\"{outer}\" holds tables; write [{outer}.\"example.org\"]");
-            self.problem(Some(line), message);
+            if !self.broken {
+                let message = format!("\"{outer}\" holds tables; write [{outer}.\"example.org\"]");
+                self.problem(Some(line), message);
+            }
             return Vec::new();
         };
         let mut entries: Vec<_> = table.iter().collect();
@@ -171,13 +175,16 @@ impl<'a> Reader<'a> {
             let line = self.line(&name.span());
             let name = name.get_ref().as_ref();
             let header = format!("[{outer}.{}]", quote(name));
-            if let Some(table) = value.get_ref().as_table() {
-                places.push(self.place(section, header, name, Some(line), Some(table)));
-            } else {
-                // [domains.example.org] without quotes is a table inside a table; so is
-                // `next_hop` right under [domains].
+            let Some(table) = value.get_ref().as_table() else {
                 self.problem(Some(line), format!("expected a table {header}"));
+                continue;
+            };
+            if let Some(whole) = unquoted(name, table) {
+                let message = format!("a domain needs quotes: [{outer}.{}]", quote(&whole));
+                self.problem(Some(line), message);
+                continue;
             }
+            places.push(self.place(section, header, name, Some(line), Some(table)));
         }
         places
     }
@@ -406,6 +413,19 @@ impl<'a> Reader<'a> {
             ))
         })
     }
+}
+
+/// The name that was meant by `[domains.example.org]`, which is a table within a table.
+fn unquoted(name: &str, table: &DeTable<'_>) -> Option<String> {
+    let mut only = table.iter();
+    let (label, value) = only.next()?;
+    let inner = value.get_ref().as_table()?;
+    if only.next().is_some() {
+        return None;
+    }
+    let label = label.get_ref();
+    let below = unquoted(label, inner).unwrap_or_else(|| label.to_string());
+    Some(format!("{name}.{below}"))
 }
 
 /// ` in [section]`, or nothing for the top.

@@ -39,9 +39,15 @@ fn check_reach(draft: &Draft, reader: &mut Reader<'_>) {
         );
     }
     let mut seen = BTreeSet::new();
-    for address in listen {
+    let lines: Vec<_> = reader
+        .settings
+        .iter()
+        .filter(|setting| setting.header == "[[listen]]")
+        .map(|setting| setting.line)
+        .collect();
+    for (address, line) in listen.iter().zip(lines) {
         if address.port() != 0 && !seen.insert(address) {
-            reader.conflict("[[listen]]", "address", &format!("{address} stands twice"));
+            reader.problem(line, format!("[[listen]]: {address} stands twice"));
         }
     }
     let relays = draft

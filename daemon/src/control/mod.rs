@@ -7,6 +7,8 @@
 
 pub mod client;
 mod serve;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use serve::{BindError, Control, Sources};

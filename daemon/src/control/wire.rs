@@ -8,7 +8,7 @@ use vouchsafe_spool::{Entry, Progress};
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "verb", rename_all = "snake_case")]
 pub enum Request {
     /// Is somebody there?
     Ping,
