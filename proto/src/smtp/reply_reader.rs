@@ -4,7 +4,7 @@
 //! the connection is of no use; the same octets give the same replies however they are split.
 //! Taken though the grammar does not allow it: a bare LF as line end, a line up to 2,048 octets
 //! (RFC 5321 §4.5.3.1.5 has 512), a code alone, any second and third digit. None of that leaves a
-//! doubt about what was meant.
+//! doubt about what was meant. The text comes without control characters.
 //!
 //! Left to others: what a reply means, and whether one was due.
 
@@ -81,11 +81,6 @@ impl ReplyReader {
         Ok(None)
     }
 
-    /// True when a reply has begun and has not ended.
-    pub fn is_midway(&self) -> bool {
-        !self.line.is_empty() || !self.lines.is_empty()
-    }
-
     /// Takes in the line that stands in the buffer; true if it was the reply's last.
     fn end_line(&mut self) -> Result<bool, ReadReplyError> {
         self.octets = self.octets.saturating_add(self.line.len());
@@ -149,8 +144,18 @@ fn parse_line(line: &[u8]) -> Result<Line, ReadReplyError> {
     Ok(Line {
         code,
         last,
-        text: String::from_utf8_lossy(text).into_owned(),
+        text: printable(text),
     })
+}
+
+/// The text of a line, without control characters: it goes into fields and listings of one line.
+fn printable(text: &[u8]) -> String {
+    let shown = |character: char| match character {
+        '\t' => ' ',
+        character if character.is_control() => char::REPLACEMENT_CHARACTER,
+        character => character,
+    };
+    String::from_utf8_lossy(text).chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -180,6 +185,10 @@ mod tests {
             ("250-2.0.0 a\r\n250 2.0.0 b\r\n", "250 2.0.0 a b"),
             ("250-2.0.0 a\r\n250 2.0.1 b\r\n", "250 2.0.0 a 2.0.1 b"),
             ("354\r\n", "354 "),
+            (
+                "250 a\tb\r\u{0}\u{1b}\u{85}\r\n",
+                "250 a b\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+            ),
             ("550 5.7.1\r\n", "550 5.7.1 "),
             ("299 \u{fffd}\r\n", "299 \u{fffd}"),
         ] {
