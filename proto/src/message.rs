@@ -19,7 +19,9 @@ use crate::time::Wall;
 /// first empty line; until then every line is looked at, well-formed or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReceivedCount {
+    /// Where in the header the scan is.
     place: Place,
+    /// Fields seen.
     fields: usize,
 }
 
@@ -69,6 +71,7 @@ impl ReceivedCount {
         self.fields
     }
 
+    /// One octet further.
     fn read_octet(&mut self, octet: u8) {
         self.place = match (self.place, octet) {
             (Place::EmptyLine, b'\n') => Place::Body,

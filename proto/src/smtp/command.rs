@@ -160,6 +160,7 @@ enum Verb {
 }
 
 impl Verb {
+    /// Reads what stands behind the verb.
     fn parse_argument(self, argument: &str) -> Result<Command, ParseCommandError> {
         match self {
             Self::Ehlo => parse_hello(true, argument),
@@ -190,6 +191,7 @@ fn without(argument: &str, command: Command) -> Result<Command, ParseCommandErro
     }
 }
 
+/// EHLO and HELO: any text that is not blank.
 fn parse_hello(extended: bool, name: &str) -> Result<Command, ParseCommandError> {
     if name.is_empty() {
         return Err(ParseCommandError::Argument);
@@ -218,6 +220,7 @@ fn parameters(rest: &str) -> Result<impl Iterator<Item = &str>, ParseCommandErro
     }
 }
 
+/// MAIL: `FROM:<path>` and parameters (RFC 5321 §4.1.1.2).
 fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
     let text = strip_keyword(argument, "FROM:")?;
     let (reverse_path, rest) =
@@ -247,6 +250,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
     })
 }
 
+/// Sets what may be given once.
 fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), ParseCommandError> {
     match slot.replace(value) {
         None => Ok(()),
@@ -267,6 +271,7 @@ fn parse_number(text: &str) -> Option<u64> {
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
+/// `7BIT` or `8BITMIME`.
 fn parse_body(value: Option<&str>) -> Result<BodyType, ParseCommandError> {
     let value = value.ok_or(ParseCommandError::Parameter)?;
     if value.eq_ignore_ascii_case("7BIT") {
@@ -279,6 +284,7 @@ fn parse_body(value: Option<&str>) -> Result<BodyType, ParseCommandError> {
     }
 }
 
+/// RCPT: `TO:<path>` (RFC 5321 §4.1.1.3).
 fn parse_recipient(argument: &str) -> Result<Command, ParseCommandError> {
     let text = strip_keyword(argument, "TO:")?;
     let (forward_path, rest) =
@@ -308,6 +314,7 @@ fn parse_chunk(argument: &str) -> Result<Chunk, ParseCommandError> {
 /// What separates words. A tab is none in RFC 5321 §4.1.1, and some clients send it.
 const BLANKS: [char; 2] = [' ', '\t'];
 
+/// Every verb that is known, by name.
 const VERBS: &[(&str, Verb)] = &[
     ("EHLO", Verb::Ehlo),
     ("HELO", Verb::Helo),

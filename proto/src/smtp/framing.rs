@@ -69,6 +69,7 @@ impl Lines {
         *self = Self::default();
     }
 
+    /// Keeps octets of a line, within the cap.
     fn hold(&mut self, octets: &[u8], cap: usize) {
         if self.fault.is_some() {
             return;
@@ -86,6 +87,7 @@ impl Lines {
         self.held = Vec::new();
     }
 
+    /// The line that has ended.
     fn finish(&mut self) -> Line {
         let mut text = mem::take(&mut self.held);
         text.truncate(text.len().saturating_sub(2));
@@ -105,6 +107,7 @@ pub struct Stray;
 /// goes over chunk edges: a CRLF may be cut in two by them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LineEnds {
+    /// The last octet was a CR.
     after_cr: bool,
 }
 
@@ -143,7 +146,9 @@ impl LineEnds {
 /// Decodes content that is delimited by CRLF.CRLF (DATA, RFC 5321 §4.5.2).
 #[derive(Clone, Debug, Default)]
 pub struct DotText {
+    /// Where in the content we are.
     place: Place,
+    /// A bare CR, a bare LF or a NUL has been seen.
     tainted: bool,
 }
 

@@ -51,10 +51,15 @@ pub(super) enum Arriving {
 /// A message that was begun.
 #[derive(Debug)]
 pub(super) struct Draft {
+    /// Its name.
     queue_id: QueueId,
+    /// Octets so far.
     size: u64,
+    /// Its `Received` fields so far.
     received: ReceivedCount,
+    /// The line ends of its chunks.
     line_ends: LineEnds,
+    /// An octet above 127 was in it.
     eight_bit: bool,
     /// A bare CR, a bare LF or a NUL was in it.
     stray: bool,
@@ -65,6 +70,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// A message just begun.
     pub(super) fn new(queue_id: QueueId) -> Self {
         Self {
             queue_id,
@@ -78,6 +84,7 @@ impl Draft {
         }
     }
 
+    /// Its name.
     pub(super) const fn queue_id(&self) -> QueueId {
         self.queue_id
     }
@@ -117,6 +124,7 @@ impl Draft {
         }
     }
 
+    /// Has the driver drop it, once.
     fn abandon(&mut self, turn: &mut Turn<'_>) {
         if self.is_sound() {
             self.abandoned = true;

@@ -25,6 +25,7 @@ pub(super) enum Upcoming {
 }
 
 impl Session {
+    /// Checks DATA and asks for a message to be begun.
     pub(super) fn data(&mut self, verb: &str, turn: &mut Turn<'_>) {
         match self.content_refusal() {
             Some(refusal) => self.refuse(verb, refusal, turn),
@@ -33,6 +34,7 @@ impl Session {
         }
     }
 
+    /// Checks BDAT; a first one asks for a message to be begun.
     pub(super) fn chunk(&mut self, chunk: Chunk, verb: &str, turn: &mut Turn<'_>) {
         let refusal = if chunk.malformed {
             Some(replies::malformed_argument())
@@ -64,6 +66,7 @@ impl Session {
             if matches!(open.progress, Progress::Begun(_)))
     }
 
+    /// Asks the spool for a message.
     fn begin(&mut self, upcoming: Upcoming, turn: &mut Turn<'_>) {
         let Transaction::Open(open) = &self.transaction else {
             return;
@@ -105,6 +108,7 @@ impl Session {
         }
     }
 
+    /// Takes a chunk into the message.
     fn await_chunk(&mut self, chunk: Chunk, turn: &mut Turn<'_>) {
         self.arriving(chunk, Arriving::Taken { last: chunk.last }, turn);
     }
@@ -118,6 +122,7 @@ impl Session {
         self.arriving(chunk, fate, turn);
     }
 
+    /// Begins to read a chunk.
     fn arriving(&mut self, chunk: Chunk, fate: Arriving, turn: &mut Turn<'_>) {
         let content = Content::Chunk {
             remaining: chunk.length,

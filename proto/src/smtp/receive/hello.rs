@@ -38,6 +38,7 @@ impl Session {
         self.hello = Some(Hello { extended, name });
     }
 
+    /// STARTTLS. Whatever was agreed on in clear is dropped with the transaction.
     pub(super) fn start_tls(&mut self, verb: &str, turn: &mut Turn<'_>) {
         if !self.settings.starttls {
             return self.refuse(verb, replies::not_offered(), turn);

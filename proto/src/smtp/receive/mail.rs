@@ -14,7 +14,7 @@ impl Session {
         let Some(hello) = &self.hello else {
             return self.refuse(verb, replies::hello_first(), turn);
         };
-        let helo = hello.name.clone();
+        let claimed = hello.name.clone();
         let refusal = match &self.transaction {
             Transaction::Invalidated => Some(replies::invalidated()),
             Transaction::Open(_) => Some(replies::nested_mail()),
@@ -37,7 +37,7 @@ impl Session {
         }
         let ask = Ask::Verify {
             reverse_path: mail.reverse_path.clone(),
-            helo,
+            helo: claimed,
         };
         self.ask(ask, Waiting::Mail(Box::new(mail)), turn);
     }

@@ -265,8 +265,8 @@ impl Default for Limits {
             command_line: 2048,
             // RFC 5321 §6.3's floor; ordinary mail has under twenty.
             received_fields: 100,
-            // No honest client refuses to learn fifty times; whoever tries addresses does.
-            errors: 50,
+            // A long list of dead recipients stays below it; whoever tries addresses does not.
+            errors: 20,
             // RFC 5321 §4.5.3.2.7's floor.
             command_timeout: Duration::from_mins(5),
             // The same; a client that still lives sends something within it.

@@ -14,14 +14,17 @@ pub(super) fn greeting(hostname: &Domain) -> Reply {
     Reply::plain(220, vec![format!("{} ESMTP", hostname.as_ascii()).into()])
 }
 
+/// To RSET and NOOP.
 pub(super) fn ok() -> Reply {
     Reply::new(250, (2, 0, 0), "ok")
 }
 
+/// To MAIL, when the verdict lets it pass.
 pub(super) fn mail_ok() -> Reply {
     Reply::new(250, (2, 1, 0), "sender ok")
 }
 
+/// To RCPT.
 pub(super) fn recipient_ok() -> Reply {
     Reply::new(250, (2, 1, 5), "recipient ok")
 }
@@ -36,6 +39,7 @@ pub(super) fn chunk_ok() -> Reply {
     Reply::new(250, (2, 0, 0), "chunk received")
 }
 
+/// To STARTTLS; the handshake follows (RFC 3207 §4).
 pub(super) fn ready_for_tls() -> Reply {
     Reply::new(220, (2, 0, 0), "ready to start TLS")
 }
@@ -45,6 +49,7 @@ pub(super) fn cannot_verify() -> Reply {
     Reply::new(252, (2, 0, 0), "cannot verify, will attempt delivery")
 }
 
+/// To HELP: the verbs that are offered.
 pub(super) fn help() -> Reply {
     Reply::new(
         214,
@@ -53,10 +58,12 @@ pub(super) fn help() -> Reply {
     )
 }
 
+/// To QUIT.
 pub(super) fn goodbye() -> Reply {
     Reply::new(221, (2, 0, 0), "goodbye")
 }
 
+/// To a command line with a bare CR, a bare LF or a NUL.
 pub(super) fn stray_octets() -> Reply {
     Reply::new(
         500,
@@ -70,22 +77,27 @@ pub(super) fn line_too_long() -> Reply {
     Reply::new(500, (5, 5, 2), "line too long")
 }
 
+/// To a BDAT whose octets could be counted and whose form is wrong.
 pub(super) fn malformed_argument() -> Reply {
     Reply::new(501, (5, 5, 4), "syntax error in argument")
 }
 
+/// To what needs EHLO or HELO before it (RFC 5321 §4.1.4).
 pub(super) fn hello_first() -> Reply {
     Reply::new(503, (5, 5, 1), "send EHLO first")
 }
 
+/// To MAIL in an open transaction.
 pub(super) fn nested_mail() -> Reply {
     Reply::new(503, (5, 5, 1), "a transaction is open")
 }
 
+/// To RCPT, DATA and BDAT without MAIL.
 pub(super) fn mail_first() -> Reply {
     Reply::new(503, (5, 5, 1), "no transaction is open")
 }
 
+/// To DATA and BDAT without RCPT (RFC 5321 §3.3).
 pub(super) fn recipient_first() -> Reply {
     Reply::new(503, (5, 5, 1), "no valid recipients")
 }
@@ -101,10 +113,12 @@ pub(super) fn invalidated() -> Reply {
     Reply::new(451, (4, 5, 1), "session invalidated, send RSET")
 }
 
+/// To STARTTLS without a certificate.
 pub(super) fn not_offered() -> Reply {
     Reply::new(502, (5, 5, 1), "command not implemented")
 }
 
+/// To STARTTLS within TLS.
 pub(super) fn already_tls() -> Reply {
     Reply::new(503, (5, 5, 1), "TLS is on already")
 }
@@ -124,6 +138,7 @@ pub(super) fn too_many_recipients() -> Reply {
     Reply::new(452, (4, 5, 3), "too many recipients")
 }
 
+/// After content with a bare CR, a bare LF or a NUL.
 pub(super) fn stray_in_content() -> Reply {
     Reply::new(550, (5, 6, 0), "content holds a bare CR, a bare LF or NUL")
 }
@@ -133,14 +148,17 @@ pub(super) fn looping() -> Reply {
     Reply::new(554, (5, 4, 6), "too many Received fields, mail is looping")
 }
 
+/// Before closing on a peer with too many refused commands.
 pub(super) fn too_many_errors() -> Reply {
     Reply::new(421, (4, 7, 0), "too many errors, closing")
 }
 
+/// Before closing on a silent peer (RFC 5321 §4.5.3.2).
 pub(super) fn timed_out() -> Reply {
     Reply::new(421, (4, 4, 2), "timed out, closing")
 }
 
+/// Before closing because the service stops (RFC 5321 §3.8).
 pub(super) fn shutting_down() -> Reply {
     Reply::new(421, (4, 3, 2), "service is stopping, closing")
 }

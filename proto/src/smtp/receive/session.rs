@@ -23,17 +23,25 @@ use crate::verify::VerdictResult;
 /// One session.
 #[derive(Debug)]
 pub struct Session {
+    /// What all sessions of the listener share.
     pub(super) settings: Arc<Settings>,
+    /// Who is at the other end.
     pub(super) peer: Peer,
+    /// What the next octets are.
     pub(super) phase: Phase,
+    /// EHLO or HELO, since the connection or TLS stands.
     pub(super) hello: Option<Hello>,
     /// Version and suite, once TLS stands.
     pub(super) tls: Option<Box<str>>,
+    /// Where the mail transaction stands.
     pub(super) transaction: Transaction,
+    /// The command line that is coming in.
     lines: Lines,
     /// Octets that came in one read and wait for an answer, and how many of them are used.
     pending: (Vec<u8>, usize),
+    /// Questions put so far.
     asked: u32,
+    /// Errors counted so far.
     errors: u32,
     /// When the peer has been silent for too long; `None` while it waits for us.
     deadline: Option<Mono>,
@@ -92,9 +100,13 @@ pub(super) enum Transaction {
 /// An open transaction.
 #[derive(Debug)]
 pub(super) struct Open {
+    /// MAIL, as it was accepted.
     pub(super) mail: Mail,
+    /// The verdict on its reverse-path.
     pub(super) verdict: VerdictResult,
+    /// The recipients accepted, each once.
     pub(super) recipients: Vec<ForwardPath>,
+    /// How far its content is.
     pub(super) progress: Progress,
 }
 
@@ -111,7 +123,9 @@ pub(super) enum Progress {
 
 /// One step: its moment, and what is to be done.
 pub(super) struct Turn<'a> {
+    /// The moment.
     pub(super) now: Now,
+    /// Where actions go.
     pub(super) actions: &'a mut Vec<Action>,
 }
 
@@ -129,6 +143,7 @@ impl Turn<'_> {
         }
     }
 
+    /// Leaves a fact for the log.
     pub(super) fn note(&mut self, note: Note) {
         self.actions.push(Action::Note(note));
     }
@@ -176,6 +191,7 @@ impl Session {
         self.pending.0.len()
     }
 
+    /// One input, to whom it concerns.
     fn take_input(&mut self, input: Input<'_>, turn: &mut Turn<'_>) {
         match input {
             Input::Connected => {
@@ -194,6 +210,7 @@ impl Session {
         }
     }
 
+    /// Octets from the peer.
     fn take_octets(&mut self, octets: &[u8], turn: &mut Turn<'_>) {
         if matches!(self.phase, Phase::New | Phase::StartingTls) {
             return;
@@ -256,6 +273,7 @@ impl Session {
         }
     }
 
+    /// One command line.
     fn take_line(&mut self, line: Line, turn: &mut Turn<'_>) {
         let line = match line {
             Line::Clean(line) => line,
@@ -274,6 +292,7 @@ impl Session {
         }
     }
 
+    /// One command, well-formed.
     fn obey(&mut self, command: Command, verb: &str, turn: &mut Turn<'_>) {
         match command {
             Command::Hello { extended, name } => self.greet(extended, name, turn),
@@ -296,6 +315,7 @@ impl Session {
         }
     }
 
+    /// One answer of the world; dropped if its question is no longer open.
     fn take_answer(&mut self, id: AskId, answer: Answer, turn: &mut Turn<'_>) {
         match &self.phase {
             Phase::Waiting(open, _) if *open == id => {}
@@ -414,6 +434,7 @@ impl Session {
         self.pending = (Vec::new(), 0);
     }
 
+    /// Drops what was begun and closes.
     fn close(&mut self, turn: &mut Turn<'_>) {
         self.end_transaction(turn);
         self.forget_octets();
@@ -422,6 +443,7 @@ impl Session {
         turn.actions.push(Action::Close);
     }
 
+    /// The timer ran out; which may be too early, since it is not moved for each piece.
     fn timer_fired(&mut self, turn: &mut Turn<'_>) {
         self.armed = None;
         if self
@@ -437,6 +459,7 @@ impl Session {
         self.close(turn);
     }
 
+    /// The peer sends no more.
     fn peer_left(&mut self, turn: &mut Turn<'_>) {
         if let Phase::Waiting(_, Waiting::Commit(_)) = self.phase {
             self.left = true;
@@ -450,9 +473,7 @@ impl Session {
     /// With the service stopping, closes as soon as no message is in hand.
     fn stop_if_idle(&mut self, turn: &mut Turn<'_>) {
         let in_hand = match (&self.phase, &self.transaction) {
-            (Phase::Closed | Phase::Content(_), _) | (Phase::Waiting(_, Waiting::Commit(_)), _) => {
-                true
-            }
+            (Phase::Closed | Phase::Content(_) | Phase::Waiting(_, Waiting::Commit(_)), _) => true,
             (_, Transaction::Open(open)) => matches!(open.progress, Progress::Begun(_)),
             _ => false,
         };

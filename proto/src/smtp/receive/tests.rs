@@ -40,11 +40,11 @@ fn now() -> Now {
     }
 }
 
-fn unknown() -> Box<Verdict> {
+fn unknown() -> Verdict {
     let first = Evidence::RelayClient {
         local_domain: false,
     };
-    Box::new(Verdict::of(first, []))
+    Verdict::of(first, [])
 }
 
 /// What a session did, with neighbours of one kind joined.
@@ -108,7 +108,7 @@ impl World {
     fn answer(&mut self, ask: Ask) -> Answer {
         let id = QueueId::new(Wall::from_secs(1), 1);
         match ask {
-            Ask::Verify { .. } => Answer::Verdict(unknown()),
+            Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
             Ask::Recipient(_) => Answer::Recipient(Ok(())),
             Ask::Begin { .. } => {
                 assert!(self.draft.replace(Vec::new()).is_none());
@@ -279,7 +279,7 @@ impl Chaos {
             Stimulus::RefuseOpen(code) => {
                 let (open, ask) = self.open.take()?;
                 let answer = match ask {
-                    Ask::Verify { .. } => Answer::Verdict(unknown()),
+                    Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
                     Ask::Recipient(_) => Answer::Recipient(Err(refusal(code))),
                     Ask::Begin { .. } => Answer::Begun(Err(refusal(code))),
                     Ask::Commit(_) => Answer::Committed(Err(refusal(code))),
@@ -289,7 +289,7 @@ impl Chaos {
             Stimulus::AnswerOpen => {
                 let (open, ask) = self.open.take()?;
                 let answer = match ask {
-                    Ask::Verify { .. } => Answer::Verdict(unknown()),
+                    Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
                     Ask::Recipient(_) => Answer::Recipient(Ok(())),
                     Ask::Begin { .. } => {
                         // A message begun for a session that has closed is the driver's to drop.
@@ -368,7 +368,7 @@ fn pipelined_octets_wait_for_answers_and_replies_leave_together() {
     };
     actions.clear();
     session.step(
-        Input::Answer(id, Answer::Verdict(unknown())),
+        Input::Answer(id, Answer::Verdict(Box::new(unknown()))),
         now(),
         &mut actions,
     );
