@@ -63,6 +63,10 @@ pub enum LeaseError {
     /// A barrier has failed before: what would be delivered could not be recorded.
     #[error("the spool is closed after a failed write")]
     Poisoned,
+    /// The disk is so full that what would be delivered could not be recorded. To be asked again
+    /// in a while.
+    #[error("no room left")]
+    NoSpace,
     /// The index could not be read.
     #[error("reading the queue")]
     Read(#[source] io::Error),

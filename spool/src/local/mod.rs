@@ -64,8 +64,8 @@ const PAUSE: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Octets that stay free: below them no message is begun, and below half of them none goes
-    /// on, so that the outcomes of what is queued still find room.
+    /// Octets that stay free: below them no message is begun, below half of them no large one
+    /// goes on, so that outcomes still find room; below an eighth nothing is leased.
     pub reserve: u64,
 }
 
@@ -265,6 +265,11 @@ impl Shared {
     fn lease(&self, now: Wall, want: usize) -> Result<Leased, LeaseError> {
         if self.soundness.is_poisoned() {
             return Err(LeaseError::Poisoned);
+        }
+        // The store writes before it frees: on a disk that is quite full not even a message that
+        // is done can leave, and would be delivered again and again.
+        if !self.has_room(self.options.reserve / 8) {
+            return Err(LeaseError::NoSpace);
         }
         let (ids, next_due) = lock(&self.due).lease(now, want);
         let mut leases = Vec::with_capacity(ids.len());

@@ -147,6 +147,13 @@ async fn below_the_reserve_no_message_is_begun() {
     drop(draft);
     disk.leave_room(1 << 20);
     take(&spool, at(0), at(0), b"x").await.unwrap();
+    disk.leave_room((1 << 17) - 1);
+    assert!(matches!(
+        spool.lease(at(0), 1).await,
+        Err(LeaseError::NoSpace)
+    ));
+    disk.leave_room(1 << 17);
+    assert_eq!(lease_all(&spool, at(0)).await.len(), 1);
 }
 
 #[tokio::test]
