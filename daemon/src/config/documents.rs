@@ -42,7 +42,7 @@ fn the_reference_says_what_holds() {
             Form::Top => String::from("The top of the file"),
             _ => format!("`{}`", header(section)),
         };
-        write!(text, "\n## {title}\n\n{}\n\n", section.doc).unwrap();
+        write!(text, "\n## {title}\n\n{}\n", wrap(section.doc, "", 100)).unwrap();
         for key in section.keys {
             let takes = takes(key.kind);
             let holds = match key.presence {
@@ -50,8 +50,8 @@ fn the_reference_says_what_holds() {
                 Presence::Optional(sample) => format!("nothing by default; for example `{sample}`"),
                 Presence::Default(value) => format!("default `{value}`"),
             };
-            let doc = key.doc;
-            write!(text, "- **`{}`**: {takes}; {holds}.\n  {doc}\n", key.name).unwrap();
+            let doc = wrap(key.doc, "  ", 100);
+            write!(text, "- **`{}`**: {takes}; {holds}.\n{doc}", key.name).unwrap();
         }
     }
     compare("docs/config.md", &text);
@@ -139,16 +139,21 @@ fn line(key: &Key) -> String {
 
 /// A text as comment lines.
 fn comment(text: &str) -> String {
-    let mut lines = String::new();
-    let mut line = String::from("#");
-    for word in text.split_whitespace() {
-        if line.len() + word.len() >= 90 {
-            writeln!(lines, "{line}").unwrap();
-            line = String::from("#");
+    wrap(text, "# ", 90)
+}
+
+/// A text in lines that begin with `start`. `RFC` and its number stay on one.
+fn wrap(text: &str, start: &str, width: usize) -> String {
+    let (mut lines, mut line) = (String::new(), String::new());
+    for word in text.replace("RFC ", "RFC\u{a0}").split(' ') {
+        if !line.is_empty() && start.len() + line.len() + word.len() >= width {
+            writeln!(lines, "{start}{line}").unwrap();
+            line.clear();
         }
-        write!(line, " {word}").unwrap();
+        let space = if line.is_empty() { "" } else { " " };
+        write!(line, "{space}{word}").unwrap();
     }
-    format!("{lines}{line}\n")
+    format!("{lines}{start}{line}\n").replace('\u{a0}', " ")
 }
 
 /// What a key takes, in words.

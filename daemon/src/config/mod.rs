@@ -9,6 +9,7 @@
 
 pub mod keys;
 mod load;
+mod nearest;
 mod problem;
 mod read;
 pub mod schema;
