@@ -174,3 +174,140 @@ fn key_of(report: &Report) -> Option<Key> {
     let network = IpNet::new(report.client, prefix).ok()?.trunc();
     Some((network, report.domain.as_ref()?.as_ascii().into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FORGET_AFTER, Lasting, MAX_ENTRIES, MAX_PER_NETWORK};
+    use crate::addr::Domain;
+    use crate::time::Mono;
+    use crate::verify::mail_from::{Identity, Reason, Report};
+    use alloc::format;
+
+    fn report(reason: Reason, domain: &str, client: &str) -> Report {
+        Report {
+            domain: Domain::parse(domain).ok(),
+            questions: 1,
+            ..Report::unasked(reason, client.parse().unwrap(), Identity::ReversePath)
+        }
+    }
+
+    /// What a tempfail at this minute comes out as.
+    fn tempfail(table: &mut Lasting, domain: &str, client: &str, minute: u64) -> Reason {
+        let now = Mono::from_millis(minute * 60_000);
+        let settled = table.settle(report(Reason::Temporary, domain, client), now);
+        assert_eq!(settled.result, settled.reason.result());
+        settled.reason
+    }
+
+    #[test]
+    fn four_hours_and_three_tries_make_it_unknown() {
+        let (d, c) = ("a.example", "192.0.2.1");
+        let table = &mut Lasting::default();
+        assert_eq!(tempfail(table, d, c, 0), Reason::Temporary);
+        assert_eq!(tempfail(table, d, "192.0.2.200", 239), Reason::Temporary);
+        assert_eq!(tempfail(table, d, c, 240), Reason::Dns);
+        assert_eq!(tempfail(table, d, c, 241), Reason::Dns);
+        let table = &mut Lasting::default();
+        assert_eq!(tempfail(table, d, c, 0), Reason::Temporary);
+        assert_eq!(tempfail(table, d, c, 300), Reason::Temporary, "two tries");
+        assert_eq!(tempfail(table, d, c, 301), Reason::Dns);
+        assert_eq!(
+            tempfail(table, d, "192.0.3.1", 302),
+            Reason::Temporary,
+            "network"
+        );
+        assert_eq!(
+            tempfail(table, "b.example", c, 302),
+            Reason::Temporary,
+            "domain"
+        );
+    }
+
+    #[test]
+    fn ipv6_networks_are_as_wide_as_a_site() {
+        let table = &mut Lasting::default();
+        for (minute, client) in [(0, "2001:db8:0:1::1"), (9, "2001:db8:0:ff::1")] {
+            assert_eq!(
+                tempfail(table, "a.example", client, minute),
+                Reason::Temporary
+            );
+        }
+        assert_eq!(table.len(), 1);
+        assert_eq!(
+            tempfail(table, "a.example", "2001:db8:0:100::1", 240),
+            Reason::Temporary
+        );
+        assert_eq!(
+            tempfail(table, "a.example", "2001:db8::1", 240),
+            Reason::Dns
+        );
+    }
+
+    #[test]
+    fn a_definite_result_forgets_the_entry() {
+        let (d, c) = ("a.example", "192.0.2.1");
+        for reason in [Reason::Host, Reason::Unpublished, Reason::NotListed] {
+            let table = &mut Lasting::default();
+            tempfail(table, d, c, 0);
+            tempfail(table, d, c, 1);
+            let definite = report(reason, d, c);
+            assert_eq!(
+                table.settle(definite.clone(), Mono::from_millis(2)),
+                definite
+            );
+            assert!(table.is_empty());
+            assert_eq!(tempfail(table, d, c, 300), Reason::Temporary);
+        }
+        let table = &mut Lasting::default();
+        tempfail(table, d, c, 0);
+        let unasked = Report {
+            questions: 0,
+            ..report(Reason::Perimeter, d, c)
+        };
+        table.settle(unasked, Mono::from_millis(2));
+        assert_eq!(
+            table.len(),
+            1,
+            "nothing was asked, so nothing has recovered"
+        );
+    }
+
+    #[test]
+    fn silence_forgets_the_entry() {
+        let (d, c) = ("a.example", "192.0.2.1");
+        let table = &mut Lasting::default();
+        for minute in [0, 1, 2, 240] {
+            tempfail(table, d, c, minute);
+        }
+        let long = 240 + FORGET_AFTER.as_secs() / 60;
+        assert_eq!(tempfail(table, d, c, long), Reason::Dns);
+        assert_eq!(tempfail(table, d, c, long * 2 + 1), Reason::Temporary);
+    }
+
+    #[test]
+    fn a_flood_drives_out_itself() {
+        let table = &mut Lasting::default();
+        for minute in [0, 1] {
+            tempfail(table, "a.example", "192.0.2.1", minute);
+        }
+        for at in 0..MAX_ENTRIES + 500 {
+            let client = format!("10.{}.{}.1", at / 256 % 256, at % 256);
+            tempfail(table, &format!("f{}.example", at / 65_536), &client, 2);
+        }
+        assert_eq!(table.len(), MAX_ENTRIES);
+        assert_eq!(table.order.len(), MAX_ENTRIES);
+        assert_eq!(tempfail(table, "a.example", "192.0.2.1", 240), Reason::Dns);
+    }
+
+    #[test]
+    fn one_network_drives_out_only_its_own() {
+        let table = &mut Lasting::default();
+        tempfail(table, "a.example", "192.0.2.1", 0);
+        for at in 0..MAX_PER_NETWORK * 2 {
+            tempfail(table, &format!("f{at}.example"), "10.0.0.1", 1);
+        }
+        assert_eq!(table.len(), MAX_PER_NETWORK + 1);
+        tempfail(table, "a.example", "192.0.2.1", 2);
+        assert_eq!(tempfail(table, "a.example", "192.0.2.1", 240), Reason::Dns);
+    }
+}

@@ -91,25 +91,15 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Fuses evidence, of which there is always a first piece: any that proves, authorised; else
-    /// any that clears, unknown; else any trouble, tempfail; else any against, repudiated; else
-    /// unknown.
+    /// Fuses evidence, of which there is always a first piece.
     pub fn of(first: Evidence, more: impl IntoIterator<Item = Evidence>) -> Self {
         let mut evidence = vec![first];
         evidence.extend(more);
-        let says = |weight| evidence.iter().any(|piece| piece.weight() == weight);
-        let result = if says(Weight::Proves) {
-            VerdictResult::Authorised
-        } else if says(Weight::Clears) {
-            VerdictResult::Unknown
-        } else if says(Weight::Trouble) {
-            VerdictResult::Tempfail
-        } else if says(Weight::Against) {
-            VerdictResult::Repudiated
-        } else {
-            VerdictResult::Unknown
-        };
-        Self { result, evidence }
+        let weights: Vec<_> = evidence.iter().map(Evidence::weight).collect();
+        Self {
+            result: fuse(&weights),
+            evidence,
+        }
     }
 
     /// The verdict's one word.
@@ -140,6 +130,104 @@ impl Verdict {
                     Evidence::RelayClient { .. } => None,
                 })
             }
+        }
+    }
+}
+
+/// Any that proves, authorised; else any that clears, unknown; else any trouble, tempfail, since
+/// it may hide what would have proved; else any against, repudiated; else unknown (DESIGN §3).
+fn fuse(weights: &[Weight]) -> VerdictResult {
+    let order = [
+        (Weight::Proves, VerdictResult::Authorised),
+        (Weight::Clears, VerdictResult::Unknown),
+        (Weight::Trouble, VerdictResult::Tempfail),
+        (Weight::Against, VerdictResult::Repudiated),
+    ];
+    order
+        .into_iter()
+        .find(|(weight, _)| weights.contains(weight))
+        .map_or(VerdictResult::Unknown, |(_, result)| result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mail_from::{Identity, Reason, Report};
+    use super::{Evidence, Verdict, VerdictResult, Weight, fuse};
+    use crate::addr::Domain;
+    use alloc::string::ToString;
+    use core::net::{IpAddr, Ipv4Addr};
+
+    #[test]
+    fn the_strongest_evidence_decides_in_every_company() {
+        use VerdictResult::{Authorised, Repudiated, Tempfail, Unknown};
+        use Weight::{Against, Clears, Proves, Silent, Trouble};
+        let table = [
+            (Proves, &[Clears, Trouble, Against, Silent][..], Authorised),
+            (Clears, &[Trouble, Against, Silent], Unknown),
+            (Trouble, &[Against, Silent], Tempfail),
+            (Against, &[Silent], Repudiated),
+            (Silent, &[], Unknown),
+        ];
+        for (strongest, company, result) in table {
+            // Every subset of what is weaker, on either side.
+            for subset in 0..1_usize << company.len() {
+                let others = company.iter().enumerate();
+                let others = others.filter(|(at, _)| subset >> at & 1 == 1);
+                let mut weights: alloc::vec::Vec<_> = others.map(|(_, weight)| *weight).collect();
+                weights.push(strongest);
+                assert_eq!(fuse(&weights), result, "{weights:?}");
+                weights.reverse();
+                assert_eq!(fuse(&weights), result, "{weights:?}");
+            }
+        }
+    }
+
+    fn mail_from(reason: Reason) -> Evidence {
+        let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+        Evidence::MailFrom(Report {
+            domain: Domain::parse("example.org").ok(),
+            ..Report::unasked(reason, client, Identity::ReversePath)
+        })
+    }
+
+    #[test]
+    fn a_verdict_keeps_its_evidence_and_refuses_with_its_words() {
+        let relay = |local_domain| Evidence::RelayClient { local_domain };
+        let table = [
+            (mail_from(Reason::Host), None, "authorised", None),
+            (mail_from(Reason::Limits), None, "unknown", None),
+            (mail_from(Reason::NotListed), None, "repudiated", Some(550)),
+            (mail_from(Reason::Temporary), None, "tempfail", Some(450)),
+            (
+                relay(true),
+                Some(mail_from(Reason::NotListed)),
+                "authorised",
+                None,
+            ),
+            (
+                relay(true),
+                Some(mail_from(Reason::Temporary)),
+                "authorised",
+                None,
+            ),
+            (
+                relay(false),
+                Some(mail_from(Reason::NotListed)),
+                "repudiated",
+                Some(550),
+            ),
+            (relay(false), None, "unknown", None),
+        ];
+        for (first, second, word, code) in table {
+            let pieces = 1 + usize::from(second.is_some());
+            let verdict = Verdict::of(first, second);
+            assert_eq!(verdict.result().to_string(), word);
+            assert_eq!(
+                verdict.refusal().map(|reply| reply.code()),
+                code,
+                "{verdict:?}"
+            );
+            assert_eq!(verdict.evidence().len(), pieces);
         }
     }
 }

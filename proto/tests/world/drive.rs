@@ -74,7 +74,7 @@ pub struct Run {
 /// Runs a check to its end.
 pub fn run(world: &World, request: Request, mut order: Order) -> Run {
     let mut check = Check::new(request);
-    let mut open: Vec<(AskId, Question)> = Vec::new();
+    let mut coming: Vec<(AskId, Answer)> = Vec::new();
     let mut asked = Vec::new();
     let mut timer = None;
     let mut now = 1000;
@@ -83,8 +83,8 @@ pub fn run(world: &World, request: Request, mut order: Order) -> Run {
         for action in check.step(input.clone(), at(now)) {
             match action {
                 Action::Ask(id, question) => {
-                    asked.push(question.clone());
-                    open.push((id, question));
+                    coming.extend(world.answer(&question).map(|answer| (id, answer)));
+                    asked.push(question);
                 }
                 Action::SetTimer(moment) => timer = Some(moment.as_millis()),
                 Action::Done(report) => {
@@ -97,7 +97,7 @@ pub fn run(world: &World, request: Request, mut order: Order) -> Run {
                 }
             }
         }
-        input = next_answer(world, &mut open, &mut order).unwrap_or_else(|| {
+        input = next_answer(&mut coming, &mut order).unwrap_or_else(|| {
             now = timer
                 .take()
                 .expect("neither an answer nor a timer is to come");
@@ -109,24 +109,18 @@ pub fn run(world: &World, request: Request, mut order: Order) -> Run {
     }
 }
 
-/// The next answer that comes, of those that ever do.
-fn next_answer(
-    world: &World,
-    open: &mut Vec<(AskId, Question)>,
-    order: &mut Order,
-) -> Option<Input> {
-    let coming: Vec<_> = (0..open.len())
-        .filter(|at| world.answer(&open[*at].1).is_some())
-        .collect();
-    let pick = match order {
-        Order::Asked => *coming.first()?,
-        Order::Shuffled(random) => *coming.get(random.below(coming.len()))?,
-    };
-    let (id, question) = open.remove(pick);
-    let mut answer = world.answer(&question)?;
-    if matches!(order, Order::Shuffled(_)) {
-        answer = reversed(answer);
+/// The next answer, of those that ever come.
+fn next_answer(coming: &mut Vec<(AskId, Answer)>, order: &mut Order) -> Option<Input> {
+    if coming.is_empty() {
+        return None;
     }
+    let (id, answer) = match order {
+        Order::Asked => coming.remove(0),
+        Order::Shuffled(random) => {
+            let (id, answer) = coming.swap_remove(random.below(coming.len()));
+            (id, reversed(answer))
+        }
+    };
     Some(Input::Answer(id, answer))
 }
 

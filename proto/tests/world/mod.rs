@@ -114,6 +114,12 @@ impl World {
         self
     }
 
+    /// A record stands at this very name.
+    pub fn owns(&self, name: &Name) -> bool {
+        self.zone_of(name)
+            .is_some_and(|(_, zone)| zone.records.contains_key(name))
+    }
+
     /// The answer; none where it never comes.
     pub fn answer(&self, question: &Question) -> Option<Answer> {
         let key = (question.name.clone(), question.kind);
@@ -198,27 +204,23 @@ impl World {
 
     /// The closest zone above or at a name.
     fn zone_of(&self, name: &Name) -> Option<(&Name, &Zone)> {
-        let mut at = Some(name.clone());
-        while let Some(name) = at {
-            if let Some(found) = self.zones.get_key_value(&name) {
-                return Some(found);
-            }
-            at = parent(&name);
-        }
-        None
+        let above = self
+            .zones
+            .iter()
+            .filter(|(origin, _)| is_within(name, origin));
+        above.max_by_key(|(origin, _)| origin.labels().count())
     }
 
     /// The name lies at or below one that is signed.
     fn is_signed(&self, name: &Name) -> bool {
-        let mut at = Some(name.clone());
-        while let Some(name) = at {
-            if self.signed.contains(&name) {
-                return true;
-            }
-            at = parent(&name);
-        }
-        false
+        self.signed.iter().any(|signed| is_within(name, signed))
     }
+}
+
+/// The name is `above`, or lies below it.
+fn is_within(name: &Name, above: &Name) -> bool {
+    let rest = name.as_str().strip_suffix(above.as_str());
+    above.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// What stands at one name.
@@ -252,7 +254,7 @@ pub fn parent(name: &Name) -> Option<Name> {
     Some(Name::parse(&rest.join(".")).unwrap())
 }
 
-/// The first records of an answer in another order.
+/// The records of an answer in another order.
 pub fn reversed(mut answer: Answer) -> Answer {
     if let Lookup::Found(records) = &mut answer.lookup {
         match records {

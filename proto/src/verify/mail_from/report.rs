@@ -291,3 +291,73 @@ impl fmt::Display for Text<'_> {
         write!(f, "\"{}\"", self.0.escape_ascii())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, Report, Step};
+    use crate::addr::Domain;
+    use crate::dns::{Answer, Freshness, Lookup, Name, Question, RecordType, Records};
+    use crate::verify::mail_from::Reason;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn refusal(domain: &str) -> Vec<u8> {
+        let client = "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap();
+        let report = Report {
+            domain: Domain::parse(domain).ok(),
+            ..Report::unasked(Reason::NotListed, client, Identity::ReversePath)
+        };
+        let mut wire = Vec::new();
+        report.refusal().unwrap().encode(&mut wire);
+        wire
+    }
+
+    #[test]
+    fn a_refusal_fits_into_its_lines_whatever_the_domain() {
+        for labels in 1..=60 {
+            let wire = refusal(&vec!["abc"; labels].join("."));
+            let lines: Vec<_> = wire.split_inclusive(|octet| *octet == b'\n').collect();
+            assert!(
+                lines.iter().all(|line| line.len() <= 512),
+                "{labels} labels"
+            );
+            assert_eq!(
+                lines.len(),
+                if wire.len() > 512 { 2 } else { 1 },
+                "{labels} labels"
+            );
+        }
+    }
+
+    #[test]
+    fn a_step_is_one_line_with_nothing_raw_in_it() {
+        let step = |lookup| Step {
+            pass: 1,
+            question: Question {
+                name: Name::parse("MAIL-FROM.example.org").unwrap(),
+                kind: RecordType::Txt,
+                freshness: Freshness::Cached,
+            },
+            answer: Some(Answer {
+                ttl: 30,
+                age: 7,
+                secure: true,
+                ..Answer::bare(lookup)
+            }),
+        };
+        let text = step(Lookup::Found(Records::Txt(vec![
+            b"v=MFMX1\r\n\x1b\"".as_slice().into(),
+        ])));
+        assert_eq!(
+            text.to_string(),
+            "mail-from.example.org TXT: \"v=MFMX1\\r\\n\\x1b\\\"\" (ttl 30, age 7, secure)"
+        );
+        assert!(text.is_cached());
+        let none = step(Lookup::NxDomain);
+        assert_eq!(
+            none.to_string(),
+            "mail-from.example.org TXT: no such name (ttl 30, age 7, secure)"
+        );
+    }
+}
