@@ -11,7 +11,7 @@ use vouchsafe_spool::{OfflineSpool, OpenError};
 use super::{ConfigFile, Ended, Exit, Failure, Format, OrExit, Output, listing, print};
 use crate::clock;
 use crate::config::data_dir;
-use crate::config::schema::{control_socket, queue_folder};
+use crate::config::schema::control_socket;
 use crate::control::client::{AskError, ask};
 use crate::control::wire::{Message, Refusal, Reply, Request};
 
@@ -97,14 +97,13 @@ fn messages(file: &ConfigFile, id: Option<QueueId>) -> Result<Messages, Failure>
 
 /// The queue of a service that does not run.
 fn at_rest(folder: &Path, id: Option<QueueId>) -> Result<Messages, Failure> {
-    let queue = queue_folder(folder);
-    let spool = OfflineSpool::open(&queue).map_err(|error| Failure {
+    let spool = OfflineSpool::open(folder).map_err(|error| Failure {
         exit: match &error {
             OpenError::Missing => Exit::NoInput,
             OpenError::InUse => Exit::Temporary,
             _ => Exit::Io,
         },
-        error: anyhow::Error::from(error).context(format!("queue {}", queue.display())),
+        error: anyhow::Error::from(error).context(format!("queue in {}", folder.display())),
     })?;
     print::error("vouchsafe: no server answers; this is the queue at rest");
     let now = clock::now().wall;

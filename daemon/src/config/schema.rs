@@ -208,12 +208,7 @@ impl Config {
     }
 }
 
-/// The folder of the queue within `data_dir`.
-pub fn queue_folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("queue")
-}
-
-/// The socket in `data_dir` by which the command line speaks to the service.
+/// The socket in `data_dir`, beside the queue, by which the command line speaks to the service.
 pub fn control_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
 }

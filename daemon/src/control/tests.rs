@@ -16,7 +16,7 @@ use super::wire::{Refusal, Reply, Request, State};
 use super::{BindError, Control, Sources};
 use crate::clock;
 use crate::config::parse;
-use crate::config::schema::{control_socket, queue_folder};
+use crate::config::schema::control_socket;
 use crate::current::Current;
 use crate::shutdown::Shutdown;
 
@@ -36,7 +36,7 @@ impl World {
         );
         let config = parse(&text, Path::new("test")).unwrap().config;
         let options = Options::default().with_reserve(0);
-        let spool = LocalSpool::open(&queue_folder(folder.path()), options).unwrap();
+        let spool = LocalSpool::open(folder.path(), options).unwrap();
         let sources = Arc::new(Sources {
             spool: Arc::new(spool),
             current: Arc::new(Current::new(config, None).unwrap()),

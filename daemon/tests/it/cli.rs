@@ -89,9 +89,8 @@ fn a_queue_that_is_not_there_ends_with_66() {
 #[test]
 fn the_queue_of_a_stopped_service_can_be_looked_at_in_the_middle_of_an_edit() {
     let (folder, file) = configuration("nonsense = 1\n");
-    let queue = folder.path().join("data/queue");
-    std::fs::create_dir(folder.path().join("data")).unwrap();
-    drop(vouchsafe_spool::LocalSpool::open(&queue, vouchsafe_spool::Options::default()).unwrap());
+    let data = folder.path().join("data");
+    drop(vouchsafe_spool::LocalSpool::open(&data, vouchsafe_spool::Options::default()).unwrap());
 
     let output = vouchsafe(&["queue", "list", "--config", &file]);
     let (out, err) = texts(&output);
