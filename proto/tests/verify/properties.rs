@@ -523,3 +523,87 @@ fn no_registered_path_is_refused_whoever_adopts() {
         }
     }
 }
+
+/// Any answer at all: of the wrong type, empty, endless, nonsense in every field.
+fn nonsense(random: &mut Random) -> Answer {
+    let names = [
+        ".",
+        "a.example",
+        "mail-from.b.example",
+        "mail-from",
+        "*.example",
+        "x\\000y",
+    ];
+    let pick = |random: &mut Random| name(names[random.below(names.len())]);
+    let many = [0, 1, 2, 21, 500][random.below(5)];
+    let lookup = match random.below(9) {
+        0 => Lookup::NoData,
+        1 => Lookup::NxDomain,
+        2 => Lookup::AliasLimit,
+        3 => Lookup::Trouble(Trouble::Unreadable),
+        4 => Lookup::Found(Records::A(vec![[192, 0, 2, 1].into(); many])),
+        5 => Lookup::Found(Records::Aaaa(vec![std::net::Ipv6Addr::LOCALHOST; many])),
+        6 => Lookup::Found(Records::Txt(vec![
+            vec![0xff; many].into_boxed_slice();
+            many
+        ])),
+        _ => {
+            let mx = |at: usize| Mx {
+                preference: u16::try_from(random.below(2)).unwrap(),
+                exchange: if at < 3 {
+                    pick(random)
+                } else {
+                    name(&format!("h{at}.example"))
+                },
+            };
+            Lookup::Found(Records::Mx((0..many).map(mx).collect()))
+        }
+    };
+    Answer {
+        lookup,
+        aliases: (0..random.below(3)).map(|_| pick(random)).collect(),
+        ttl: u32::try_from(random.below(2)).unwrap() * u32::MAX,
+        age: u32::try_from(random.below(2)).unwrap() * u32::MAX,
+        secure: random.chance(50),
+        signed_labels: [None, Some(0), Some(255)][random.below(3)],
+    }
+}
+
+#[test]
+fn no_answer_makes_it_panic_or_go_on_for_ever() {
+    for seed in 0..WORLDS / 5 {
+        let mut random = Random::new(seed);
+        let mut world = World::new();
+        world.zone("example", "*  300 MX 0 mail-from.b\n* 300 A 192.0.2.9");
+        for owner in [
+            "a",
+            "b",
+            "c",
+            "mail-from.a",
+            "mail-from.b",
+            "mail-from.a.a",
+            "k3v9x0q2z.a",
+        ] {
+            for kind in [
+                RecordType::A,
+                RecordType::Aaaa,
+                RecordType::Mx,
+                RecordType::Txt,
+            ] {
+                world.fix(&format!("{owner}.example"), kind, nonsense(&mut random));
+            }
+        }
+        let path = if random.chance(50) { "u@a.example" } else { "" };
+        let client = CLIENTS[random.below(CLIENTS.len())];
+        let report = run(&world, request(client, "a.example", path), Order::Asked).report;
+        assert!(report.questions <= 1500, "{} questions", report.questions);
+        assert!(!report.explanation().is_empty());
+        assert!(report.steps.iter().all(|step| !step.to_string().is_empty()));
+        if report.result == VerdictResult::Repudiated {
+            assert!(
+                report.trouble.is_empty() && report.over.is_empty(),
+                "{report:#?}"
+            );
+        }
+    }
+}
