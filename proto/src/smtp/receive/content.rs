@@ -324,13 +324,13 @@ impl Session {
         turn: &mut Turn<'_>,
     ) {
         turn.say(&reply);
-        let class = reply.class();
+        let is_error = self.is_error(&reply);
         turn.note(Note::ContentRefused {
             queue_id,
             reverse_path,
             size,
             reply,
         });
-        self.count_error(class, turn);
+        self.count_error(is_error, turn);
     }
 }

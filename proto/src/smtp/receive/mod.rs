@@ -21,7 +21,7 @@
 //!
 //! # Map
 //!
-//! `session` the machine's loop, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
+//! `session` the machine's loop · `ends` errors, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
 //! and its verdict · `recipient` RCPT · `data` DATA and BDAT until content flows · `content` the
 //! content and its end · `replies` what we say.
 //!
@@ -29,6 +29,7 @@
 
 mod content;
 mod data;
+mod ends;
 mod hello;
 mod mail;
 mod recipient;

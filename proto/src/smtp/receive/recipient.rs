@@ -42,13 +42,14 @@ impl Session {
             return turn.say(&replies::recipient_ok());
         };
         let reply = replies::refusal(reply);
-        let class = reply.class();
+        let reverse_path = open.mail.reverse_path.clone();
         turn.say(&reply);
+        let is_error = self.is_error(&reply);
         turn.note(Note::RecipientRefused {
-            reverse_path: open.mail.reverse_path.clone(),
+            reverse_path,
             recipient: path,
             reply,
         });
-        self.count_error(class, turn);
+        self.count_error(is_error, turn);
     }
 }

@@ -14,7 +14,7 @@ use super::replies;
 use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
 use crate::addr::ForwardPath;
 use crate::queue_id::QueueId;
-use crate::reply::{Reply, ReplyClass};
+use crate::reply::Reply;
 use crate::smtp::command::{Command, Mail};
 use crate::smtp::framing::{Line, Lines};
 use crate::time::{Mono, Now};
@@ -42,16 +42,16 @@ pub struct Session {
     /// Questions put so far.
     asked: u32,
     /// Errors counted so far.
-    errors: u32,
+    pub(super) errors: u32,
     /// When the peer has been silent for too long; `None` while it waits for us.
-    deadline: Option<Mono>,
+    pub(super) deadline: Option<Mono>,
     /// When the driver's timer will fire, as far as we know. Moved only when it fires too early,
     /// so that a stream of content does not set a timer for each of its pieces.
-    armed: Option<Mono>,
+    pub(super) armed: Option<Mono>,
     /// The service is stopping.
-    stopping: bool,
+    pub(super) stopping: bool,
     /// The peer has left while a commit was asked; its answer is still worth having.
-    left: bool,
+    pub(super) left: bool,
 }
 
 /// What the session does with the next octets.
@@ -383,34 +383,12 @@ impl Session {
     /// Refuses a command: a reply, a note, and an error to be counted if it is the peer's.
     pub(super) fn refuse(&mut self, command: &str, reply: Reply, turn: &mut Turn<'_>) {
         turn.say(&reply);
-        let class = reply.class();
+        let is_error = self.is_error(&reply);
         turn.note(Note::Refused {
             command: command.into(),
             reply,
         });
-        self.count_error(class, turn);
-    }
-
-    /// Counts a refusal, unless it is one for now, or follows from an earlier one of ours.
-    pub(super) fn count_error(&mut self, class: ReplyClass, turn: &mut Turn<'_>) {
-        let follows = match &self.transaction {
-            Transaction::None => false,
-            Transaction::Refused | Transaction::Invalidated => true,
-            Transaction::Open(open) => matches!(open.progress, Progress::Failed),
-        };
-        if class != ReplyClass::Permanent || follows {
-            return;
-        }
-        self.errors = self.errors.saturating_add(1);
-        if self.errors > self.settings.limits.errors {
-            turn.say(&replies::too_many_errors());
-            self.close(turn);
-        }
-    }
-
-    /// A message was accepted: this peer is here to send mail.
-    pub(super) fn forgive_errors(&mut self) {
-        self.errors = 0;
+        self.count_error(is_error, turn);
     }
 
     /// Ends the transaction, and drops its message if it had begun one.
@@ -432,69 +410,6 @@ impl Session {
     pub(super) fn forget_octets(&mut self) {
         self.lines.reset();
         self.pending = (Vec::new(), 0);
-    }
-
-    /// Drops what was begun and closes.
-    fn close(&mut self, turn: &mut Turn<'_>) {
-        self.end_transaction(turn);
-        self.forget_octets();
-        self.phase = Phase::Closed;
-        self.deadline = None;
-        turn.actions.push(Action::Close);
-    }
-
-    /// The timer ran out; which may be too early, since it is not moved for each piece.
-    fn timer_fired(&mut self, turn: &mut Turn<'_>) {
-        self.armed = None;
-        if self
-            .deadline
-            .is_none_or(|deadline| turn.now.mono < deadline)
-        {
-            return;
-        }
-        turn.say(&replies::timed_out());
-        turn.note(Note::TimedOut {
-            in_content: matches!(self.phase, Phase::Content(_)),
-        });
-        self.close(turn);
-    }
-
-    /// The peer sends no more.
-    fn peer_left(&mut self, turn: &mut Turn<'_>) {
-        if let Phase::Waiting(_, Waiting::Commit(_)) = self.phase {
-            self.left = true;
-            return;
-        }
-        let queue_id = self.end_transaction(turn);
-        turn.note(Note::Disconnected { queue_id });
-        self.close(turn);
-    }
-
-    /// With the service stopping, closes as soon as no message is in hand.
-    fn stop_if_idle(&mut self, turn: &mut Turn<'_>) {
-        let in_hand = match (&self.phase, &self.transaction) {
-            (Phase::Closed | Phase::Content(_) | Phase::Waiting(_, Waiting::Commit(_)), _) => true,
-            (_, Transaction::Open(open)) => matches!(open.progress, Progress::Begun(_)),
-            _ => false,
-        };
-        if !self.stopping || in_hand {
-            return;
-        }
-        // In the middle of a handshake a reply in clear would be garbage.
-        if !matches!(self.phase, Phase::StartingTls) {
-            turn.say(&replies::shutting_down());
-        }
-        self.close(turn);
-    }
-
-    /// Sets the driver's timer, if it would fire too late or not at all.
-    fn arm(&mut self, turn: &mut Turn<'_>) {
-        if let Some(deadline) = self.deadline
-            && self.armed.is_none_or(|armed| armed > deadline)
-        {
-            self.armed = Some(deadline);
-            turn.actions.push(Action::SetTimer(deadline));
-        }
     }
 }
 
