@@ -25,6 +25,8 @@ mod shutdown;
 mod supervisor;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod tls;
+#[allow(dead_code, reason = "part of it is for the service")]
+mod verify;
 
 use std::process::ExitCode;
 

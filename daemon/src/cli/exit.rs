@@ -8,6 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It did what was asked.
     Ok = 0,
+    /// `check` only: the reverse-path is repudiated.
+    Repudiated = 1,
     /// The command line is wrong.
     Usage = 64,
     /// What was asked for is not there.

@@ -1,7 +1,8 @@
 //! The command line: what there is to say, and which module does it.
 
-#[allow(dead_code, unused_imports, reason = "for serve, demo and check")]
+#[allow(dead_code, unused_imports, reason = "for serve and demo")]
 mod args;
+mod check;
 mod config;
 mod exit;
 mod listing;
@@ -13,8 +14,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-#[allow(unused_imports, reason = "for serve, demo and check")]
-pub use args::{CheckArgs, DemoArgs, ServeArgs};
+#[allow(unused_imports, reason = "for serve and demo")]
+pub use args::{DemoArgs, ServeArgs};
 #[cfg(test)]
 pub use config::show as show_settings;
 pub use exit::{Ended, Exit, Failure, OrExit};
@@ -33,6 +34,8 @@ struct CommandLine {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Give the verdict on a reverse-path, with every step of the evidence
+    Check(check::Command),
     /// Check the configuration, or show what holds
     #[command(subcommand)]
     Config(config::Command),
@@ -70,6 +73,7 @@ pub struct Output {
 /// Shown below `--help`.
 const EXAMPLES: &str = "\
 Examples:
+  vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
   vouchsafe queue list                        what waits, and why
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
@@ -91,6 +95,7 @@ pub fn run() -> Exit {
         }
     };
     let ended = match line.command {
+        Command::Check(command) => check::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),
     };

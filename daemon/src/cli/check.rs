@@ -1,0 +1,180 @@
+//! `check`: the verdict on one reverse-path, and every step of the evidence.
+//!
+//! Runs the same verifier as the service, with an empty cache and on nothing but the DNS: it
+//! touches no queue and sends no mail. Without `--config` there is no perimeter and nobody is
+//! relayed for. How to read what it prints stands in docs/check.md.
+
+mod report;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use vouchsafe_proto::addr::{ParsePathError, ReversePath};
+use vouchsafe_proto::verify::VerdictResult;
+
+use super::{Ended, Exit, Failure, Format, OrExit, Output, print};
+use crate::config::{Config, load};
+use crate::dns::{Resolver, Settings, Stub, system_servers};
+use crate::perimeter::Perimeter;
+use crate::verify::{Policy, Verifier};
+
+/// `vouchsafe check ...`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Command {
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    ip: IpAddr,
+    /// What the client says in EHLO or HELO; it counts where the reverse-path is null
+    #[arg(long, value_name = "NAME")]
+    helo: Box<str>,
+    /// The reverse-path as in MAIL FROM, with or without its brackets; '' or '<>' is null
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
+    mail_from: String,
+    /// DNS resolver to ask, instead of the configuration's or the system's; may be repeated
+    #[arg(long = "resolver", value_name = "IP:PORT", value_parser = parse_resolver)]
+    resolvers: Vec<SocketAddr>,
+    /// Configuration that gives perimeter, relay networks and resolvers; without it there are none
+    #[arg(long, short = 'c', value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Shown below `check --help`.
+const EXAMPLES: &str = "\
+Example:
+  vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
+
+Exit codes: 0 authorised or unknown, 1 repudiated, 64 wrong usage, 75 DNS failure (tempfail).";
+
+/// Does it.
+pub fn run(command: &Command) -> Ended {
+    let reverse_path = parse_reverse_path(&command.mail_from)
+        .with_context(|| format!("--mail-from {:?} is no reverse-path", command.mail_from))
+        .or_exit(Exit::Usage)?;
+    let config = match &command.config {
+        Some(path) => Some(load(path)?.config),
+        None => None,
+    };
+    let resolver = resolver(command, config.as_ref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_exit(Exit::Software)?;
+    let verdict = runtime.block_on(async {
+        let perimeter = perimeter(config.as_ref());
+        perimeter.refresh(&resolver).await;
+        let policy = policy(config.as_ref());
+        let verifier = Verifier::new(resolver, Arc::new(perimeter), policy);
+        let helo = command.helo.clone();
+        verifier.verify(reverse_path, helo, command.ip).await
+    });
+    print::out(&match command.output.format {
+        Format::Text => report::text(&verdict),
+        Format::Json => format!("{:#}\n", report::json(&verdict)),
+    })?;
+    Ok(match verdict.result() {
+        VerdictResult::Authorised | VerdictResult::Unknown => Exit::Ok,
+        VerdictResult::Repudiated => Exit::Repudiated,
+        VerdictResult::Tempfail => Exit::Temporary,
+    })
+}
+
+/// What MAIL FROM takes between its brackets, or with them.
+fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
+    if !text.starts_with('<') {
+        return ReversePath::parse_inside(text);
+    }
+    match ReversePath::parse_prefix(text)? {
+        (reverse_path, "") => Ok(reverse_path),
+        (_, _) => Err(ParsePathError::Brackets),
+    }
+}
+
+/// `IP:PORT`, or an address alone for port 53.
+fn parse_resolver(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok((address, 53).into()),
+        Err(_) => text.parse(),
+    }
+}
+
+/// Asks the servers of the command line, else of the configuration, else of the system.
+fn resolver(command: &Command, config: Option<&Config>) -> Result<Arc<dyn Resolver>, Failure> {
+    let mut settings = match config {
+        Some(config) => Settings::of(config).or_exit(Exit::Config)?,
+        None => Settings::new(Vec::new()),
+    };
+    if !command.resolvers.is_empty() {
+        settings.servers.clone_from(&command.resolvers);
+    } else if config.is_none() {
+        settings.servers = system_servers().or_exit(Exit::Config)?;
+    }
+    if settings.servers.is_empty() {
+        return Err(anyhow!("no DNS resolver to ask")).or_exit(Exit::Config);
+    }
+    Ok(Arc::new(Stub::new(settings)))
+}
+
+/// The perimeter of the configuration; none without one.
+fn perimeter(config: Option<&Config>) -> Perimeter {
+    config.map_or_else(Perimeter::default, |config| {
+        let configured = &config.perimeter;
+        Perimeter::new(configured.networks.clone(), &configured.names)
+    })
+}
+
+/// Whom the configuration relays for; nobody without one.
+fn policy(config: Option<&Config>) -> Policy {
+    config.map_or_else(Policy::default, |config| Policy {
+        relay_from: config.relay.from.clone(),
+        local_domains: config.domains.keys().cloned().collect::<BTreeSet<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reverse_paths_are_read_with_or_without_brackets() {
+        for (text, expected) in [
+            ("", Some("")),
+            ("<>", Some("")),
+            ("a@example.org", Some("a@example.org")),
+            ("<a@example.org>", Some("a@example.org")),
+            ("<@x.example:a@example.org>", Some("a@example.org")),
+            ("\"a>b\"@example.org", Some("\"a>b\"@example.org")),
+            ("a@[192.0.2.1]", Some("a@[192.0.2.1]")),
+            ("a", Some("a")),
+            ("<a@example.org> SIZE=1", None),
+            ("<a@example.org", None),
+            ("a@example.org>", None),
+            ("a b@example.org", None),
+            ("a@", None),
+        ] {
+            let read = parse_reverse_path(text).ok();
+            let shown = read.map(|path| path.to_string());
+            assert_eq!(shown.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_without_a_port_is_at_53() {
+        for (text, expected) in [
+            ("127.0.0.1", Some("127.0.0.1:53")),
+            ("127.0.0.1:5353", Some("127.0.0.1:5353")),
+            ("::1", Some("[::1]:53")),
+            ("[::1]:5353", Some("[::1]:5353")),
+            ("localhost:53", None),
+        ] {
+            let read = parse_resolver(text).ok().map(|address| address.to_string());
+            assert_eq!(read.as_deref(), expected, "{text}");
+        }
+    }
+}

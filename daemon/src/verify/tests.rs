@@ -1,0 +1,169 @@
+//! The verifier against the small authority on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::dns::authority::{Authority, Zones};
+use crate::dns::{Settings, Stub};
+
+const WORLD: &str = "
+zone example.org
+mail-from.example.org 40 MX 0 relay.example.org
+relay.example.org 30 A 127.0.0.9
+zone example.net
+example.net A 127.0.0.1
+servfail broken.example
+silent silent.example
+";
+
+async fn serve(world: &str) -> Authority {
+    let zones = Zones::parse(world).expect("zones");
+    Authority::start(([127, 0, 0, 1], 0).into(), zones)
+        .await
+        .expect("a port")
+}
+
+fn resolver(server: SocketAddr) -> Arc<dyn Resolver> {
+    Arc::new(Stub::new(Settings {
+        deadline: Duration::from_millis(300),
+        ..Settings::new(vec![server])
+    }))
+}
+
+fn path(text: &str) -> ReversePath {
+    ReversePath::parse_inside(text).expect("a reverse-path")
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+#[tokio::test]
+async fn each_verdict_is_reached_over_real_sockets() {
+    let authority = serve(WORLD).await;
+    let verifier = Verifier::new(
+        resolver(authority.address()),
+        Arc::default(),
+        Policy {
+            relay_from: vec!["10.0.0.0/8".parse().unwrap()],
+            local_domains: BTreeSet::from([Domain::parse("example.org").unwrap()]),
+        },
+    );
+    for (reverse_path, client, expected, refusal) in [
+        (
+            "a@example.org",
+            "127.0.0.9",
+            VerdictResult::Authorised,
+            None,
+        ),
+        (
+            "a@example.org",
+            "127.0.0.8",
+            VerdictResult::Repudiated,
+            Some(550),
+        ),
+        ("a@example.net", "127.0.0.8", VerdictResult::Unknown, None),
+        (
+            "a@broken.example",
+            "127.0.0.8",
+            VerdictResult::Tempfail,
+            Some(450),
+        ),
+        (
+            "a@silent.example",
+            "127.0.0.8",
+            VerdictResult::Tempfail,
+            Some(450),
+        ),
+        ("", "127.0.0.8", VerdictResult::Unknown, None),
+        ("a@example.org", "10.1.2.3", VerdictResult::Authorised, None),
+        (
+            "a@example.org",
+            "::ffff:10.1.2.3",
+            VerdictResult::Authorised,
+            None,
+        ),
+        ("a@broken.example", "10.1.2.3", VerdictResult::Unknown, None),
+    ] {
+        // Twice: the second may come from what was kept, and must be the same.
+        for _ in 0..2 {
+            let verdict = verifier
+                .verify(path(reverse_path), "client".into(), address(client))
+                .await;
+            let code = verdict.refusal().map(|reply| reply.code());
+            assert_eq!(
+                (verdict.result(), code),
+                (expected, refusal),
+                "{reverse_path} from {client}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn verdicts_are_kept_but_for_temporary_ones() {
+    let authority = serve(WORLD).await;
+    let verifier = Verifier::new(
+        resolver(authority.address()),
+        Arc::default(),
+        Policy::default(),
+    );
+    let ask = |reverse_path: &str, client: &str| {
+        let verdict = verifier.verify(path(reverse_path), "client".into(), address(client));
+        async move { verdict.await.result() }
+    };
+    assert_eq!(
+        ask("a@example.org", "127.0.0.9").await,
+        VerdictResult::Authorised
+    );
+    assert_eq!(
+        ask("a@broken.example", "127.0.0.9").await,
+        VerdictResult::Tempfail
+    );
+    authority.replace(Zones::parse("zone broken.example\nservfail example.org").unwrap());
+    assert_eq!(
+        ask("b@Example.ORG", "127.0.0.9").await,
+        VerdictResult::Authorised
+    );
+    assert_eq!(
+        ask("a@broken.example", "127.0.0.9").await,
+        VerdictResult::Unknown
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_rejected_while_a_perimeter_host_is_not_known() {
+    let authority = serve(WORLD).await;
+    let resolver = resolver(authority.address());
+    let names = [Domain::parse("mx2.broken.example").unwrap()];
+    let perimeter = Arc::new(Perimeter::new(
+        vec!["127.0.0.7/32".parse().unwrap()],
+        &names,
+    ));
+    let verifier = Verifier::new(
+        Arc::clone(&resolver),
+        Arc::clone(&perimeter),
+        Policy::default(),
+    );
+    let ask = async |client: &str| {
+        verifier
+            .verify(path("a@example.org"), "client".into(), address(client))
+            .await
+            .result()
+    };
+    perimeter.refresh(&resolver).await;
+    assert_eq!(ask("127.0.0.8").await, VerdictResult::Tempfail);
+    assert_eq!(ask("127.0.0.7").await, VerdictResult::Unknown);
+    assert_eq!(ask("127.0.0.9").await, VerdictResult::Authorised);
+    perimeter.configure(Vec::new(), &[]);
+    assert_eq!(ask("127.0.0.8").await, VerdictResult::Repudiated);
+    assert_eq!(ask("127.0.0.7").await, VerdictResult::Repudiated);
+}
+
+#[test]
+fn sibling_labels_are_nine_letters_or_digits_and_never_the_same() {
+    let labels: BTreeSet<_> = (0..100).map(|_| random_label()).collect();
+    assert_eq!(labels.len(), 100);
+    assert!(labels.iter().all(|label| label.len() == 9));
+}

@@ -1,0 +1,70 @@
+//! What tests with processes share: ports that are free, children that end with the test, waiting
+//! for a peer without sleeping, and leaving a test out where its peer is not installed.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long one try at something that should be there waits, where nothing else says.
+pub const TRY: Duration = Duration::from_millis(100);
+
+/// Tries before a test gives up: with [`TRY`], half a minute on a busy machine.
+pub const TRIES: u32 = 300;
+
+/// A child process; asked to end, by its pid, when the test is over.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it, with nothing on its standard input and its output to be read from the child.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        command.stdin(Stdio::null()).spawn().map(Self)
+    }
+
+    /// True while it runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.runs() {
+            return;
+        }
+        // SIGTERM, so that it ends its own children too.
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = self.0.kill();
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that is free for UDP and TCP at this address, at this moment: whoever is given it must
+/// be ready to find it taken, and ask for another.
+pub fn free_port(address: IpAddr) -> io::Result<SocketAddr> {
+    loop {
+        let tcp = TcpListener::bind((address, 0))?;
+        let address = tcp.local_addr()?;
+        if UdpSocket::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+}
+
+/// True if a program is there. If not, says in one line what is left out; with `CI=true` nothing
+/// may be left out, and the test fails.
+pub fn installed(program: &Path, left_out: &str) -> bool {
+    if program.exists() {
+        return true;
+    }
+    let reason = format!("{} is not installed: {left_out}", program.display());
+    assert!(
+        std::env::var_os("CI").is_none_or(|value| value != "true"),
+        "{reason}"
+    );
+    println!("left out: {reason}");
+    false
+}
