@@ -464,6 +464,7 @@ const BOGUS: std::ops::RangeInclusive<u16> = 6..=12;
 #[cfg(test)]
 mod tests {
     use hickory_proto::rr::rdata::{CNAME, MX, NULL};
+    use vouchsafe_proto::dns::MAX_ALIASES;
 
     use super::*;
 
@@ -614,6 +615,36 @@ mod tests {
                 query.read(&octets[..length]),
                 Reading::Definite(_)
             ));
+        }
+    }
+
+    #[test]
+    fn no_octet_of_a_response_can_do_harm() {
+        let at = name("a.example");
+        let query = Query::new(&at, RecordType::Mx, true, true).unwrap();
+        let sent = Message::from_vec(&query.encode().unwrap()).unwrap();
+        let target = CNAME(to_wire(&name("b.example")).unwrap());
+        let answers = vec![
+            record("a.example", 60, RData::CNAME(target)),
+            mx("b.example", 60),
+            signature("b.example", 15, 2),
+        ];
+        let mut back = response(ResponseCode::NoError, answers);
+        back.metadata.id = sent.metadata.id;
+        back.queries.clone_from(&sent.queries);
+        back.set_edns(Edns::new());
+        let whole = back.to_vec().unwrap();
+        assert!(matches!(query.read(&whole), Reading::Definite(_)));
+        for index in 0..whole.len() {
+            for value in 0..=u8::MAX {
+                let mut octets = whole.clone();
+                octets[index] = value;
+                if let Reading::Definite(message) = query.read(&octets) {
+                    let mut followed = Vec::new();
+                    let said = interpret(&message, (&at, RecordType::Mx), &at, &mut followed);
+                    assert!(said.ttl <= MAX_TTL && followed.len() <= MAX_ALIASES);
+                }
+            }
         }
     }
 }
