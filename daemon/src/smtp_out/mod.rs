@@ -1,0 +1,495 @@
+//! One session with one host of a next hop: the driver of proto's deliver machine.
+//!
+//! Promises: every action of the machine is performed, in order, before its next input; no read
+//! and no write waits longer than the machine's timer; content passes in pieces of at most 64 KiB
+//! and is never whole in memory; a handshake that fails is told apart from all else, so that the
+//! same host is tried again in clear ([`open`], RFC 3207 §4).
+//!
+//! Left to others: what is said, and what replies mean (`proto::smtp::deliver`); which host is
+//! called, and what follows from its silence (the runner).
+
+mod stream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout_at;
+use vouchsafe_proto::addr::Domain;
+use vouchsafe_proto::outcome::{Outcome, Remote};
+use vouchsafe_proto::smtp::deliver::{
+    Action, Input, Protocol, Session, Settings, Timeouts, Transaction,
+};
+use vouchsafe_proto::time::Mono;
+use vouchsafe_spool::Content;
+
+use crate::clock;
+use crate::log::Peer;
+use stream::{HandshakeError, Stream};
+
+/// Where a host listens, and what is spoken there.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Name and address, for outcomes.
+    pub remote: Remote,
+    /// What is connected to.
+    pub place: Place,
+    /// SMTP or LMTP.
+    pub protocol: Protocol,
+    /// What TLS asks for; without it TLS is not begun.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+/// What is connected to.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Address and port.
+    Tcp(SocketAddr),
+    /// A socket of this host.
+    Unix(PathBuf),
+}
+
+/// What of the configuration a session needs.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Our name.
+    pub hostname: Domain,
+    /// How long a connection may take to stand.
+    pub connect_timeout: Duration,
+    /// The machine's timers.
+    pub timeouts: Timeouts,
+    /// TLS, if it is to be used where it is offered.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+/// A session that stands: greeted, and with nothing in hand.
+pub struct Connection {
+    /// The machine.
+    session: Session,
+    /// The socket.
+    stream: Stream,
+    /// For whom outcomes speak.
+    remote: Remote,
+    /// Version and suite, under TLS.
+    tls: Option<Box<str>>,
+    /// The machine's timer.
+    timer: Option<Mono>,
+    /// What is read into; taken while the machine looks at it.
+    buffer: Vec<u8>,
+}
+
+/// What one transaction came to.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// Outcomes, by the transaction's indices: each exactly once, unless `unstarted`.
+    pub outcomes: Vec<(usize, Outcome)>,
+    /// Nothing was tried: the session had ended after an earlier transaction.
+    pub unstarted: bool,
+    /// The completing octets were given away: whatever the outcomes say, the message may be there.
+    pub completed: bool,
+    /// The session can carry another.
+    pub open: bool,
+}
+
+/// Why no session stands.
+enum NotOpen {
+    /// No use trying this host again now.
+    Unusable(Outcome),
+    /// TLS failed; in clear it may go.
+    Tls(HandshakeError),
+}
+
+/// Connects and greets. A failed TLS handshake is tried once more in clear, on a new connection.
+pub async fn open(endpoint: &Endpoint, terms: &Terms) -> Result<Connection, Outcome> {
+    let tls = terms.tls.as_ref().zip(endpoint.server_name.as_ref());
+    let error = match greet(endpoint, terms, tls).await {
+        Ok(connection) => return Ok(connection),
+        Err(NotOpen::Unusable(outcome)) => return Err(outcome),
+        Err(NotOpen::Tls(error)) => error,
+    };
+    tracing::warn!(
+        remote = %Peer(&endpoint.remote.name),
+        error = %Peer(crate::log::chain(&error)),
+        "TLS failed, going on in clear"
+    );
+    greet(endpoint, terms, None)
+        .await
+        .map_err(|error| match error {
+            NotOpen::Unusable(outcome) => outcome,
+            // Not reached: without a name the machine is told not to begin TLS.
+            NotOpen::Tls(_) => Outcome::local(
+                (4, 7, 5),
+                Some(endpoint.remote.clone()),
+                "TLS could not be begun",
+            ),
+        })
+}
+
+/// One connection, to the first moment at which it could carry a message.
+async fn greet(
+    endpoint: &Endpoint,
+    terms: &Terms,
+    tls: Option<(&Arc<ClientConfig>, &ServerName<'static>)>,
+) -> Result<Connection, NotOpen> {
+    let stream = connect(endpoint, terms.connect_timeout)
+        .await
+        .map_err(NotOpen::Unusable)?;
+    let mut connection = Connection {
+        session: Session::new(Settings {
+            protocol: endpoint.protocol,
+            hostname: terms.hostname.clone(),
+            starttls: tls.is_some(),
+            remote: endpoint.remote.clone(),
+            timeouts: terms.timeouts,
+        }),
+        stream,
+        remote: endpoint.remote.clone(),
+        tls: None,
+        timer: None,
+        buffer: vec![0; READ_SIZE],
+    };
+    let mut seen = Seen::default();
+    connection.feed(Input::Connected, &mut seen).await;
+    loop {
+        if let Some(outcome) = seen.unusable.take() {
+            connection.shut().await;
+            return Err(NotOpen::Unusable(outcome));
+        }
+        if seen.ready {
+            return Ok(connection);
+        }
+        if std::mem::take(&mut seen.start_tls) {
+            let (config, name) = tls.ok_or(NotOpen::Tls(HandshakeError::State))?;
+            connection.start_tls(config, name, &mut seen).await?;
+        } else if seen.closed {
+            let text = "the session ended before it began";
+            let remote = Some(endpoint.remote.clone());
+            return Err(NotOpen::Unusable(Outcome::local((4, 4, 2), remote, text)));
+        } else {
+            connection.hear(&mut seen).await;
+        }
+    }
+}
+
+/// The bare connection.
+async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Stream, Outcome> {
+    let connecting = async {
+        match &endpoint.place {
+            Place::Tcp(address) => Stream::tcp(*address).await,
+            Place::Unix(path) => Stream::unix(path).await,
+        }
+    };
+    let deadline = clock::instant(clock::now().mono.plus(timeout));
+    let error = match timeout_at(deadline, connecting).await {
+        Ok(Ok(stream)) => return Ok(stream),
+        Ok(Err(error)) => error,
+        Err(_) => io::Error::from(io::ErrorKind::TimedOut),
+    };
+    // RFC 3463 §3.5: X.4.1, no answer from host.
+    let text = format!("no connection: {}", error.kind());
+    Err(Outcome::local(
+        (4, 4, 1),
+        Some(endpoint.remote.clone()),
+        text,
+    ))
+}
+
+impl Connection {
+    /// The other end.
+    pub fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// Version and suite of TLS, if it is on.
+    pub fn tls(&self) -> Option<&str> {
+        self.tls.as_deref()
+    }
+
+    /// Carries one message to its end.
+    pub async fn deliver(
+        &mut self,
+        transaction: Transaction,
+        content: &mut dyn Content,
+    ) -> Carried {
+        let mut seen = Seen::default();
+        let mut completed = false;
+        self.feed(Input::Deliver(Box::new(transaction)), &mut seen)
+            .await;
+        while !seen.is_over() {
+            if std::mem::take(&mut seen.prepared) {
+                completed = true;
+                self.complete(&mut seen).await;
+            } else if seen.wants_content {
+                self.bring(content, &mut seen).await;
+            } else {
+                self.hear(&mut seen).await;
+            }
+        }
+        let open = seen.ready && !seen.closed;
+        if !open {
+            self.shut().await;
+        }
+        Carried {
+            outcomes: seen.outcomes,
+            unstarted: seen.unstarted,
+            completed,
+            open,
+        }
+    }
+
+    /// Between the last of the content and the octets that complete it: what must be durable
+    /// before the next hop can have the message has its place here, and so far nothing must.
+    async fn complete(&mut self, seen: &mut Seen) {
+        self.feed(Input::Complete, seen).await;
+    }
+
+    /// Resolves when the peer of an idle session says something or leaves: the session is then
+    /// of no more use. Nothing is lost when the wait is given up.
+    pub async fn stirs(&mut self) {
+        // Whatever it is (a 421, the end), it can only mean the end of an idle session.
+        let _ = self.stream.read(&mut self.buffer).await;
+    }
+
+    /// Leaves with QUIT. The reply is waited for, but not for long: nothing depends on it.
+    pub async fn quit(mut self) {
+        let mut seen = Seen::default();
+        let deadline = clock::instant(clock::now().mono.plus(QUIT_TIMEOUT));
+        let leave = async {
+            self.feed(Input::Quit, &mut seen).await;
+            while !seen.closed {
+                self.hear(&mut seen).await;
+            }
+        };
+        let _ = timeout_at(deadline, leave).await;
+        self.shut().await;
+    }
+
+    /// Gives the machine one input and performs what it asks; a write that fails is told to it.
+    async fn feed(&mut self, input: Input<'_>, seen: &mut Seen) {
+        match self.step(input, seen).await {
+            Written::All => {}
+            Written::TimedOut => {
+                self.step(Input::TimerFired, seen).await;
+            }
+            Written::Lost => {
+                // A host that refuses in the midst of content may close at once: its reply is in
+                // our buffer, and says more than that the connection is gone.
+                self.last_words(seen).await;
+                self.step(Input::EndOfStream, seen).await;
+            }
+        }
+    }
+
+    /// One input, and the actions that follow from it.
+    async fn step(&mut self, input: Input<'_>, seen: &mut Seen) -> Written {
+        let mut actions = Vec::new();
+        self.session.step(input, clock::now(), &mut actions);
+        let mut written = Written::All;
+        for action in actions {
+            match action {
+                Action::Write(octets) if written == Written::All => {
+                    written = self.write(&octets).await;
+                }
+                Action::SetTimer(at) => self.timer = Some(at),
+                other => seen.note(other),
+            }
+        }
+        written
+    }
+
+    /// Writes octets, for no longer than the timer allows.
+    async fn write(&mut self, octets: &[u8]) -> Written {
+        let writing = async {
+            self.stream.write_all(octets).await?;
+            self.stream.flush().await
+        };
+        let result = match self.timer {
+            Some(at) => timeout_at(clock::instant(at), writing).await,
+            None => Ok(writing.await),
+        };
+        match result {
+            Ok(Ok(())) => Written::All,
+            Ok(Err(_)) => Written::Lost,
+            Err(_) => Written::TimedOut,
+        }
+    }
+
+    /// Waits for the peer, for no longer than the timer allows.
+    async fn hear(&mut self, seen: &mut Seen) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let reading = self.stream.read(&mut buffer);
+        let result = match self.timer {
+            Some(at) => timeout_at(clock::instant(at), reading).await,
+            None => Ok(reading.await),
+        };
+        let input = match &result {
+            Ok(Ok(read)) => heard(&buffer, *read),
+            Ok(Err(_)) => Input::EndOfStream,
+            Err(_) => Input::TimerFired,
+        };
+        self.feed(input, seen).await;
+        self.buffer = buffer;
+    }
+
+    /// Brings a piece of content, unless the peer speaks first: it may have had enough.
+    async fn bring(&mut self, content: &mut dyn Content, seen: &mut Seen) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let spoken = tokio::select! {
+            biased;
+            read = self.stream.read(&mut buffer) => Some(read.unwrap_or(0)),
+            () = std::future::ready(()) => None,
+        };
+        if let Some(read) = spoken {
+            self.feed(heard(&buffer, read), seen).await;
+        } else {
+            seen.wants_content = false;
+            match content.next().await {
+                Ok(Some(piece)) => self.feed(Input::Content(&piece), seen).await,
+                Ok(None) => self.feed(Input::ContentEnd, seen).await,
+                Err(error) => {
+                    tracing::error!(error = %crate::log::chain(&error), "content cannot be read");
+                    self.feed(Input::ContentFailed, seen).await;
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// What the peer had said before the connection broke.
+    async fn last_words(&mut self, seen: &mut Seen) {
+        // A buffer of its own: the other one may be what the failed input was read into.
+        let mut buffer = vec![0; READ_SIZE];
+        let deadline = clock::instant(clock::now().mono.plus(LAST_WORDS_TIMEOUT));
+        while !seen.closed {
+            match timeout_at(deadline, self.stream.read(&mut buffer)).await {
+                Ok(Ok(read)) if read > 0 => {
+                    let words = heard(&buffer, read);
+                    self.step(words, seen).await;
+                }
+                _ => break,
+            }
+        }
+    }
+
+    /// Puts TLS on, for no longer than the timer allows.
+    async fn start_tls(
+        &mut self,
+        config: &Arc<ClientConfig>,
+        name: &ServerName<'static>,
+        seen: &mut Seen,
+    ) -> Result<(), NotOpen> {
+        let handshake = self.stream.start_tls(Arc::clone(config), name.clone());
+        let result = match self.timer {
+            Some(at) => timeout_at(clock::instant(at), handshake).await,
+            None => Ok(handshake.await),
+        };
+        match result {
+            Ok(Ok(description)) => {
+                self.tls = Some(description);
+                self.feed(Input::TlsStarted, seen).await;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(NotOpen::Tls(error)),
+            Err(_) => {
+                let source = io::Error::from(io::ErrorKind::TimedOut);
+                Err(NotOpen::Tls(HandshakeError::Failed(source)))
+            }
+        }
+    }
+
+    /// Sends our end, under TLS with its farewell.
+    async fn shut(&mut self) {
+        let deadline = clock::instant(clock::now().mono.plus(LAST_WORDS_TIMEOUT));
+        let _ = timeout_at(deadline, self.stream.shutdown()).await;
+    }
+}
+
+/// What a read of so many octets means.
+fn heard(buffer: &[u8], read: usize) -> Input<'_> {
+    match buffer.get(..read) {
+        Some(octets) if read > 0 => Input::Bytes(octets),
+        _ => Input::EndOfStream,
+    }
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// With all of it sent.
+    All,
+    /// The peer did not read in time.
+    TimedOut,
+    /// The connection broke.
+    Lost,
+}
+
+/// Actions that speak to the driver, gathered until it looks at them.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an action that came, or did not"
+)]
+struct Seen {
+    /// The recipients' outcomes.
+    outcomes: Vec<(usize, Outcome)>,
+    /// All recipients have theirs.
+    finished: bool,
+    /// The transaction came back untried.
+    unstarted: bool,
+    /// Idle.
+    ready: bool,
+    /// Over.
+    closed: bool,
+    /// There will be no session.
+    unusable: Option<Outcome>,
+    /// TLS is to begin.
+    start_tls: bool,
+    /// Content is asked for.
+    wants_content: bool,
+    /// Only the completing octets are missing.
+    prepared: bool,
+}
+
+impl Seen {
+    /// Takes note of one action.
+    fn note(&mut self, action: Action) {
+        match action {
+            Action::Outcome(index, outcome) => self.outcomes.push((index, outcome)),
+            Action::Finished => {
+                self.finished = true;
+                // Asks for content are void from here.
+                self.wants_content = false;
+                self.prepared = false;
+            }
+            Action::Unstarted(_) => self.unstarted = true,
+            Action::Ready => self.ready = true,
+            Action::Close => self.closed = true,
+            Action::Unusable(outcome) => self.unusable = Some(outcome),
+            Action::StartTls => self.start_tls = true,
+            Action::WantContent => self.wants_content = true,
+            Action::Prepared => self.prepared = true,
+            Action::Write(_) | Action::SetTimer(_) => {}
+        }
+    }
+
+    /// A transaction has come to its end, and the session to its next state.
+    const fn is_over(&self) -> bool {
+        self.closed || (self.finished && self.ready)
+    }
+}
+
+/// Octets read at once: replies are short, and this holds a hundred of them.
+const READ_SIZE: usize = 4096;
+
+/// How long the reply to QUIT is waited for: everything is settled by then, so only politeness is
+/// at stake.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a broken connection is searched for a reply, and a closed one for its farewell. What
+/// is there is there at once.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
