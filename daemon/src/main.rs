@@ -17,10 +17,18 @@ mod current;
 mod dns;
 #[allow(dead_code, reason = "most of it is for the service")]
 mod log;
+#[allow(dead_code, reason = "for the service")]
+mod maildir;
+#[allow(dead_code, reason = "for the service")]
+mod mx_lookup;
 #[allow(dead_code, reason = "for the service and `check`")]
 mod perimeter;
+#[allow(dead_code, reason = "for the service")]
+mod runner;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod shutdown;
+#[allow(dead_code, reason = "for the service")]
+mod smtp_out;
 #[allow(dead_code, reason = "its whole surface is for the service")]
 mod supervisor;
 #[allow(dead_code, reason = "its whole surface is for the service")]

@@ -1,0 +1,242 @@
+//! What follows from one attempt at one message: a pure function of its history and what was seen.
+
+use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
+use vouchsafe_proto::retry::{self, History, Next, Policy};
+use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::time::Wall;
+use vouchsafe_spool::{Entry, Progress};
+
+/// What this lease did for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tally {
+    /// Nothing: done before, or we are stopping.
+    Untouched,
+    /// Put off without a try: its next hop is behind.
+    Postponed(Wall),
+    /// Tried.
+    Tried {
+        /// With this end.
+        outcome: Outcome,
+        /// Where; `None` without a route.
+        next_hop: Option<NextHop>,
+    },
+}
+
+/// What is to be recorded, and whom to report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Conclusion {
+    /// All recipients' progress.
+    pub(super) progress: Vec<Progress>,
+    /// Attempts made, this one included if it was one.
+    pub(super) attempts: u32,
+    /// The next attempt; none when nobody is waiting any more.
+    pub(super) due: Option<Wall>,
+    /// The `delayed` report has been made, or is by this conclusion.
+    pub(super) delay_reported: bool,
+    /// Recipients that this attempt has ended for good, without success; with the outcome as it
+    /// was, transient where time is up.
+    pub(super) failed: Vec<(usize, Outcome)>,
+    /// Recipients whose delay is to be reported now.
+    pub(super) delayed: Vec<(usize, Outcome)>,
+}
+
+/// Draws the conclusion; `jitter` is any number. `None` if nothing was done, so that there is
+/// nothing to record.
+pub(super) fn conclude(
+    entry: &Entry,
+    tallies: &[Tally],
+    policy: &Policy,
+    jitter: u32,
+    now: Wall,
+) -> Option<Conclusion> {
+    if tallies.iter().all(|tally| *tally == Tally::Untouched) {
+        return None;
+    }
+    let tried = tallies
+        .iter()
+        .any(|tally| matches!(tally, Tally::Tried { .. }));
+    let mut conclusion = Conclusion {
+        progress: entry.progress.clone(),
+        attempts: entry.attempts.saturating_add(u32::from(tried)),
+        due: None,
+        delay_reported: entry.delay_reported,
+        failed: Vec::new(),
+        delayed: Vec::new(),
+    };
+    let history = History {
+        arrived: entry.arrived,
+        attempts: conclusion.attempts,
+        delay_reported: entry.delay_reported,
+    };
+    let next = retry::next(policy, &history, jitter, now);
+    for (index, progress) in conclusion.progress.iter_mut().enumerate() {
+        if !progress.is_waiting() {
+            continue;
+        }
+        let due = match tallies.get(index) {
+            Some(Tally::Tried { outcome, .. }) => {
+                let (told, due) = tell(outcome, next);
+                match &told {
+                    Progress::Done(end) if end.class != OutcomeClass::Delivered => {
+                        conclusion.failed.push((index, outcome.clone()));
+                    }
+                    Progress::Waiting(_) if is_delay_due(next) => {
+                        conclusion.delayed.push((index, outcome.clone()));
+                    }
+                    _ => {}
+                }
+                *progress = told;
+                due
+            }
+            Some(Tally::Postponed(until)) => Some(*until),
+            Some(Tally::Untouched) | None => Some(now),
+        };
+        conclusion.due = [conclusion.due, due].into_iter().flatten().min();
+    }
+    conclusion.delay_reported |= !conclusion.delayed.is_empty();
+    Some(conclusion)
+}
+
+/// True when the `delayed` report belongs to this attempt.
+const fn is_delay_due(next: Next) -> bool {
+    matches!(
+        next,
+        Next::Retry {
+            report_delay: true,
+            ..
+        }
+    )
+}
+
+/// What an outcome makes of its recipient, and when that one is due again.
+fn tell(outcome: &Outcome, next: Next) -> (Progress, Option<Wall>) {
+    match (outcome.class, next) {
+        (OutcomeClass::Transient, Next::Retry { at, .. }) => {
+            (Progress::Waiting(Some(outcome.clone())), Some(at))
+        }
+        (OutcomeClass::Transient, Next::Expire) => {
+            // Final all the same, with the last attempt's status: it tells more than "time is up"
+            // (RFC 3463 §3.5, on X.4.7).
+            let expired = Outcome {
+                class: OutcomeClass::Permanent,
+                ..outcome.clone()
+            };
+            (Progress::Done(expired), None)
+        }
+        (OutcomeClass::Delivered | OutcomeClass::Permanent, _) => {
+            (Progress::Done(outcome.clone()), None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use vouchsafe_proto::addr::{ForwardPath, ReversePath};
+    use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+    use vouchsafe_proto::queue_id::QueueId;
+    use vouchsafe_proto::verify::VerdictResult;
+
+    const ARRIVED: Wall = Wall::from_secs(1_795_256_100);
+
+    fn entry(recipients: usize) -> Entry {
+        let recipient = ForwardPath::parse_inside("b@example.org").unwrap();
+        Entry {
+            id: QueueId::new(ARRIVED, 1),
+            envelope: Envelope {
+                reverse_path: ReversePath::Null,
+                verdict: VerdictResult::Unknown,
+                origin: Origin::Ourselves,
+                body: BodyType::SevenBit,
+                smtputf8: false,
+                recipients: vec![recipient; recipients],
+            },
+            arrived: ARRIVED,
+            size: 1,
+            progress: vec![Progress::Waiting(None); recipients],
+            attempts: 0,
+            due: ARRIVED,
+            delay_reported: false,
+            active: true,
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            first: Duration::from_mins(5),
+            longest: Duration::from_hours(1),
+            delay_notice: Duration::from_hours(4),
+            expire: Duration::from_hours(24),
+        }
+    }
+
+    fn tried(status: (u8, u16, u16)) -> Tally {
+        Tally::Tried {
+            outcome: Outcome::local(status, None, "so it was"),
+            next_hop: None,
+        }
+    }
+
+    #[test]
+    fn each_recipient_goes_its_own_way() {
+        let entry = entry(4);
+        let tallies = [
+            tried((2, 0, 0)),
+            tried((5, 1, 1)),
+            tried((4, 2, 0)),
+            Tally::Untouched,
+        ];
+        let end = conclude(&entry, &tallies, &policy(), 0, ARRIVED).unwrap();
+        let failed: Vec<_> = end.failed.iter().map(|(index, _)| *index).collect();
+        assert_eq!(failed, [1]);
+        assert_eq!((end.attempts, end.delayed.len()), (1, 0));
+        assert_eq!(end.due, Some(ARRIVED), "the untouched one is due at once");
+        let waiting: Vec<_> = end.progress.iter().map(Progress::is_waiting).collect();
+        assert_eq!(waiting, [false, false, true, true]);
+    }
+
+    #[test]
+    fn nothing_done_is_nothing_recorded_and_postponing_is_no_attempt() {
+        let entry = entry(2);
+        let untouched = [Tally::Untouched, Tally::Untouched];
+        assert_eq!(conclude(&entry, &untouched, &policy(), 0, ARRIVED), None);
+        let later = ARRIVED.plus(Duration::from_mins(1));
+        let postponed = [Tally::Postponed(later), Tally::Postponed(later)];
+        let end = conclude(&entry, &postponed, &policy(), 0, ARRIVED).unwrap();
+        assert_eq!((end.attempts, end.due), (0, Some(later)));
+        assert_eq!(end.progress, entry.progress);
+    }
+
+    #[test]
+    fn time_up_keeps_the_last_attempts_reason() {
+        let entry = entry(1);
+        let late = ARRIVED.plus(Duration::from_hours(25));
+        let end = conclude(&entry, &[tried((4, 4, 1))], &policy(), 0, late).unwrap();
+        assert_eq!((end.failed.len(), end.due), (1, None));
+        assert_eq!(
+            end.failed[0].1.class,
+            OutcomeClass::Transient,
+            "the report is to tell"
+        );
+        let Progress::Done(outcome) = &end.progress[0] else {
+            panic!("still waiting");
+        };
+        assert_eq!(outcome.class, OutcomeClass::Permanent);
+        assert_eq!(outcome.status.to_string(), "4.4.1");
+        assert_eq!(outcome.diagnostic.text(), "so it was");
+    }
+
+    #[test]
+    fn a_delay_is_reported_once() {
+        let mut entry = entry(2);
+        let late = ARRIVED.plus(Duration::from_hours(5));
+        let tallies = [tried((4, 4, 1)), tried((2, 0, 0))];
+        let end = conclude(&entry, &tallies, &policy(), 0, late).unwrap();
+        assert_eq!((end.delayed.len(), end.delay_reported), (1, true));
+        assert_eq!(end.delayed[0].0, 0);
+        entry.delay_reported = true;
+        let end = conclude(&entry, &tallies, &policy(), 0, late).unwrap();
+        assert!(end.delayed.is_empty() && end.delay_reported);
+    }
+}

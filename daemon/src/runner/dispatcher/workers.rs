@@ -1,0 +1,257 @@
+//! Who carries: workers, their next works, and their places when there are fewer than are wanted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
+use vouchsafe_proto::route::NextHop;
+
+use super::super::conclusion::Tally;
+use super::super::destination::{Work, WorkerId};
+use super::super::worker::{Carried, News, Worker};
+use super::{Dispatcher, Seat};
+use crate::clock;
+
+impl Dispatcher {
+    /// Gives what waits for a next hop to workers, as far as it may have any.
+    pub(super) fn dispatch(&mut self, next_hop: &NextHop) {
+        let in_force = self.environment.current.take();
+        let delivery = &in_force.config.delivery;
+        while let Some(destination) = self.destinations.get_mut(next_hop) {
+            let Some(work) = destination.waiting.pop_front() else {
+                return;
+            };
+            if let Some(worker) = destination.idle.pop() {
+                self.give(worker, work);
+                continue;
+            }
+            let may =
+                destination.workers < destination.allowed(delivery.connections_per_destination);
+            if may && (self.seats.len() < delivery.connections || self.dismiss_an_idle_one()) {
+                self.engage(next_hop, work);
+                continue;
+            }
+            let Some(destination) = self.destinations.get_mut(next_hop) else {
+                return;
+            };
+            destination.waiting.push_front(work);
+            if may && !std::mem::replace(&mut destination.hungry, true) {
+                self.hungry.push_back(next_hop.clone());
+            }
+            return;
+        }
+    }
+
+    /// A new worker with its first work.
+    pub(super) fn engage(&mut self, next_hop: &NextHop, first: Work) {
+        self.last_worker = self.last_worker.wrapping_add(1);
+        let id = WorkerId(self.last_worker);
+        let (works, incoming) = mpsc::channel(1);
+        let worker = Worker {
+            id,
+            next_hop: next_hop.clone(),
+            environment: Arc::clone(&self.environment),
+            news: self.news.0.clone(),
+            connection: None,
+        };
+        self.workers.spawn(worker.run(first, incoming));
+        let seat = Seat {
+            next_hop: next_hop.clone(),
+            works,
+            carried: 1,
+            idle: false,
+        };
+        self.seats.insert(id, seat);
+        let destination = self.destinations.entry(next_hop.clone()).or_default();
+        destination.workers = destination.workers.saturating_add(1);
+    }
+
+    /// The next work for a worker. One that has just left does not take it: it goes back in line.
+    pub(super) fn give(&mut self, worker: WorkerId, work: Work) {
+        let Some(seat) = self.seats.get_mut(&worker) else {
+            return;
+        };
+        seat.idle = false;
+        seat.carried = seat.carried.saturating_add(1);
+        if let Err(back) = seat.works.try_send(work) {
+            let next_hop = seat.next_hop.clone();
+            let work = match back {
+                mpsc::error::TrySendError::Full(work) | mpsc::error::TrySendError::Closed(work) => {
+                    work
+                }
+            };
+            self.dismiss(worker);
+            let destination = self.destinations.entry(next_hop).or_default();
+            destination.waiting.push_front(work);
+        }
+    }
+
+    /// A worker leaves, or is told to: its place is free.
+    pub(super) fn dismiss(&mut self, worker: WorkerId) {
+        let Some(seat) = self.seats.remove(&worker) else {
+            return;
+        };
+        if let Some(destination) = self.destinations.get_mut(&seat.next_hop) {
+            destination.workers = destination.workers.saturating_sub(1);
+            destination.idle.retain(|idle| *idle != worker);
+        }
+    }
+
+    /// Makes a place free that nobody needs; false if all are needed.
+    pub(super) fn dismiss_an_idle_one(&mut self) -> bool {
+        let idle = self.seats.iter().find(|(_, seat)| seat.idle);
+        let Some(worker) = idle.map(|(worker, _)| *worker) else {
+            return false;
+        };
+        self.dismiss(worker);
+        true
+    }
+
+    /// News from a worker.
+    pub(super) fn hear(&mut self, news: News) {
+        match news {
+            News::Stands(worker) => {
+                let Some(next_hop) = self.seats.get(&worker).map(|seat| seat.next_hop.clone())
+                else {
+                    return;
+                };
+                if let Some(destination) = self.destinations.get_mut(&next_hop) {
+                    destination.stands();
+                }
+                self.dispatch(&next_hop);
+            }
+            News::Finished(worker, carried) => self.finished(worker, *carried),
+            News::Left(worker) => {
+                let next_hop = self.seats.get(&worker).map(|seat| seat.next_hop.clone());
+                self.dismiss(worker);
+                if let Some(next_hop) = next_hop {
+                    self.dispatch(&next_hop);
+                    self.forget(&next_hop);
+                }
+                self.feed();
+            }
+        }
+    }
+
+    /// A work is over.
+    pub(super) fn finished(&mut self, worker: WorkerId, carried: Carried) {
+        let Some(seat) = self.seats.get(&worker) else {
+            return;
+        };
+        let (next_hop, works) = (seat.next_hop.clone(), seat.carried);
+        let again = self.weigh(&next_hop, carried.unreachable.as_ref(), &carried.untried);
+        let told = carried.outcomes.into_iter().map(|(index, outcome)| {
+            let next_hop = Some(next_hop.clone());
+            (index, Tally::Tried { outcome, next_hop })
+        });
+        let id = carried.untried.id;
+        match carried.unreachable {
+            None => self.end_work(id, told),
+            Some(_) if again => self.tally(id, told),
+            Some(outcome) => {
+                self.tally(id, told);
+                self.end_untried(&next_hop, &carried.untried, &outcome);
+            }
+        }
+        let limit = self
+            .environment
+            .current
+            .take()
+            .config
+            .delivery
+            .messages_per_connection;
+        let wanted = carried.open && works < limit && self.deadline.is_none();
+        if !wanted || !self.stays(worker, &next_hop) {
+            self.dismiss(worker);
+        }
+        self.dispatch(&next_hop);
+        self.feed();
+        self.forget(&next_hop);
+    }
+
+    /// The worker becomes idle, unless its place is needed elsewhere; false if it is.
+    pub(super) fn stays(&mut self, worker: WorkerId, next_hop: &NextHop) -> bool {
+        let Some(destination) = self.destinations.get_mut(next_hop) else {
+            return false;
+        };
+        if destination.waiting.is_empty() && !self.hungry.is_empty() {
+            return false;
+        }
+        destination.idle.push(worker);
+        if let Some(seat) = self.seats.get_mut(&worker) {
+            seat.idle = true;
+        }
+        true
+    }
+
+    /// What a work's end says of its next hop. Where no session came to be but others stand, the
+    /// work goes back in line (true); where none stands, all that waits shares its end.
+    pub(super) fn weigh(
+        &mut self,
+        next_hop: &NextHop,
+        unreachable: Option<&Outcome>,
+        untried: &Work,
+    ) -> bool {
+        let now = clock::now().mono;
+        let first = self.environment.current.take().config.retry.first;
+        let stopping = self.deadline.is_some();
+        let Some(destination) = self.destinations.get_mut(next_hop) else {
+            return false;
+        };
+        let Some(outcome) = unreachable else {
+            destination.did_one();
+            return false;
+        };
+        if destination.workers > 1 && !stopping {
+            destination.refused_one_more();
+            destination.waiting.push_front(untried.clone());
+            return true;
+        }
+        if outcome.class == OutcomeClass::Transient {
+            let until = now.plus(first.min(DOWN_AT_MOST));
+            for work in destination.goes_down(until, outcome.clone()) {
+                self.end_untried(next_hop, &work, outcome);
+            }
+        }
+        false
+    }
+
+    /// Free places go to those that stand in line, in turn.
+    pub(super) fn feed(&mut self) {
+        let connections = self.environment.current.take().config.delivery.connections;
+        while self.seats.len() < connections {
+            let Some(next_hop) = self.hungry.pop_front() else {
+                return;
+            };
+            if let Some(destination) = self.destinations.get_mut(&next_hop) {
+                destination.hungry = false;
+            }
+            self.dispatch(&next_hop);
+        }
+    }
+
+    /// Drops what need not be remembered of a next hop.
+    pub(super) fn forget(&mut self, next_hop: &NextHop) {
+        let now = clock::now().mono;
+        if self
+            .destinations
+            .get(next_hop)
+            .is_some_and(|destination| destination.is_forgettable(now))
+        {
+            self.destinations.remove(next_hop);
+        }
+        // Those that were down are looked at again only when there are many.
+        if self.destinations.len() > DESTINATIONS_BEFORE_SWEEP {
+            self.destinations
+                .retain(|_, destination| !destination.is_forgettable(now));
+        }
+    }
+}
+
+/// How long a next hop is taken to be down without another try, at most. Never longer than the
+/// first wait of the schedule, so that what is tried again is really tried.
+const DOWN_AT_MOST: Duration = Duration::from_mins(1);
+
+/// Next hops remembered before those that are of no interest any more are dropped.
+const DESTINATIONS_BEFORE_SWEEP: usize = 10_000;

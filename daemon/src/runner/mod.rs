@@ -1,0 +1,92 @@
+//! The runner: takes what is due out of the queue and hands it to next hops.
+//!
+//! Promises: a recipient's outcome is recorded together with the reports about it and the next due
+//! time, in one settlement; a message whose outcome cannot be recorded stays in the queue; no next
+//! hop, dead, slow or limited, keeps the others waiting for long (`dispatcher`); nothing is polled:
+//! the runner wakes for arrivals, due times, news from its workers, and the end.
+//!
+//! It does not promise that nothing arrives twice: between a next hop's 250 and the settlement
+//! that records it lies a moment in which the process can die.
+//!
+//! Files: `dispatcher` who carries what, and when; `destination` what is known of one next hop;
+//! `worker` one session at a time with it; `conclusion` what follows from an attempt; `settlement`
+//! its record, its log lines and its reports.
+
+mod conclusion;
+mod destination;
+mod dispatcher;
+mod settlement;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vouchsafe_proto::time::Mono;
+use vouchsafe_spool::Spool;
+
+use crate::clock;
+use crate::current::Current;
+use crate::dns::Resolver;
+use dispatcher::Dispatcher;
+
+/// What the runner works with.
+pub struct Environment {
+    /// The queue.
+    pub spool: Arc<dyn Spool>,
+    /// The configuration; taken anew for each piece of work, so that a reload moves what is queued.
+    pub current: Arc<Current>,
+    /// For hosts of next hops.
+    pub resolver: Arc<dyn Resolver>,
+    /// For STARTTLS.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// The running runner.
+#[derive(Debug)]
+pub struct Runner {
+    /// Its task.
+    task: JoinHandle<()>,
+    /// Set when it is to stop: until when attempts in hand may go on.
+    stop: watch::Sender<Option<Mono>>,
+}
+
+impl Runner {
+    /// Starts; what is due in the queue is on its way at once.
+    pub fn start(environment: Environment) -> Self {
+        let (stop, stopped) = watch::channel(None);
+        let task = tokio::spawn(Dispatcher::new(environment, stopped).run());
+        Self { task, stop }
+    }
+
+    /// Stops: nothing new is begun, attempts in hand have `grace` to end, then their connections
+    /// are dropped. All outcomes are recorded by the time this returns.
+    pub async fn stop(self, grace: Duration) {
+        self.stop.send_replace(Some(clock::now().mono.plus(grace)));
+        pass_on(self.task.await);
+    }
+
+    /// Resolves only if the runner ends by itself, which it does by a panic: the process must not
+    /// go on without it.
+    pub async fn ended(&mut self) {
+        pass_on((&mut self.task).await);
+    }
+}
+
+/// A panic in a task of the runner goes on in whoever waits for it.
+fn pass_on(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// A number that nobody can foresee; 0 where there is no chance, which only makes for less spread.
+fn chance() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}

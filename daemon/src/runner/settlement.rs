@@ -1,0 +1,267 @@
+//! The record of an attempt: its log lines, its reports, and the settlement that makes all of it
+//! durable in one step.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vouchsafe_proto::dsn::{self, Kind, MAX_HEADER, may_report};
+use vouchsafe_proto::envelope::Envelope;
+use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::time::Wall;
+use vouchsafe_spool::{Entry, Lease, Progress, Report, SettleError, Settlement};
+
+use super::Environment;
+use super::conclusion::{Conclusion, Tally};
+use crate::clock;
+use crate::log::Peer;
+
+/// What is to be recorded.
+#[derive(Debug)]
+pub(super) enum Record {
+    /// An attempt's conclusion, whose reports are to be made.
+    New(Conclusion),
+    /// What could not be recorded before.
+    Again(Kept),
+}
+
+/// A settlement that outlives a failed try.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    /// All recipients' progress.
+    progress: Vec<Progress>,
+    /// Attempts made.
+    attempts: u32,
+    /// The next attempt.
+    due: Option<Wall>,
+    /// The `delayed` report has been made.
+    delay_reported: bool,
+    /// Reports: envelope and content.
+    reports: Vec<(Envelope, Bytes)>,
+}
+
+/// How a settlement ended.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// The message.
+    pub(super) id: QueueId,
+    /// The spool takes no more.
+    pub(super) closed: bool,
+    /// What was not recorded, to be recorded when the message is leased again: without it,
+    /// recipients that have the message would get it once more.
+    pub(super) unrecorded: Option<Record>,
+}
+
+/// Records.
+pub(super) async fn settle(environment: Arc<Environment>, lease: Lease, record: Record) -> Settled {
+    let id = lease.entry().id;
+    let kept = match record {
+        Record::Again(kept) => kept,
+        Record::New(conclusion) => {
+            let reports = make_reports(&environment, lease.entry(), &conclusion).await;
+            Kept {
+                progress: conclusion.progress,
+                attempts: conclusion.attempts,
+                due: conclusion.due,
+                delay_reported: conclusion.delay_reported,
+                reports,
+            }
+        }
+    };
+    match environment.spool.settle(lease, kept.settlement()).await {
+        Ok(()) => Settled {
+            id,
+            closed: false,
+            unrecorded: None,
+        },
+        Err(error) => {
+            tracing::error!(
+                queue_id = %id,
+                error = %crate::log::chain(&error),
+                "the outcome cannot be recorded"
+            );
+            let closed = matches!(error, SettleError::Poisoned);
+            // Gone, or not as we think it is: to insist would not help.
+            let void = matches!(
+                error,
+                SettleError::Unknown(_) | SettleError::Recipients { .. }
+            );
+            Settled {
+                id,
+                closed,
+                unrecorded: (!closed && !void).then_some(Record::Again(kept)),
+            }
+        }
+    }
+}
+
+impl Kept {
+    /// As the spool wants it.
+    fn settlement(&self) -> Settlement {
+        let reports = self.reports.iter().map(|(envelope, content)| Report {
+            envelope: envelope.clone(),
+            content: content.clone(),
+        });
+        Settlement {
+            progress: self.progress.clone(),
+            attempts: self.attempts,
+            due: self.due,
+            delay_reported: self.delay_reported,
+            reports: reports.collect(),
+        }
+    }
+}
+
+/// The reports that a conclusion asks for; about a null or repudiated reverse-path there is none,
+/// only a line in the log that has all of it.
+async fn make_reports(
+    environment: &Environment,
+    entry: &Entry,
+    conclusion: &Conclusion,
+) -> Vec<(Envelope, Bytes)> {
+    let in_force = environment.current.take();
+    let until = entry.arrived.plus(in_force.config.retry.expire);
+    let mut reports = Vec::new();
+    let mut beginning = None;
+    for (kind, concerned) in [
+        (Kind::Failed, &conclusion.failed),
+        (Kind::Delayed { until }, &conclusion.delayed),
+    ] {
+        if concerned.is_empty() {
+            continue;
+        }
+        if !may_report(&entry.envelope) {
+            log_unreported(entry, kind, concerned);
+            continue;
+        }
+        if beginning.is_none() {
+            beginning = Some(read_beginning(environment, entry.id).await);
+        }
+        let recipients: Vec<_> = concerned
+            .iter()
+            .filter_map(|(index, outcome)| {
+                let path = entry.envelope.recipients.get(*index)?;
+                Some(dsn::Recipient { path, outcome })
+            })
+            .collect();
+        let report = dsn::build(&dsn::Request {
+            kind,
+            hostname: &in_force.config.hostname,
+            envelope: &entry.envelope,
+            queue_id: entry.id,
+            arrived: entry.arrived,
+            now: clock::now().wall,
+            recipients: &recipients,
+            beginning: beginning.as_deref().unwrap_or_default(),
+            chance: [super::chance(), super::chance()],
+        });
+        match report {
+            Some(report) => {
+                tracing::info!(
+                    queue_id = %entry.id,
+                    reverse_path = %Peer(&entry.envelope.reverse_path),
+                    action = action(kind),
+                    recipients = recipients.len(),
+                    "report to the reverse-path"
+                );
+                reports.push((report.envelope, Bytes::from(report.content)));
+            }
+            None => log_unreported(entry, kind, concerned),
+        }
+    }
+    reports
+}
+
+/// The first octets of the message, enough for its header. One that cannot be read is reported on
+/// without.
+async fn read_beginning(environment: &Environment, id: QueueId) -> Vec<u8> {
+    let mut beginning = Vec::new();
+    let read = async {
+        let mut content = environment.spool.content(id).await?;
+        while beginning.len() < MAX_HEADER {
+            let Some(piece) = content.next().await? else {
+                break;
+            };
+            beginning.extend_from_slice(&piece);
+            if beginning.windows(4).any(|octets| octets == b"\r\n\r\n") {
+                break;
+            }
+        }
+        Ok::<_, vouchsafe_spool::ContentError>(())
+    };
+    if let Err(error) = read.await {
+        tracing::error!(
+            queue_id = %id,
+            error = %crate::log::chain(&error),
+            "content cannot be read for a report"
+        );
+    }
+    beginning
+}
+
+/// What nobody is told, the log is: all that is known.
+fn log_unreported(entry: &Entry, kind: Kind, concerned: &[(usize, Outcome)]) {
+    for (index, outcome) in concerned {
+        let Some(recipient) = entry.envelope.recipients.get(*index) else {
+            continue;
+        };
+        tracing::warn!(
+            queue_id = %entry.id,
+            reverse_path = %Peer(&entry.envelope.reverse_path),
+            verdict = %entry.envelope.verdict,
+            origin = %entry.envelope.origin.describe(),
+            arrived = %entry.arrived,
+            size = entry.size,
+            recipient = %Peer(recipient),
+            action = action(kind),
+            status = %outcome.status,
+            diagnostic = %Peer(outcome.diagnostic.text()),
+            "nobody to report to"
+        );
+    }
+}
+
+/// A report's action (RFC 3464 §2.3.3).
+const fn action(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Failed => "failed",
+        Kind::Delayed { .. } => "delayed",
+    }
+}
+
+/// One line for each recipient that was tried.
+pub(super) fn log_attempt(entry: &Entry, tallies: &[Tally], conclusion: &Conclusion, now: Wall) {
+    let recipients = entry.envelope.recipients.iter().zip(&conclusion.progress);
+    for ((recipient, progress), tally) in recipients.zip(tallies) {
+        let Tally::Tried { outcome, next_hop } = tally else {
+            continue;
+        };
+        let remote = outcome.remote.as_ref();
+        let end = match progress {
+            Progress::Waiting(_) => "deferred",
+            Progress::Done(end) => match end.class {
+                vouchsafe_proto::outcome::OutcomeClass::Delivered => "delivered",
+                _ if end.class != outcome.class => "expired",
+                _ => "failed",
+            },
+        };
+        let due = conclusion.due.filter(|_| progress.is_waiting());
+        tracing::info!(
+            queue_id = %entry.id,
+            reverse_path = %Peer(&entry.envelope.reverse_path),
+            recipient = %Peer(recipient),
+            next_hop = %next_hop.as_ref().map_or_else(|| String::from("-"), ToString::to_string),
+            remote = %Peer(remote.map_or("-", |remote| remote.name.as_str())),
+            address = %remote
+                .and_then(|remote| remote.address)
+                .map_or_else(|| String::from("-"), |address| address.to_string()),
+            outcome = end,
+            status = %outcome.status,
+            diagnostic = %Peer(outcome.diagnostic.text()),
+            attempts = conclusion.attempts,
+            delay_ms = u64::try_from(now.since(entry.arrived).as_millis()).unwrap_or(u64::MAX),
+            due = %due.map_or_else(|| String::from("-"), |due| due.to_string()),
+            "delivery"
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! The whole of delivery on loopback: a real spool, the runner, next hops that keep to a script.
+
+mod deliveries;
+mod hop;
+mod reports;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use vouchsafe_proto::addr::{ForwardPath, ReversePath};
+use vouchsafe_proto::dns::{Answer, Lookup, Mx, Name, Question, RecordType, Records};
+use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::time::Wall;
+use vouchsafe_proto::verify::VerdictResult;
+use vouchsafe_spool::{
+    BeginError, Content, ContentError, Draft, Entry, Lease, LeaseError, Leased, ListError,
+    LocalSpool, Options, Pending, Progress, SettleError, Settlement, Spool,
+};
+
+use super::{Environment, Runner};
+use crate::clock;
+use crate::current::Current;
+use crate::dns::{Asking, Resolver};
+
+/// What the bench hears of a settlement.
+#[derive(Debug)]
+struct Heard {
+    id: QueueId,
+    progress: Vec<Progress>,
+    attempts: u32,
+    due: Option<Wall>,
+    reports: usize,
+}
+
+impl Heard {
+    /// Class, subject and detail of one recipient's last outcome.
+    fn status(&self, index: usize) -> String {
+        match &self.progress[index] {
+            Progress::Waiting(Some(outcome)) | Progress::Done(outcome) => {
+                outcome.status.to_string()
+            }
+            Progress::Waiting(None) => String::from("-"),
+        }
+    }
+
+    /// What was said about one recipient.
+    fn text(&self, index: usize) -> String {
+        match &self.progress[index] {
+            Progress::Waiting(Some(outcome)) | Progress::Done(outcome) => {
+                outcome.diagnostic.text().to_owned()
+            }
+            Progress::Waiting(None) => String::from("-"),
+        }
+    }
+}
+
+/// A real spool that tells of its settlements.
+struct Watched {
+    spool: LocalSpool,
+    heard: mpsc::UnboundedSender<Heard>,
+    /// Settlements that are refused for want of room before they are taken.
+    full: std::sync::atomic::AtomicUsize,
+}
+
+impl Spool for Watched {
+    fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
+        self.spool.begin(now)
+    }
+    fn lease(&self, now: Wall, want: usize) -> Pending<'_, Result<Leased, LeaseError>> {
+        self.spool.lease(now, want)
+    }
+    fn arrived(&self) -> Pending<'_, ()> {
+        self.spool.arrived()
+    }
+    fn content(&self, id: QueueId) -> Pending<'_, Result<Box<dyn Content>, ContentError>> {
+        self.spool.content(id)
+    }
+    fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let refused = self
+            .full
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+            .is_ok();
+        Box::pin(async move {
+            if refused {
+                drop(lease);
+                return Err(SettleError::NoSpace);
+            }
+            let heard = Heard {
+                id: lease.entry().id,
+                progress: settlement.progress.clone(),
+                attempts: settlement.attempts,
+                due: settlement.due,
+                reports: settlement.reports.len(),
+            };
+            let result = self.spool.settle(lease, settlement).await;
+            let _ = self.heard.send(heard);
+            result
+        })
+    }
+    fn list(
+        &self,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, ListError>> {
+        self.spool.list(after, limit)
+    }
+    fn show(&self, id: QueueId) -> Pending<'_, Result<Option<Entry>, ListError>> {
+        self.spool.show(id)
+    }
+    fn is_sound(&self) -> bool {
+        self.spool.is_sound()
+    }
+}
+
+/// Names and what is found there; everything else does not exist.
+#[derive(Clone, Default)]
+struct World(HashMap<(&'static str, RecordType), Records>);
+
+impl World {
+    fn mx(mut self, domain: &'static str, exchanges: &[(u16, &str)]) -> Self {
+        let set = exchanges.iter().map(|(preference, exchange)| Mx {
+            preference: *preference,
+            exchange: Name::parse(exchange).unwrap(),
+        });
+        let set = Records::Mx(set.collect());
+        self.0.insert((domain, RecordType::Mx), set);
+        self
+    }
+
+    fn a(mut self, host: &'static str, address: &str) -> Self {
+        let set = Records::A(vec![address.parse().unwrap()]);
+        self.0.insert((host, RecordType::A), set);
+        self
+    }
+}
+
+impl Resolver for World {
+    fn ask(&self, question: Question) -> Asking<'_> {
+        let found = self
+            .0
+            .iter()
+            .find(|((name, kind), _)| *name == question.name.as_str() && *kind == question.kind);
+        let exists = self
+            .0
+            .keys()
+            .any(|(name, _)| *name == question.name.as_str());
+        let lookup = match found {
+            Some((_, records)) => Lookup::Found(records.clone()),
+            None if exists => Lookup::NoData,
+            None => Lookup::NxDomain,
+        };
+        Box::pin(async move { Answer::bare(lookup) })
+    }
+}
+
+/// A spool with a runner.
+struct Bench {
+    folder: TempDir,
+    spool: Arc<Watched>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    runner: Option<Runner>,
+}
+
+impl Bench {
+    /// With these lines of configuration behind the first ones.
+    fn start(config: &str, world: World) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "hostname = \"mx.example.org\"\ndata_dir = \"{}\"\n\
+             postmaster = \"postmaster@example.org\"\n{config}\n\
+             [[listen]]\naddress = \"127.0.0.1:0\"\n",
+            folder.path().display()
+        );
+        let loaded = crate::config::parse(&text, Path::new("test.toml"));
+        let config = loaded.unwrap_or_else(|error| panic!("{error}")).config;
+        let current = Arc::new(Current::new(config, None).unwrap());
+        let spool = LocalSpool::open(folder.path(), Options::default().with_reserve(0)).unwrap();
+        let (tell, heard) = mpsc::unbounded_channel();
+        let spool = Arc::new(Watched {
+            spool,
+            heard: tell,
+            full: 0.into(),
+        });
+        let runner = Runner::start(Environment {
+            spool: Arc::<Watched>::clone(&spool),
+            current,
+            resolver: Arc::new(world),
+            tls: crate::tls::opportunistic().unwrap(),
+        });
+        Self {
+            folder,
+            spool,
+            heard,
+            runner: Some(runner),
+        }
+    }
+
+    /// With one local domain.
+    fn towards(next_hop: &str, more: &str) -> Self {
+        let config = format!("[domains.\"example.org\"]\nnext_hop = \"{next_hop}\"\n{more}");
+        Self::start(&config, World::default())
+    }
+
+    /// Queues a message.
+    async fn put(&self, from: &str, to: &[&str], content: &'static str) -> QueueId {
+        self.put_as(from, VerdictResult::Authorised, to, content)
+            .await
+    }
+
+    /// Queues a message with this verdict.
+    async fn put_as(
+        &self,
+        from: &str,
+        verdict: VerdictResult,
+        to: &[&str],
+        content: &'static str,
+    ) -> QueueId {
+        let now = clock::now().wall;
+        let mut draft = self.spool.begin(now).await.unwrap();
+        draft
+            .append(Bytes::from_static(content.as_bytes()))
+            .await
+            .unwrap();
+        let recipients = to.iter().map(|to| ForwardPath::parse_inside(to).unwrap());
+        let envelope = Envelope {
+            reverse_path: ReversePath::parse_inside(from).unwrap(),
+            verdict,
+            origin: Origin::Client {
+                address: "192.0.2.1".parse().unwrap(),
+                helo: "client.example".into(),
+            },
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            recipients: recipients.collect(),
+        };
+        draft.commit(envelope, now).await.unwrap().queue_id()
+    }
+
+    /// The next settlement.
+    async fn heard(&mut self) -> Heard {
+        self.heard.recv().await.unwrap()
+    }
+
+    /// Stops the runner.
+    async fn stop(&mut self, grace: Duration) {
+        self.runner.take().unwrap().stop(grace).await;
+    }
+
+    /// What is in the queue.
+    async fn queue(&self) -> Vec<Entry> {
+        self.spool.list(None, 100).await.unwrap()
+    }
+}
+
+/// A schedule that a test can wait for.
+const QUICK: &str = "[retry]\nfirst = \"20ms\"\nlongest = \"50ms\"\ndelay_notice = \"1h\"\n";
+
+/// Content with something to stuff.
+const LETTER: &str = "From: a@example.net\r\nSubject: hello\r\n\r\n.\r\n..\r\nend\r\n";

@@ -1,0 +1,453 @@
+//! One worker: carries works to one next hop, one after the other, over one session as long as
+//! that lasts. A worker that has nothing to do keeps its session for a few seconds.
+//!
+//! The next host of a next hop is tried when no session comes to be, and when one is lost before
+//! the octets that complete the message were sent and nobody replied; never after them, since the
+//! message may be there (RFC 5321 §5.1, §4.5.4.1).
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+use vouchsafe_proto::addr::Domain;
+use vouchsafe_proto::mx::{Candidate, Search};
+use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::route::{Host, NextHop};
+use vouchsafe_proto::smtp::deliver::{Protocol, Transaction};
+use vouchsafe_spool::Content;
+
+use super::Environment;
+use super::destination::{Work, WorkerId};
+use crate::config::Config;
+use crate::log::Peer;
+use crate::smtp_out::{self, Connection, Endpoint, Place, Terms};
+use crate::{clock, maildir, mx_lookup, tls};
+
+/// What a worker tells the dispatcher.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A session has come to be.
+    Stands(WorkerId),
+    /// A work is over.
+    Finished(WorkerId, Box<Carried>),
+    /// Nothing more will come of this worker.
+    Left(WorkerId),
+}
+
+/// What became of one work.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// The work, with those recipients that were not tried.
+    pub(super) untried: Work,
+    /// Those that were.
+    pub(super) outcomes: Vec<(usize, Outcome)>,
+    /// Why the others were not: no session came to be.
+    pub(super) unreachable: Option<Outcome>,
+    /// The worker can carry another.
+    pub(super) open: bool,
+}
+
+/// One worker.
+pub(super) struct Worker {
+    /// Its name.
+    pub(super) id: WorkerId,
+    /// Where it carries to.
+    pub(super) next_hop: NextHop,
+    /// What all workers share.
+    pub(super) environment: Arc<Environment>,
+    /// To the dispatcher.
+    pub(super) news: mpsc::Sender<News>,
+    /// The session, while there is one.
+    pub(super) connection: Option<Connection>,
+}
+
+impl Worker {
+    /// Carries `first`, and whatever comes then, until nothing does.
+    pub(super) async fn run(mut self, first: Work, mut incoming: mpsc::Receiver<Work>) {
+        let mut next = Some(first);
+        while let Some(work) = next {
+            let mut carried = self.carry(work).await;
+            let keeps = self.connection.is_some() || matches!(self.next_hop, NextHop::Maildir(_));
+            carried.open = keeps && !incoming.is_closed();
+            let open = carried.open;
+            // A dispatcher that is gone has no use for news.
+            let _ = self
+                .news
+                .send(News::Finished(self.id, Box::new(carried)))
+                .await;
+            if !open {
+                break;
+            }
+            next = self.await_work(&mut incoming).await;
+        }
+        let _ = self.news.send(News::Left(self.id)).await;
+        if let Some(connection) = self.connection.take() {
+            connection.quit().await;
+        }
+    }
+
+    /// The next work; none if the session ends, the time is up, or the dispatcher says so.
+    async fn await_work(&mut self, incoming: &mut mpsc::Receiver<Work>) -> Option<Work> {
+        let patience = clock::instant(clock::now().mono.plus(IDLE));
+        let stirs = async {
+            match &mut self.connection {
+                Some(connection) => connection.stirs().await,
+                None => std::future::pending().await,
+            }
+        };
+        let lost = tokio::select! {
+            biased;
+            work = incoming.recv() => return work,
+            () = stirs => true,
+            () = sleep_until(patience) => false,
+        };
+        if lost {
+            self.connection = None;
+        }
+        // A work may be on its way: it is still carried, and then none comes any more.
+        incoming.close();
+        incoming.recv().await
+    }
+
+    /// Brings one work to its end.
+    async fn carry(&mut self, work: Work) -> Carried {
+        match &self.next_hop {
+            NextHop::Maildir(folder) => {
+                let folder = PathBuf::from(&**folder);
+                self.carry_to_maildir(work, folder).await
+            }
+            _ => self.carry_in_sessions(work).await,
+        }
+    }
+
+    /// One file for each recipient.
+    async fn carry_to_maildir(&mut self, mut work: Work, folder: PathBuf) -> Carried {
+        let hostname = self.environment.current.take().config.hostname.clone();
+        let _ = self.news.send(News::Stands(self.id)).await;
+        let mut outcomes = Vec::new();
+        for (index, recipient) in std::mem::take(&mut work.recipients) {
+            let letter = maildir::Letter {
+                folder: folder.clone(),
+                hostname: hostname.clone(),
+                id: work.id,
+                reverse_path: work.reverse_path.clone(),
+                recipient,
+                index,
+            };
+            let outcome = match self.content(&work).await {
+                Ok(mut content) => maildir::deliver(letter, &mut *content).await,
+                Err(outcome) => outcome,
+            };
+            outcomes.push((index, outcome));
+        }
+        Carried {
+            untried: work,
+            outcomes,
+            unreachable: None,
+            open: true,
+        }
+    }
+
+    /// Over the session that stands, else over one with each host in turn.
+    async fn carry_in_sessions(&mut self, mut work: Work) -> Carried {
+        let mut outcomes = Vec::new();
+        let mut hosts: Option<Hosts> = None;
+        let mut unreachable = None;
+        let mut stood = false;
+        while !work.recipients.is_empty() {
+            if self.connection.is_none() {
+                let hosts = match &mut hosts {
+                    Some(hosts) => hosts,
+                    None => hosts.insert(self.find_hosts().await),
+                };
+                match self.open_next(hosts).await {
+                    Ok(connection) => {
+                        self.connection = Some(connection);
+                        stood = true;
+                    }
+                    Err(outcome) if stood => {
+                        // Hosts that do answer, and then break off, may have this message's reasons:
+                        // others are not to share its fate.
+                        let left = std::mem::take(&mut work.recipients).into_iter();
+                        outcomes.extend(left.map(|(index, _)| (index, outcome.clone())));
+                    }
+                    Err(outcome) => {
+                        unreachable = Some(outcome);
+                        break;
+                    }
+                }
+            }
+            if self.connection.is_none() {
+                continue;
+            }
+            let lost = self.carry_batch(&mut work, &mut outcomes).await;
+            if let (Some(outcome), Some(hosts)) = (lost, &mut hosts) {
+                hosts.failed(outcome);
+            }
+        }
+        Carried {
+            untried: work,
+            outcomes,
+            unreachable,
+            open: false,
+        }
+    }
+
+    /// One transaction, for as many recipients as it may have. Those that have an outcome leave
+    /// the work; the outcome of those that stay, to be tried elsewhere, is given back.
+    async fn carry_batch(
+        &mut self,
+        work: &mut Work,
+        outcomes: &mut Vec<(usize, Outcome)>,
+    ) -> Option<Outcome> {
+        let later = work
+            .recipients
+            .split_off(work.recipients.len().min(RECIPIENTS_AT_ONCE));
+        let batch = std::mem::replace(&mut work.recipients, later);
+        let mut content = match self.content(work).await {
+            Ok(content) => content,
+            Err(outcome) => {
+                outcomes.extend(batch.iter().map(|(index, _)| (*index, outcome.clone())));
+                return None;
+            }
+        };
+        let connection = self.connection.as_mut()?;
+        let transaction = Transaction {
+            reverse_path: work.reverse_path.clone(),
+            recipients: batch.iter().map(|(_, path)| path.clone()).collect(),
+            body: work.body,
+            smtputf8: work.smtputf8,
+            size: work.size,
+        };
+        let mut carried = connection.deliver(transaction, &mut *content).await;
+        if !carried.open {
+            self.connection = None;
+        }
+        let mut lost = None;
+        for (place, (index, path)) in batch.into_iter().enumerate() {
+            let told = carried.outcomes.iter().position(|(of, _)| *of == place);
+            let outcome = told.map(|at| carried.outcomes.swap_remove(at).1);
+            match outcome {
+                Some(outcome) if !is_untried(&outcome, carried.completed, carried.open) => {
+                    outcomes.push((index, outcome));
+                }
+                // Not tried, or cut off with nobody saying why.
+                outcome => {
+                    lost = lost.or(outcome);
+                    work.recipients.push((index, path));
+                }
+            }
+        }
+        lost
+    }
+
+    /// Opens content. Without it no session is troubled.
+    async fn content(&self, work: &Work) -> Result<Box<dyn Content>, Outcome> {
+        self.environment
+            .spool
+            .content(work.id)
+            .await
+            .map_err(|error| {
+                tracing::error!(
+                    queue_id = %work.id,
+                    error = %crate::log::chain(&error),
+                    "content cannot be read"
+                );
+                let text = "the message could not be read from this server's own storage";
+                Outcome::local((4, 3, 0), None, text)
+            })
+    }
+
+    /// A session with the first host, of those that are left, with which one comes to be.
+    async fn open_next(&self, hosts: &mut Hosts) -> Result<Connection, Outcome> {
+        let in_force = self.environment.current.take();
+        let terms = Terms {
+            hostname: in_force.config.hostname.clone(),
+            connect_timeout: in_force.config.delivery.connect_timeout,
+            timeouts: in_force.config.delivery.timeouts(),
+            tls: in_force
+                .config
+                .delivery
+                .starttls
+                .then(|| Arc::clone(&self.environment.tls)),
+        };
+        while let Some(endpoint) = hosts.left.pop_front() {
+            match smtp_out::open(&endpoint, &terms).await {
+                Ok(connection) => {
+                    tracing::info!(
+                        next_hop = %self.next_hop,
+                        remote = %Peer(&endpoint.remote.name),
+                        address = ?endpoint.remote.address,
+                        tls = connection.tls().unwrap_or("-"),
+                        "session with next hop"
+                    );
+                    let _ = self.news.send(News::Stands(self.id)).await;
+                    return Ok(connection);
+                }
+                Err(outcome) => {
+                    tracing::info!(
+                        next_hop = %self.next_hop,
+                        remote = %Peer(&endpoint.remote.name),
+                        address = ?endpoint.remote.address,
+                        status = %outcome.status,
+                        diagnostic = %Peer(outcome.diagnostic.text()),
+                        "no session with this host"
+                    );
+                    hosts.failed(outcome);
+                }
+            }
+        }
+        Err(hosts.verdict.clone().unwrap_or_else(|| {
+            Outcome::local((4, 4, 4), None, "the next hop has no host to be tried")
+        }))
+    }
+
+    /// Looks up the hosts of the next hop.
+    async fn find_hosts(&self) -> Hosts {
+        let in_force = self.environment.current.take();
+        match self.endpoints(&in_force.config).await {
+            Ok(mut endpoints) => {
+                endpoints.truncate(HOSTS_AT_MOST);
+                Hosts {
+                    left: endpoints.into(),
+                    verdict: None,
+                }
+            }
+            Err(outcome) => Hosts {
+                left: VecDeque::new(),
+                verdict: Some(outcome),
+            },
+        }
+    }
+
+    /// The hosts of the next hop, in the order in which they are tried.
+    async fn endpoints(&self, config: &Config) -> Result<Vec<Endpoint>, Outcome> {
+        let resolver = &self.environment.resolver;
+        match &self.next_hop {
+            NextHop::Smtp { host, port } => {
+                let named = self.of_host(host).await?;
+                Ok(endpoints(named, *port, Protocol::Smtp))
+            }
+            NextHop::Lmtp { host, port } => {
+                let named = self.of_host(host).await?;
+                Ok(endpoints(named, *port, Protocol::Lmtp))
+            }
+            NextHop::Mx { domain, port } => {
+                let ourselves = mx_lookup::ourselves(&config.hostname, &config.listen, *port);
+                let search = Search::for_domain(domain.clone(), ourselves, super::chance());
+                let all = mx_lookup::run(search, resolver).await?;
+                let others = mx_lookup::without_this_machine(all, &config.listen, *port);
+                if others.is_empty() {
+                    let text = format!("mail for {domain} loops back to this server");
+                    return Err(Outcome::local((5, 4, 6), None, text));
+                }
+                let named = others
+                    .into_iter()
+                    .map(|candidate| (candidate.host.as_str().to_owned(), candidate.address));
+                Ok(endpoints(named.collect(), *port, Protocol::Smtp))
+            }
+            NextHop::LmtpUnix(path) => Ok(vec![Endpoint {
+                remote: Remote {
+                    name: path.to_string(),
+                    address: None,
+                },
+                place: Place::Unix(PathBuf::from(&**path)),
+                protocol: Protocol::Lmtp,
+                server_name: None,
+            }]),
+            NextHop::Maildir(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// A configured host's addresses, each with the host's name.
+    async fn of_host(&self, host: &Host) -> Result<Vec<(String, std::net::IpAddr)>, Outcome> {
+        match host {
+            Host::Address(address) => Ok(vec![(address.to_string(), *address)]),
+            Host::Name(name) => {
+                let search = Search::for_host(name.clone());
+                let found = mx_lookup::run(search, &self.environment.resolver).await?;
+                let named = |candidate: Candidate| (name.as_ascii().to_owned(), candidate.address);
+                Ok(found.into_iter().map(named).collect())
+            }
+        }
+    }
+}
+
+/// The hosts that are left for one work, and what those said that are not.
+struct Hosts {
+    /// Not yet tried.
+    left: VecDeque<Endpoint>,
+    /// What it means if none is left.
+    verdict: Option<Outcome>,
+}
+
+impl Hosts {
+    /// One more of them is no use. A transient outcome is stronger than a permanent one, since
+    /// that host may yet take the message; a reply tells more than our own words.
+    fn failed(&mut self, outcome: Outcome) {
+        let rank = |outcome: &Outcome| {
+            (
+                outcome.class == OutcomeClass::Transient,
+                matches!(outcome.diagnostic, Diagnostic::Reply(_)),
+            )
+        };
+        if self
+            .verdict
+            .as_ref()
+            .is_none_or(|best| rank(&outcome) > rank(best))
+        {
+            self.verdict = Some(outcome);
+        }
+    }
+}
+
+/// True for an outcome that says no more than that the session ended, while the message cannot
+/// have arrived.
+fn is_untried(outcome: &Outcome, completed: bool, open: bool) -> bool {
+    !completed
+        && !open
+        && outcome.class == OutcomeClass::Transient
+        && matches!(outcome.diagnostic, Diagnostic::Local(_))
+        && outcome.remote.is_some()
+}
+
+/// Endpoints of addresses with the names they were found under.
+fn endpoints(
+    named: Vec<(String, std::net::IpAddr)>,
+    port: u16,
+    protocol: Protocol,
+) -> Vec<Endpoint> {
+    let one = |(name, address): (String, std::net::IpAddr)| {
+        let host = Domain::parse(&name).map_or(Host::Address(address), Host::Name);
+        let host = if name.parse::<std::net::IpAddr>().is_ok() {
+            Host::Address(address)
+        } else {
+            host
+        };
+        Endpoint {
+            place: Place::Tcp(SocketAddr::new(address, port)),
+            protocol,
+            server_name: tls::server_name(&host),
+            remote: Remote {
+                name,
+                address: Some(address),
+            },
+        }
+    };
+    named.into_iter().map(one).collect()
+}
+
+/// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
+const RECIPIENTS_AT_ONCE: usize = 100;
+
+/// Hosts tried in one attempt: at least two are due (RFC 5321 §5.1), and each dead one costs the
+/// connect timeout.
+const HOSTS_AT_MOST: usize = 5;
+
+/// How long an idle session is kept: long enough for the next message of a burst, short enough
+/// not to take a place that the next hop could give to others.
+const IDLE: Duration = Duration::from_secs(5);
