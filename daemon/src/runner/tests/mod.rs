@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod hop;
+mod interop;
 mod reports;
 
 use std::collections::HashMap;
