@@ -34,6 +34,8 @@ struct CommandLine {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve: take mail, verify where it comes from, deliver it
+    Serve(ConfigFile),
     /// Give the verdict on a reverse-path, with every step of the evidence
     Check(check::Command),
     /// Check the configuration, or show what holds
@@ -73,6 +75,7 @@ pub struct Output {
 /// Shown below `--help`.
 const EXAMPLES: &str = "\
 Examples:
+  vouchsafe serve -c vouchsafe.toml           the service, in the foreground
   vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
   vouchsafe queue list                        what waits, and why
@@ -95,6 +98,7 @@ pub fn run() -> Exit {
         }
     };
     let ended = match line.command {
+        Command::Serve(config) => crate::serve::run(&config.path),
         Command::Check(command) => check::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),

@@ -1,6 +1,7 @@
 //! The service's end of the control socket.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::clock;
 use crate::current::Current;
 use crate::log::chain;
 use crate::shutdown::Shutdown;
+use crate::smtp_in::House;
 
 /// Octets of a request: the longest is a verb and a queue id.
 const LONGEST_REQUEST: u64 = 4096;
@@ -41,6 +43,10 @@ pub struct Sources {
     pub shutdown: Shutdown,
     /// When it started.
     pub started: Wall,
+    /// Where it takes connections.
+    pub listening: Vec<SocketAddr>,
+    /// Its sessions.
+    pub house: Arc<House>,
 }
 
 /// The socket, open.
@@ -210,6 +216,10 @@ fn status(sources: &Sources) -> Status {
         hostname: sources.current.take().config.hostname.to_string(),
         pid: std::process::id(),
         started: sources.started.to_string(),
+        listening: sources.listening.iter().map(ToString::to_string).collect(),
+        sessions_open: sources.house.door.open(),
+        sessions: sources.house.sessions(),
+        panics: sources.house.panics(),
         sound: sources.spool.is_sound(),
         stopping: sources.shutdown.has_begun(),
     }

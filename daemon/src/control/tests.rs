@@ -42,6 +42,8 @@ impl World {
             current: Arc::new(Current::new(config, None).unwrap()),
             shutdown: Shutdown::new(),
             started: clock::now().wall,
+            listening: vec!["127.0.0.1:25".parse().unwrap()],
+            house: Arc::default(),
         });
         Self { folder, sources }
     }

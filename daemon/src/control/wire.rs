@@ -64,6 +64,14 @@ pub struct Status {
     pub pid: u32,
     /// When it started.
     pub started: String,
+    /// Addresses and ports where it takes connections.
+    pub listening: Vec<String>,
+    /// Sessions open now.
+    pub sessions_open: usize,
+    /// Sessions begun since the start.
+    pub sessions: u64,
+    /// Sessions that ended in a panic; each is a bug.
+    pub panics: u64,
     /// False once a write has failed and nothing is taken any more.
     pub sound: bool,
     /// It is finishing what is in hand.

@@ -27,7 +27,7 @@ use std::pin::Pin;
 
 use vouchsafe_proto::dns::{Answer, Question};
 
-pub use servers::system_servers;
+pub use servers::{ServersError, system_servers};
 pub use stub::{Settings, Stub};
 
 /// An answer on its way.

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::config::Config;
 
 /// What a stub resolver is made from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The servers, the first preferred. Without any, every question ends in a timeout.
     pub servers: Vec<SocketAddr>,

@@ -1,0 +1,200 @@
+//! Who may come in: the caps on open sessions, over all and for one client.
+//!
+//! Promises: a [`Pass`] is held by every session for as long as it lives, so the counts are exact
+//! whatever ends the session, a panic included; and nobody waits here: a client over a cap gets a
+//! 421 at once (RFC 5321 §3.8, §4.2.2) and is free to come again.
+//!
+//! Left to others: caps inside one session (`proto::smtp::receive::Limits`), caps on deliveries
+//! (the runner), and the numbers themselves (the configuration).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use vouchsafe_proto::reply::Reply;
+
+/// How many sessions may be open at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionCaps {
+    /// Over all clients: each costs memory and two descriptors at most (socket, body file).
+    pub total: usize,
+    /// For one client: nobody crowds out the rest.
+    pub per_client: usize,
+}
+
+/// Why a client does not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Shed {
+    /// As many sessions as there may be.
+    #[error("too many sessions")]
+    Total,
+    /// As many as this client may have.
+    #[error("too many sessions from this client")]
+    PerClient,
+}
+
+impl Shed {
+    /// What the client is told before the connection is closed.
+    pub fn reply(self) -> Reply {
+        match self {
+            Self::Total => Reply::new(421, (4, 3, 2), "too many sessions, try again later"),
+            Self::PerClient => Reply::new(421, (4, 7, 0), "too many sessions from your address"),
+        }
+    }
+}
+
+/// The door through which every session comes in; clones are the same door.
+#[derive(Clone, Debug, Default)]
+pub struct Door(Arc<Inside>);
+
+/// What all clones and passes of one door share.
+#[derive(Debug, Default)]
+struct Inside {
+    /// Who is in.
+    count: Mutex<Count>,
+    /// Told whenever somebody leaves.
+    left: Notify,
+}
+
+/// Open sessions.
+#[derive(Debug, Default)]
+struct Count {
+    /// Over all.
+    total: usize,
+    /// By client; a client without sessions has no entry.
+    clients: HashMap<IpAddr, usize>,
+}
+
+/// The right to be a session; leaving is dropping it.
+#[derive(Debug)]
+#[must_use = "a pass that is dropped counts no session"]
+pub struct Pass {
+    /// Where it counts.
+    inside: Arc<Inside>,
+    /// For whom.
+    client: IpAddr,
+}
+
+impl Door {
+    /// Lets `client` in, or says why not.
+    pub fn enter(&self, client: IpAddr, caps: SessionCaps) -> Result<Pass, Shed> {
+        let client = counted_as(client);
+        let mut count = self.0.count();
+        if count.total >= caps.total {
+            return Err(Shed::Total);
+        }
+        let of_client = count.clients.get(&client).copied().unwrap_or(0);
+        if of_client >= caps.per_client {
+            return Err(Shed::PerClient);
+        }
+        count.total = count.total.saturating_add(1);
+        count.clients.insert(client, of_client.saturating_add(1));
+        drop(count);
+        Ok(Pass {
+            inside: Arc::clone(&self.0),
+            client,
+        })
+    }
+
+    /// Sessions that are open now.
+    pub fn open(&self) -> usize {
+        self.0.count().total
+    }
+
+    /// Resolves when a session has ended, that is, when its descriptors are free again.
+    pub async fn left(&self) {
+        self.0.left.notified().await;
+    }
+}
+
+impl Inside {
+    /// The counts. A panic elsewhere cannot leave them half changed, so poison means nothing.
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut count = self.inside.count();
+        count.total = count.total.saturating_sub(1);
+        if let Some(of_client) = count.clients.get_mut(&self.client) {
+            *of_client = of_client.saturating_sub(1);
+            if *of_client == 0 {
+                count.clients.remove(&self.client);
+            }
+        }
+        drop(count);
+        self.inside.left.notify_waiters();
+    }
+}
+
+/// As whom a client counts: an IPv6 host can take any address of its /64 whenever it likes.
+fn counted_as(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            const NETWORK: u128 = !0 << 64;
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn caps_hold_and_leaving_makes_room() {
+        let door = Door::default();
+        let caps = SessionCaps {
+            total: 3,
+            per_client: 2,
+        };
+        let first = door.enter(ip("192.0.2.1"), caps).unwrap();
+        let _second = door.enter(ip("::ffff:192.0.2.1"), caps).unwrap();
+        assert_eq!(
+            door.enter(ip("192.0.2.1"), caps).unwrap_err(),
+            Shed::PerClient
+        );
+        let _third = door.enter(ip("192.0.2.2"), caps).unwrap();
+        assert_eq!(door.enter(ip("192.0.2.3"), caps).unwrap_err(), Shed::Total);
+        assert_eq!(door.open(), 3);
+        drop(first);
+        let _fourth = door.enter(ip("192.0.2.1"), caps).unwrap();
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let door = Door::default();
+        let caps = SessionCaps {
+            total: 9,
+            per_client: 1,
+        };
+        let _one = door.enter(ip("2001:db8::1"), caps).unwrap();
+        assert_eq!(
+            door.enter(ip("2001:db8::ffff"), caps).unwrap_err(),
+            Shed::PerClient
+        );
+        let _other = door.enter(ip("2001:db8:0:1::1"), caps).unwrap();
+    }
+
+    #[test]
+    fn a_client_that_has_left_is_forgotten() {
+        let door = Door::default();
+        let caps = SessionCaps {
+            total: 1,
+            per_client: 1,
+        };
+        for last in 1..=100u8 {
+            drop(door.enter(IpAddr::from([192, 0, 2, last]), caps));
+        }
+        assert_eq!((door.open(), door.0.count().clients.len()), (0, 0));
+    }
+}

@@ -1,0 +1,346 @@
+//! The service, wired from top to bottom: this file is the system diagram.
+//!
+//! Start: the spool first, since without it nothing may be said; then what a verdict needs; then
+//! the listeners' sockets, because those are what most often is not to be had; then the runner,
+//! which has mail from before, the sessions, which bring more, the control socket, and only then
+//! the word to the supervisor that we are ready. Stop: nothing new is accepted, sessions finish
+//! the message in hand, the runner its attempts, and the spool is closed last.
+//!
+//! Promises: a start that fails says why and leaves nothing running; once [`Service::finish`] has
+//! ended, every message that was acknowledged is on the disk and nothing of ours is open.
+//!
+//! Left to others: everything that the parts do.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
+use rustls::ClientConfig;
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+use vouchsafe_proto::dns::Question;
+use vouchsafe_spool::{Finding, LocalSpool, OpenError, Options, Spool};
+
+use crate::cli::{Ended, Exit, Failure, OrExit as _};
+use crate::config::schema::control_socket;
+use crate::config::{Config, load};
+use crate::control::{Control, Sources};
+use crate::current::{Current, InForce};
+use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
+use crate::log::{Logging, chain};
+use crate::perimeter::Perimeter;
+use crate::runner::{Environment, Runner};
+use crate::shutdown::Shutdown;
+use crate::smtp_in::{House, Listener, Site};
+use crate::supervisor::{self, Signals};
+use crate::verify::{Policy, Verifier};
+use crate::{clock, tls};
+
+/// `vouchsafe serve`: runs until a signal ends it.
+pub fn run(path: &Path) -> Ended {
+    let config = load(path)?.config;
+    let log = Arc::new(
+        Logging::start(config.log)
+            .context("starting the log")
+            .or_exit(Exit::Software)?,
+    );
+    let current = Current::new(config, Some(path.to_owned())).or_exit(Exit::Config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+        .or_exit(Exit::Software)?;
+    runtime.block_on(serve(Arc::new(current), log))
+}
+
+/// Starts, tells the supervisor, listens to it, and stops.
+async fn serve(current: Arc<Current>, log: Arc<Logging>) -> Ended {
+    let shutdown = Shutdown::new();
+    // Before anything is started, so that no signal from now on ends the process half-way.
+    let signals = Signals::catch().or_exit(Exit::Software)?;
+    let mut service = Service::start(Arc::clone(&current), shutdown.clone()).await?;
+    let obeying = tokio::spawn(signals.obey(shutdown.clone(), current, log));
+    let watchdog = tokio::spawn(supervisor::watchdog());
+    info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    supervisor::ready("serving");
+    let failed = tokio::select! {
+        // First, because parts end by themselves once it has begun.
+        biased;
+        () = shutdown.begun() => None,
+        part = service.failed() => Some(part),
+    };
+    shutdown.begin();
+    service.finish().await;
+    watchdog.abort();
+    obeying.abort();
+    match failed {
+        None => {
+            info!("stopped");
+            Ok(Exit::Ok)
+        }
+        // Recovery at the next start is the tested path: better that than half a service.
+        Some(part) => Err(anyhow!("the {part} ended by itself")).or_exit(Exit::Software),
+    }
+}
+
+/// A service that runs: sessions, runner, and what they share.
+pub struct Service {
+    /// Where it listens, in the order of the configuration.
+    addresses: Vec<SocketAddr>,
+    /// The listeners, each with its sessions.
+    listeners: JoinSet<()>,
+    /// What carries mail on.
+    runner: Runner,
+    /// Control socket, perimeter, reloads: they never end, and hold nothing that could be lost.
+    attendants: JoinSet<()>,
+    /// Closed last.
+    spool: Arc<LocalSpool>,
+}
+
+impl Service {
+    /// Starts all of it. `shutdown` stops it.
+    pub async fn start(current: Arc<Current>, shutdown: Shutdown) -> Result<Self, Failure> {
+        let in_force = current.take();
+        let config = &in_force.config;
+
+        let spool = open_spool(config).await?;
+        let shared = Shared::new(config, Arc::clone(&spool) as Arc<dyn Spool>)?;
+        let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
+        let sockets = bind(&config.listen).await?;
+        let control =
+            Control::bind(&control_socket(&config.data_dir)).or_exit(Exit::Unavailable)?;
+        let addresses: Vec<_> = sockets.iter().map(Listener::address).collect();
+        // All that can fail has been done: from here on things run.
+        let runner = Runner::start(Environment {
+            spool: Arc::clone(&shared.spool),
+            current: Arc::clone(&current),
+            resolver: Arc::clone(&shared.resolver) as Arc<dyn Resolver>,
+            tls: shared.tls.clone(),
+        });
+        let house = Arc::new(House::default());
+        let listeners = open_doors(sockets, &house, &site, &shutdown);
+
+        let sources = Arc::new(Sources {
+            spool: Arc::clone(&shared.spool),
+            current: Arc::clone(&current),
+            shutdown,
+            started: clock::now().wall,
+            listening: addresses.clone(),
+            house,
+        });
+        let perimeter = Arc::clone(&shared.perimeter);
+        let resolver = Arc::clone(&shared.resolver) as Arc<dyn Resolver>;
+        let mut attendants = JoinSet::new();
+        attendants.spawn(control.serve(sources));
+        attendants.spawn(async move { perimeter.keep_fresh(resolver).await });
+        attendants.spawn(follow_reloads(current, shared, site));
+        Ok(Self {
+            addresses,
+            listeners,
+            runner,
+            attendants,
+            spool,
+        })
+    }
+
+    /// Where it listens, in the order of the configuration; the ports are real ones.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Resolves when a part has ended that should not have, with its name. A panic of the runner
+    /// goes on here.
+    pub async fn failed(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.listeners.join_next() => "listener",
+            _ = self.attendants.join_next() => "control socket, perimeter or reload",
+            () = self.runner.ended() => "runner",
+        }
+    }
+
+    /// After the shutdown has begun: waits for sessions and attempts to finish what they have in
+    /// hand, and closes the spool.
+    pub async fn finish(mut self) {
+        let sessions = async { while self.listeners.join_next().await.is_some() {} };
+        tokio::join!(sessions, self.runner.stop(STOP_GRACE));
+        self.attendants.shutdown().await;
+        let spool = self.spool;
+        // Closing waits for the disk. That a panic there is not passed on matters to nobody now.
+        let _ = tokio::task::spawn_blocking(move || drop(spool)).await;
+    }
+}
+
+/// Begins to accept on every socket.
+fn open_doors(
+    sockets: Vec<Listener>,
+    house: &Arc<House>,
+    site: &Arc<ArcSwap<Site>>,
+    shutdown: &Shutdown,
+) -> JoinSet<()> {
+    let mut listeners = JoinSet::new();
+    for socket in sockets {
+        // This line is an interface: with port 0 in the configuration it tells the real one.
+        info!(address = %socket.address(), "listening");
+        listeners.spawn(socket.serve(
+            Arc::clone(house),
+            Arc::clone(site),
+            shutdown.clone(),
+            STOP_GRACE,
+        ));
+    }
+    listeners
+}
+
+/// Opens the queue, and says what was not in order.
+async fn open_spool(config: &Config) -> Result<Arc<LocalSpool>, Failure> {
+    let folder = config.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || LocalSpool::open(&folder, Options::default()))
+        .await
+        .or_exit(Exit::Software)?;
+    let folder = config.data_dir.display();
+    let spool = opened.map_err(|error| {
+        let exit = match &error {
+            OpenError::InUse => Exit::Temporary,
+            _ => Exit::Io,
+        };
+        let told = match &error {
+            OpenError::InUse => format!("another vouchsafe serves {folder}"),
+            _ => format!("cannot open the queue in {folder}"),
+        };
+        Failure {
+            exit,
+            error: anyhow::Error::new(error).context(told),
+        }
+    })?;
+    for finding in spool.findings() {
+        if let Finding::Orphan(_) = finding {
+            info!(%finding, "recovery");
+        } else {
+            warn!(%finding, "recovery");
+        }
+    }
+    Ok(Arc::new(spool))
+}
+
+/// Binds every address, or none.
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        listeners.push(Listener::bind(*address).await.or_exit(Exit::Unavailable)?);
+    }
+    Ok(listeners)
+}
+
+/// What the parts share, and reloads change.
+struct Shared {
+    /// Who asks the DNS.
+    resolver: Arc<Swappable>,
+    /// Our own outer hosts.
+    perimeter: Arc<Perimeter>,
+    /// Who gives verdicts.
+    verifier: Arc<Verifier>,
+    /// Where messages are kept.
+    spool: Arc<dyn Spool>,
+    /// Towards next hops.
+    tls: Arc<ClientConfig>,
+}
+
+impl Shared {
+    /// What the configuration makes of it.
+    fn new(config: &Config, spool: Arc<dyn Spool>) -> Result<Self, Failure> {
+        let resolver = Arc::new(Swappable::new(config).or_exit(Exit::Config)?);
+        let perimeter = Arc::new(Perimeter::new(
+            config.perimeter.networks.clone(),
+            &config.perimeter.names,
+        ));
+        let verifier = Arc::new(Verifier::new(
+            Arc::clone(&resolver) as Arc<dyn Resolver>,
+            Arc::clone(&perimeter),
+            policy(config),
+        ));
+        Ok(Self {
+            resolver,
+            perimeter,
+            verifier,
+            spool,
+            tls: tls::opportunistic().or_exit(Exit::Software)?,
+        })
+    }
+
+    /// What the sessions to come work with.
+    fn site(&self, in_force: &InForce) -> Site {
+        Site::new(
+            in_force,
+            Arc::clone(&self.verifier),
+            Arc::clone(&self.spool),
+        )
+    }
+}
+
+/// Puts what a reload brought into force, part by part. Sessions already open keep their site.
+async fn follow_reloads(current: Arc<Current>, shared: Shared, site: Arc<ArcSwap<Site>>) {
+    let mut reloads = current.reloads();
+    while reloads.changed().await.is_ok() {
+        let in_force = current.take();
+        let config = &in_force.config;
+        if let Err(error) = shared.resolver.follow(config) {
+            error!(error = %chain(&error), "the resolvers stay as they were");
+        }
+        let perimeter = &config.perimeter;
+        shared
+            .perimeter
+            .configure(perimeter.networks.clone(), &perimeter.names);
+        shared.verifier.set_policy(policy(config));
+        site.store(Arc::new(shared.site(&in_force)));
+        debug!("sessions go by the new configuration");
+    }
+}
+
+/// Whom the configuration relays for, and which domains are its own.
+fn policy(config: &Config) -> Policy {
+    Policy {
+        relay_from: config.relay.from.clone(),
+        local_domains: config.domains.keys().cloned().collect::<BTreeSet<_>>(),
+    }
+}
+
+/// The resolver, whose servers a reload can change under those who hold it.
+struct Swappable {
+    stub: ArcSwap<(Settings, Stub)>,
+}
+
+impl Swappable {
+    /// The resolver of this configuration.
+    fn new(config: &Config) -> Result<Self, ServersError> {
+        let settings = Settings::of(config)?;
+        let stub = Stub::new(settings.clone());
+        Ok(Self {
+            stub: ArcSwap::from_pointee((settings, stub)),
+        })
+    }
+
+    /// Goes by another configuration. What is cached stays, unless the servers are others.
+    fn follow(&self, config: &Config) -> Result<(), ServersError> {
+        let settings = Settings::of(config)?;
+        if self.stub.load().0 != settings {
+            let stub = Stub::new(settings.clone());
+            self.stub.store(Arc::new((settings, stub)));
+        }
+        Ok(())
+    }
+}
+
+impl Resolver for Swappable {
+    fn ask(&self, question: Question) -> Asking<'_> {
+        let stub = self.stub.load_full();
+        Box::pin(async move { stub.1.ask(question).await })
+    }
+}
+
+/// How long sessions and attempts may take to finish once the service is to stop. Together with
+/// closing the spool it stays below the 90 seconds after which systemd kills.
+const STOP_GRACE: Duration = Duration::from_mins(1);

@@ -1,0 +1,183 @@
+//! One listening socket: accepts, lets in or turns away, and sees its sessions to their end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep_until, timeout_at};
+use tracing::{debug, error, info, warn};
+use vouchsafe_proto::smtp::receive::Peer;
+
+use super::session::Session;
+use super::wire::Wire;
+use super::{House, Site};
+use crate::clock;
+use crate::limits::{Pass, Shed};
+use crate::shutdown::Shutdown;
+
+/// A socket that is bound and not yet served.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    socket: TcpListener,
+    /// Where it is bound, the port no longer 0.
+    address: SocketAddr,
+}
+
+/// Why an address cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen at {address}")]
+pub struct BindError {
+    /// The address as configured.
+    address: SocketAddr,
+    /// What the system said.
+    #[source]
+    source: io::Error,
+}
+
+impl Listener {
+    /// Binds. `[::]` takes IPv4 too, as the system does by default.
+    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let bound = async {
+            let socket = TcpListener::bind(address).await?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        };
+        bound.await.map_err(|source| BindError { address, source })
+    }
+
+    /// Where it is bound.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until the service stops, then lets the sessions finish, at most for `grace`.
+    pub async fn serve(
+        self,
+        house: Arc<House>,
+        site: Arc<ArcSwap<Site>>,
+        stop: Shutdown,
+        grace: Duration,
+    ) {
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.begun() => break,
+                Some(ended) = sessions.join_next() => house.note_end(ended),
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                        admit(stream, address, &house, &site.load(), &stop, &mut sessions);
+                    }
+                    Err(error) => pause(&error, &house).await,
+                },
+            }
+        }
+        // Closed here: who comes now is refused by the system and goes to another host.
+        drop(self.socket);
+        finish(sessions, &house, grace).await;
+    }
+}
+
+/// Begins a session, or turns the client away.
+fn admit(
+    stream: TcpStream,
+    address: SocketAddr,
+    house: &Arc<House>,
+    site: &Arc<Site>,
+    stop: &Shutdown,
+    sessions: &mut JoinSet<()>,
+) {
+    match house.door.enter(address.ip(), site.caps) {
+        Ok(pass) => {
+            let session = begin(stream, address, house, site);
+            let stop = stop.clone();
+            sessions.spawn(async move {
+                let _pass: Pass = pass;
+                session.run(stop).await;
+            });
+        }
+        Err(shed) => turn_away(&stream, address, shed),
+    }
+}
+
+/// The session of a connection that has been let in.
+fn begin(stream: TcpStream, address: SocketAddr, house: &House, site: &Arc<Site>) -> Session {
+    // Replies gather before they are written, so waiting for more to send gains nothing.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let peer = Peer {
+        address,
+        may_relay: site.routes.may_relay(address.ip()),
+    };
+    let wire = Wire::new(stream, site.settings.limits.command_timeout);
+    Session::new(house.next_session(), Arc::clone(site), peer, wire)
+}
+
+/// Says 421 and closes. A fresh socket takes a line without waiting, so no task is spent on it.
+fn turn_away(stream: &TcpStream, client: SocketAddr, shed: Shed) {
+    let mut line = Vec::new();
+    shed.reply().encode(&mut line);
+    // The connection is over either way; the reply is a courtesy.
+    let _ = stream.try_write(&line);
+    info!(client = %client.ip(), reason = %shed, "turned away");
+}
+
+/// After a failed accept: when descriptors or memory have run out, accepting again at once would
+/// spin. Waits for a session to end, and at most [`ACCEPT_PAUSE`].
+async fn pause(error: &io::Error, house: &House) {
+    let of_the_peer = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    );
+    if of_the_peer {
+        debug!(%error, "a connection was gone before it was accepted");
+        return;
+    }
+    error!(%error, open = house.door.open(), "cannot accept");
+    let at = clock::instant(clock::now().mono.plus(ACCEPT_PAUSE));
+    tokio::select! {
+        () = house.door.left() => {}
+        () = sleep_until(at) => {}
+    }
+}
+
+/// Waits for the sessions' end, and ends those that are not done after `grace`.
+async fn finish(mut sessions: JoinSet<()>, house: &House, grace: Duration) {
+    let deadline = clock::instant(clock::now().mono.plus(grace));
+    let all = async {
+        while let Some(ended) = sessions.join_next().await {
+            house.note_end(ended);
+        }
+    };
+    if timeout_at(deadline, all).await.is_err() {
+        // What they had in hand has not been acknowledged; their clients keep it.
+        warn!(
+            sessions = sessions.len(),
+            "sessions cut off: the time to stop is over"
+        );
+        sessions.shutdown().await;
+    }
+}
+
+impl House {
+    /// Counts a session that ended in a panic; the session itself has said which it was.
+    fn note_end(&self, ended: Result<(), JoinError>) {
+        if ended.is_err_and(|error| error.is_panic()) {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// After an accept that failed for want of resources. Long enough not to burn a processor, short
+/// beside a client's patience (RFC 5321 §4.5.3.2.1: five minutes for the greeting).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);

@@ -1,0 +1,109 @@
+//! The way in: accepts connections and drives `proto::smtp::receive` over them, one task each.
+//!
+//! The machine decides everything that is said; here its actions are performed, in order, before
+//! it gets its next input (the drain contract of proto). What is ours: sockets, TLS, the caps on
+//! sessions, and bringing the machine's questions to those who know.
+//!
+//! Promises: a session costs a buffer of fixed size, whatever is sent; a session that panics takes
+//! no other with it; a stop lets every session finish the message in hand.
+//!
+//! Left to others: when to stop for good (serve), what a reverse-path is worth (verify), where a
+//! message lies (the spool).
+
+mod listener;
+mod notes;
+mod session;
+mod wire;
+mod world;
+
+pub use listener::Listener;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::ServerConfig;
+use vouchsafe_proto::route::Routes;
+use vouchsafe_proto::smtp::receive;
+use vouchsafe_spool::Spool;
+
+use crate::current::InForce;
+use crate::limits::{Door, SessionCaps};
+use crate::verify::Verifier;
+
+/// What a session works with, from its first moment to its last: a reload makes a new one for the
+/// sessions to come, and those already open keep theirs.
+pub struct Site {
+    /// For the machine.
+    pub settings: Arc<receive::Settings>,
+    /// Who may send where.
+    pub routes: Arc<Routes>,
+    /// Our certificate, if STARTTLS is offered.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// How many sessions may be open.
+    pub caps: SessionCaps,
+    /// Who knows what a reverse-path is worth.
+    pub verifier: Arc<Verifier>,
+    /// Where messages are kept.
+    pub spool: Arc<dyn Spool>,
+}
+
+impl Site {
+    /// What the configuration in force makes of it.
+    pub fn new(in_force: &InForce, verifier: Arc<Verifier>, spool: Arc<dyn Spool>) -> Self {
+        let config = &in_force.config;
+        let limits = &config.limits;
+        Self {
+            settings: Arc::new(receive::Settings {
+                hostname: config.hostname.clone(),
+                limits: receive::Limits {
+                    message_size: limits.message_size,
+                    recipients: limits.recipients,
+                    received_fields: limits.received_fields,
+                    errors: limits.errors,
+                    command_timeout: limits.command_timeout,
+                    content_timeout: limits.content_timeout,
+                    ..receive::Limits::default()
+                },
+                starttls: in_force.tls.is_some(),
+            }),
+            routes: Arc::new(config.routes()),
+            tls: in_force.tls.clone(),
+            caps: SessionCaps {
+                total: limits.sessions,
+                per_client: limits.sessions_per_client,
+            },
+            verifier,
+            spool,
+        }
+    }
+}
+
+/// What all listeners of the service share.
+#[derive(Debug, Default)]
+pub struct House {
+    /// Who is in.
+    pub door: Door,
+    /// Sessions begun, which also numbers them for the log.
+    sessions: AtomicU64,
+    /// Sessions that ended in a panic.
+    panics: AtomicU64,
+}
+
+impl House {
+    /// The number of the session that begins now.
+    fn next_session(&self) -> u64 {
+        self.sessions
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1)
+    }
+
+    /// Sessions begun since the start.
+    pub fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Sessions that ended in a panic: each is a bug of ours.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+}

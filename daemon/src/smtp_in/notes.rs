@@ -1,0 +1,89 @@
+//! What the log tells of a session: one line for each event that matters, under stable names.
+//!
+//! At `info`: verdicts, refusals, messages accepted or refused, silence. At `debug`: connections,
+//! greetings, TLS. Every line stands in the span of its session (`session`, `client`); what a peer
+//! said is escaped by [`log::Peer`].
+
+use tracing::{debug, info};
+use vouchsafe_proto::smtp::receive::{Accepted, Note};
+use vouchsafe_proto::verify::Verdict;
+use vouchsafe_proto::verify::mail_from::Report;
+
+use crate::log;
+
+/// The word on a reverse-path, and why in a sentence.
+pub(super) fn verdict(verdict: &Verdict, reverse_path: &str) {
+    let why = verdict.mail_from().map_or_else(
+        || String::from("the client is inside [relay] from"),
+        Report::explanation,
+    );
+    info!(
+        verdict = %verdict.result(),
+        reverse_path = %log::Peer(reverse_path),
+        why = %log::Peer(&why),
+        "verified"
+    );
+}
+
+/// A fact that the machine found worth a line.
+pub(super) fn note(note: &Note) {
+    match note {
+        Note::Hello { extended, helo } => debug!(extended, helo = %log::Peer(helo), "hello"),
+        Note::TlsStarted { description } => debug!(tls = %description, "TLS started"),
+        Note::Refused { command, reply } => {
+            info!(command = %log::Peer(command), status = %log::Peer(reply), "refused");
+        }
+        Note::MailRefused {
+            reverse_path,
+            verdict,
+            reply,
+        } => info!(
+            reverse_path = %log::Peer(reverse_path),
+            %verdict,
+            status = %log::Peer(reply),
+            "reverse-path refused"
+        ),
+        Note::RecipientRefused {
+            reverse_path,
+            recipient,
+            reply,
+        } => info!(
+            reverse_path = %log::Peer(reverse_path),
+            recipient = %log::Peer(recipient),
+            status = %log::Peer(reply),
+            "recipient refused"
+        ),
+        Note::Accepted(message) => accepted(message),
+        Note::ContentRefused {
+            queue_id,
+            reverse_path,
+            size,
+            reply,
+        } => info!(
+            %queue_id,
+            reverse_path = %log::Peer(reverse_path),
+            size,
+            status = %log::Peer(reply),
+            "message refused"
+        ),
+        Note::TimedOut { in_content } => info!(in_content, "timed out"),
+        Note::Disconnected {
+            queue_id: Some(queue_id),
+        } => info!(%queue_id, "left within a message, which is dropped"),
+        Note::Disconnected { queue_id: None } => debug!("left without QUIT"),
+        // The machine is in another crate, and its notes may grow.
+        other => debug!(note = ?other, "note"),
+    }
+}
+
+/// A message that is ours now.
+fn accepted(message: &Accepted) {
+    info!(
+        queue_id = %message.queue_id,
+        reverse_path = %log::Peer(&message.reverse_path),
+        recipients = %log::Peer(log::Joined(&message.recipients)),
+        size = message.size,
+        verdict = %message.verdict,
+        "accepted"
+    );
+}

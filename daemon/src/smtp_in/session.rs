@@ -1,0 +1,371 @@
+//! Drives one session: what comes from the socket, the clock and the world goes into the machine,
+//! and what the machine says is done.
+//!
+//! Promises: actions are performed in order, all before the next input; replies are written
+//! before anything is waited for; nothing is read while the machine wants nothing, so that a
+//! flood stays in the kernel's buffers; a draft that is not committed is dropped with the session,
+//! whatever ends it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::time::{Sleep, sleep_until};
+use tracing::{Instrument as _, debug, error, error_span, info};
+use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::smtp::receive::{self, Action, Answer, Ask, AskId, Input, Peer};
+use vouchsafe_spool::Draft;
+
+use super::Site;
+use super::notes;
+use super::wire::{StartTlsError, Wire};
+use super::world::{self, Asking, Told};
+use crate::clock;
+use crate::log;
+use crate::shutdown::Shutdown;
+
+/// One session, from its greeting to its end.
+pub(super) struct Session {
+    /// Its number in the log.
+    number: u64,
+    /// What it works with.
+    site: Arc<Site>,
+    /// Who is at the other end.
+    peer: Peer,
+    /// What decides.
+    machine: receive::Session,
+    /// The socket.
+    wire: Wire,
+    /// What the machine wants done; empty between steps.
+    actions: Vec<Action>,
+    /// What the machine must hear before anything else.
+    next: Option<Input<'static>>,
+    /// What was read, and which part of it the machine has not had.
+    unread: Unread,
+    /// The question that is open.
+    asked: Option<(AskId, Asking)>,
+    /// The message that was begun.
+    draft: Option<Box<dyn Draft>>,
+    /// Why the spool did not take all of it.
+    refused: Option<Reply>,
+    /// The reverse-path that is being verified, for the log.
+    asked_about: String,
+    /// The machine's timer.
+    timer: Pin<Box<Sleep>>,
+    /// It is running.
+    timer_is_set: bool,
+    /// The machine knows that the service stops.
+    knows_stop: bool,
+    /// The peer sends no more, and the machine knows.
+    knows_end: bool,
+}
+
+/// The read buffer.
+struct Unread {
+    /// Its fixed space.
+    space: Box<[u8]>,
+    /// Where the part begins that the machine has not had.
+    from: usize,
+    /// Where it ends.
+    to: usize,
+}
+
+/// Why a session ended, for the log.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    /// The machine closed it: QUIT, a limit, a timer, the end of the stream.
+    #[error("closed")]
+    Closed,
+    /// No TLS after STARTTLS.
+    #[error("TLS failed")]
+    Tls(#[source] StartTlsError),
+    /// The machine waits for nothing: a bug of ours.
+    #[error("the session waits for nothing")]
+    Stuck,
+}
+
+/// What woke the session.
+enum Woken {
+    /// The world answered.
+    Told(AskId, Told),
+    /// The machine's timer.
+    Timer,
+    /// The service stops.
+    Stop,
+    /// The peer sent something, or its end.
+    Read(std::io::Result<usize>),
+}
+
+impl Session {
+    /// A session that has not said its greeting.
+    pub(super) fn new(number: u64, site: Arc<Site>, peer: Peer, wire: Wire) -> Self {
+        let machine = receive::Session::new(Arc::clone(&site.settings), peer);
+        Self {
+            number,
+            site,
+            peer,
+            machine,
+            wire,
+            actions: Vec::new(),
+            next: Some(Input::Connected),
+            unread: Unread::new(),
+            asked: None,
+            draft: None,
+            refused: None,
+            asked_about: String::new(),
+            timer: Box::pin(sleep_until(clock::instant(clock::now().mono))),
+            timer_is_set: false,
+            knows_stop: false,
+            knows_end: false,
+        }
+    }
+
+    /// Runs to the end.
+    pub(super) async fn run(mut self, stop: Shutdown) {
+        // At the level that is never filtered out: every line of a session names it.
+        let span = error_span!("session", session = self.number, client = %self.peer.address.ip());
+        async move {
+            debug!(port = self.peer.address.port(), "connect");
+            let end = self.exchange(&stop).await;
+            // A draft must not outlive its session by the time it takes to say goodbye.
+            self.draft = None;
+            match end {
+                End::Closed => self.wire.close().await,
+                End::Stuck => error!("the session waits for nothing"),
+                End::Tls(_) => {}
+            }
+            debug!(reason = %log::chain(&end), "disconnect");
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Input, actions, input, actions, until the end.
+    async fn exchange(&mut self, stop: &Shutdown) -> End {
+        loop {
+            if let Some(input) = self.next.take() {
+                self.machine.step(input, clock::now(), &mut self.actions);
+            } else if self.machine.wants_bytes() && !self.unread.is_empty() {
+                let slice = self.unread.take_slice();
+                self.machine
+                    .step(Input::Bytes(slice), clock::now(), &mut self.actions);
+            } else {
+                match self.wait(stop).await {
+                    Ok(Some(input)) => self.machine.step(input, clock::now(), &mut self.actions),
+                    Ok(None) => {}
+                    Err(end) => return end,
+                }
+            }
+            if let Err(end) = self.perform().await {
+                return end;
+            }
+        }
+    }
+
+    /// Writes what is to be said, then waits for whatever comes first. `None`: octets came, and
+    /// are in the buffer.
+    async fn wait(&mut self, stop: &Shutdown) -> Result<Option<Input<'static>>, End> {
+        self.flush().await;
+        if let Some(input) = self.next.take() {
+            return Ok(Some(input));
+        }
+        let reads = self.asked.is_none() && self.machine.wants_bytes() && !self.knows_end;
+        if self.asked.is_none() && !reads {
+            // After the end of the stream the machine has had its chance to close.
+            return Err(if self.knows_end {
+                End::Closed
+            } else {
+                End::Stuck
+            });
+        }
+        let woken = tokio::select! {
+            biased;
+            told = answer(&mut self.asked) => Woken::Told(told.0, told.1),
+            () = stop.begun(), if !self.knows_stop => Woken::Stop,
+            () = &mut self.timer, if self.timer_is_set => Woken::Timer,
+            read = self.wire.read(&mut self.unread.space), if reads => Woken::Read(read),
+        };
+        Ok(match woken {
+            Woken::Told(id, told) => Some(self.hear(id, told)),
+            Woken::Stop => {
+                self.knows_stop = true;
+                Some(Input::Shutdown)
+            }
+            Woken::Timer => {
+                self.timer_is_set = false;
+                Some(Input::TimerFired)
+            }
+            Woken::Read(Ok(0)) => {
+                self.knows_end = true;
+                Some(Input::EndOfStream)
+            }
+            Woken::Read(Ok(read)) => {
+                self.unread.fill(read);
+                None
+            }
+            Woken::Read(Err(error)) => {
+                self.lose(&error);
+                self.next.take()
+            }
+        })
+    }
+
+    /// Writes what is to be said.
+    async fn flush(&mut self) {
+        if let Err(error) = self.wire.flush().await {
+            self.lose(&error);
+        }
+    }
+
+    /// The connection is gone; for the machine that is the end of the stream.
+    fn lose(&mut self, error: &std::io::Error) {
+        debug!(%error, "connection lost");
+        if !self.knows_end {
+            self.knows_end = true;
+            self.next = Some(Input::EndOfStream);
+        }
+    }
+
+    /// Takes an answer in: what it brings for us, and what the log is told of it.
+    fn hear(&mut self, id: AskId, told: Told) -> Input<'static> {
+        if told.draft.is_some() {
+            self.draft = told.draft;
+        }
+        if let Answer::Verdict(verdict) = &told.answer {
+            notes::verdict(verdict, &self.asked_about);
+        }
+        Input::Answer(id, told.answer)
+    }
+
+    /// Performs what the machine wants done, in order.
+    async fn perform(&mut self) -> Result<(), End> {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            self.perform_one(action).await?;
+        }
+        // The space is kept for the next step.
+        self.actions = actions;
+        Ok(())
+    }
+
+    /// Performs one action.
+    async fn perform_one(&mut self, action: Action) -> Result<(), End> {
+        match action {
+            Action::Write(octets) => {
+                self.wire.queue(&octets);
+                if self.wire.is_full() {
+                    self.flush().await;
+                }
+            }
+            Action::Ask(id, ask) => self.ask(id, ask),
+            Action::Append(piece) => self.append(piece).await,
+            Action::Abandon => self.draft = None,
+            Action::SetTimer(at) => {
+                self.timer.as_mut().reset(clock::instant(at));
+                self.timer_is_set = true;
+            }
+            Action::StartTls => self.start_tls().await?,
+            Action::Note(note) => notes::note(&note),
+            Action::Close => return Err(End::Closed),
+        }
+        Ok(())
+    }
+
+    /// Sends a question on its way.
+    fn ask(&mut self, id: AskId, ask: Ask) {
+        if let Ask::Verify { reverse_path, .. } = &ask {
+            self.asked_about = reverse_path.to_string();
+        }
+        let asking = match (ask, self.refused.take()) {
+            // A commit behind content that was refused, before the machine could hear of it.
+            (Ask::Commit(_), Some(reply)) => world::ready(Answer::Committed(Err(reply))),
+            (ask, _) => world::ask(&self.site, self.peer, ask, &mut self.draft),
+        };
+        self.asked = Some((id, asking));
+    }
+
+    /// Hands content to the spool. Once it has refused, the rest goes nowhere: the machine reads
+    /// on to the end of the message, so that the session stays in step.
+    async fn append(&mut self, piece: Vec<u8>) {
+        let Some(draft) = &mut self.draft else {
+            return;
+        };
+        if let Err(error) = draft.append(piece.into()).await {
+            world::report("cannot take content", &error);
+            self.refused = Some(error.reply());
+            self.next = Some(Input::ContentRefused(error.reply()));
+            self.draft = None;
+        }
+    }
+
+    /// Sends the reply to STARTTLS, forgets what came in clear behind the command, and hands the
+    /// bare socket over (RFC 3207 §4.2: nothing that was learnt in clear survives).
+    async fn start_tls(&mut self) -> Result<(), End> {
+        let Some(config) = self.site.tls.clone() else {
+            return Err(End::Tls(StartTlsError::State));
+        };
+        self.flush().await;
+        let dropped = self.unread.forget();
+        if dropped > 0 {
+            info!(
+                octets = dropped,
+                "dropped what was sent in clear behind STARTTLS"
+            );
+        }
+        let session = self.wire.start_tls(config).await.map_err(End::Tls)?;
+        self.next = Some(Input::TlsStarted(session));
+        Ok(())
+    }
+}
+
+/// The open question's answer; never, without one. May be given up and taken up again.
+async fn answer(asked: &mut Option<(AskId, Asking)>) -> (AskId, Told) {
+    let Some((id, asking)) = asked else {
+        return std::future::pending().await;
+    };
+    let told = asking.await;
+    let id = *id;
+    *asked = None;
+    (id, told)
+}
+
+impl Unread {
+    /// A buffer with nothing in it.
+    fn new() -> Self {
+        Self {
+            space: vec![0; READ_MAX].into_boxed_slice(),
+            from: 0,
+            to: 0,
+        }
+    }
+
+    /// The machine has had all of it.
+    const fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+
+    /// The first `read` octets of the space are new; to be said only when it is empty.
+    fn fill(&mut self, read: usize) {
+        (self.from, self.to) = (0, read.min(self.space.len()));
+    }
+
+    /// The next octets for the machine.
+    fn take_slice(&mut self) -> &[u8] {
+        let from = self.from;
+        self.from = from.saturating_add(SLICE_MAX).min(self.to);
+        self.space.get(from..self.from).unwrap_or(&[])
+    }
+
+    /// Drops what is left, and says how much that was.
+    fn forget(&mut self) -> usize {
+        let left = self.to.saturating_sub(self.from);
+        self.from = self.to;
+        left
+    }
+}
+
+/// Octets read at once: a TLS record's content, and few enough that a session stays small.
+const READ_MAX: usize = 16 * 1024;
+
+/// Octets that the machine is given at once. The shortest command is six octets and its reply can
+/// be ten times that, so what a peer can make us queue in one step is bounded by this.
+const SLICE_MAX: usize = 2 * 1024;

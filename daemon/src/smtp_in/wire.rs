@@ -1,0 +1,226 @@
+//! The socket of one session, in clear or under TLS: what is read, and what is written at last.
+//!
+//! Promises: replies gather and leave in one write ([`Wire::flush`]), which gives up on a peer
+//! that does not read; TLS begins on the bare socket, so that no octet that came in clear before
+//! the handshake is ever seen again (RFC 3207 §5); a closed connection is drained for a moment,
+//! so that the last reply arrives and is not lost to a reset.
+//!
+//! Left to others: everything that the octets mean.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::{clock, tls};
+
+/// The connection of one session.
+pub(super) struct Wire {
+    /// What is below; gone only while a handshake fails.
+    stream: Stream,
+    /// Replies not yet written.
+    unsent: Vec<u8>,
+    /// How long a peer may leave our replies unread.
+    patience: Duration,
+    /// A write has failed: nothing more can be said.
+    broken: bool,
+}
+
+/// In clear, or not.
+enum Stream {
+    /// As accepted.
+    Clear(TcpStream),
+    /// After STARTTLS.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A handshake took the socket and did not bring it back.
+    Gone,
+}
+
+/// Why TLS did not come to be. The session cannot go on (RFC 3207 §4).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum StartTlsError {
+    /// It is on already, or the socket is lost: not a moment to begin it.
+    #[error("TLS cannot begin now")]
+    State,
+    /// No handshake in time.
+    #[error("the handshake took too long")]
+    Timeout,
+    /// The handshake failed.
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+}
+
+impl Wire {
+    /// The connection as it was accepted.
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+        Self {
+            stream: Stream::Clear(stream),
+            unsent: Vec::new(),
+            patience,
+            broken: false,
+        }
+    }
+
+    /// Keeps a reply for the next [`Wire::flush`].
+    pub(super) fn queue(&mut self, octets: &[u8]) {
+        self.unsent.extend_from_slice(octets);
+    }
+
+    /// So much is queued that it should leave before more is made.
+    pub(super) fn is_full(&self) -> bool {
+        self.unsent.len() >= UNSENT_MAX
+    }
+
+    /// Writes all that is queued. After a failure, which is said once, what is queued goes nowhere.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        if self.unsent.is_empty() || self.broken {
+            self.unsent.clear();
+            return Ok(());
+        }
+        let written = self.write_unsent().await;
+        self.broken = written.is_err();
+        self.unsent.clear();
+        self.unsent.shrink_to(UNSENT_MAX);
+        written
+    }
+
+    /// Writes all that is queued, if the peer reads it in time.
+    async fn write_unsent(&mut self) -> io::Result<()> {
+        let deadline = clock::instant(clock::now().mono.plus(self.patience));
+        let write = async {
+            self.stream.write_all(&self.unsent).await?;
+            self.stream.flush().await
+        };
+        timeout_at(deadline, write)
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    /// Reads what has come; 0 at the end. Nothing is lost when the wait is given up.
+    pub(super) async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into).await
+    }
+
+    /// Turns the connection into a TLS one, and says which version and suite it came to.
+    pub(super) async fn start_tls(
+        &mut self,
+        config: Arc<ServerConfig>,
+    ) -> Result<Box<str>, StartTlsError> {
+        let Stream::Clear(socket) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(StartTlsError::State);
+        };
+        let deadline = clock::instant(clock::now().mono.plus(HANDSHAKE_TIMEOUT));
+        let handshake = TlsAcceptor::from(config).accept_with(socket, |connection| {
+            connection.set_buffer_limit(Some(TLS_UNSENT_MAX));
+        });
+        // Boxed: a handshake's state is large, and most of a session's life is not a handshake.
+        let stream = timeout_at(deadline, Box::pin(handshake))
+            .await
+            .map_err(|_| StartTlsError::Timeout)?
+            .map_err(StartTlsError::Handshake)?;
+        let (_, connection) = stream.get_ref();
+        let session = tls::describe(connection);
+        self.stream = Stream::Tls(Box::new(stream));
+        Ok(session)
+    }
+
+    /// Sends what is queued and our end, then reads for a moment, and closes. Without the reading
+    /// a peer that is still sending would get a reset, which can overtake the last reply.
+    pub(super) async fn close(mut self) {
+        if self.flush().await.is_err() || self.broken {
+            return;
+        }
+        let deadline = clock::instant(clock::now().mono.plus(DRAIN_TIME));
+        let drain = async {
+            let mut scratch = [0; 1024];
+            let mut left = DRAIN_MAX;
+            self.stream.shutdown().await?;
+            while left > 0 {
+                match self.stream.read(&mut scratch).await? {
+                    0 => break,
+                    read => left = left.saturating_sub(read),
+                }
+            }
+            Ok::<(), io::Error>(())
+        };
+        // However this ends, the connection is over.
+        let _ = timeout_at(deadline, drain).await;
+    }
+}
+
+impl Stream {
+    /// Sends our end: TLS's and TCP's.
+    async fn shutdown(&mut self) -> io::Result<()> {
+        poll_fn(|context| Pin::new(&mut *self).poll_shutdown(context)).await
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_read(context, into),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, into),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_write(context, octets),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, octets),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// Queued replies that are sent before more are made. A step makes fewer than the rest of a
+/// session's 64 KiB can hold.
+const UNSENT_MAX: usize = 4 * 1024;
+
+/// The same inside the TLS library, whose own default is 64 KiB.
+const TLS_UNSENT_MAX: usize = 16 * 1024;
+
+/// A handshake is two or three round trips; whoever needs longer holds a session for nothing.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a closed connection is read from: a few round trips.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// How much is read from it: what a peer can have had in flight.
+const DRAIN_MAX: usize = 256 * 1024;

@@ -1,0 +1,103 @@
+//! The world as a session's machine asks for it: each question goes to the one who knows.
+//!
+//! A question becomes a future that owns all it needs, so that the session can keep an eye on its
+//! timer, and on the service's end, while the answer is on its way.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tracing::error;
+use vouchsafe_proto::envelope::Envelope;
+use vouchsafe_proto::route::RouteError;
+use vouchsafe_proto::smtp::receive::{Answer, Ask, Peer};
+use vouchsafe_spool::{CommitError, Draft};
+
+use super::Site;
+use crate::clock;
+
+/// An answer on its way, with the draft if it begins one.
+pub(super) type Asking = Pin<Box<dyn Future<Output = Told> + Send>>;
+
+/// What came of a question.
+pub(super) struct Told {
+    /// For the machine.
+    pub(super) answer: Answer,
+    /// The message that was begun.
+    pub(super) draft: Option<Box<dyn Draft>>,
+}
+
+impl From<Answer> for Told {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            draft: None,
+        }
+    }
+}
+
+/// Takes a question to the one who knows. `draft` is the message that was begun, which a commit
+/// takes along.
+pub(super) fn ask(
+    site: &Arc<Site>,
+    peer: Peer,
+    ask: Ask,
+    draft: &mut Option<Box<dyn Draft>>,
+) -> Asking {
+    let site = Arc::clone(site);
+    match ask {
+        Ask::Verify { reverse_path, helo } => Box::pin(async move {
+            let client = peer.address.ip();
+            let verdict = site.verifier.verify(reverse_path, helo, client).await;
+            Answer::Verdict(Box::new(verdict)).into()
+        }),
+        Ask::Recipient(recipient) => {
+            let route = site.routes.route(&recipient, peer.may_relay);
+            ready(Answer::Recipient(
+                route.map(drop).map_err(RouteError::reply),
+            ))
+        }
+        Ask::Begin { .. } => Box::pin(async move { begin(&site).await }),
+        Ask::Commit(envelope) => {
+            let draft = draft.take();
+            Box::pin(async move { commit(draft, *envelope).await })
+        }
+    }
+}
+
+/// An answer that is there already.
+pub(super) fn ready(answer: Answer) -> Asking {
+    Box::pin(std::future::ready(answer.into()))
+}
+
+/// Begins a message in the spool.
+async fn begin(site: &Site) -> Told {
+    match site.spool.begin(clock::now().wall).await {
+        Ok(draft) => Told {
+            answer: Answer::Begun(Ok(draft.id())),
+            draft: Some(draft),
+        },
+        Err(error) => {
+            report("cannot begin a message", &error);
+            Answer::Begun(Err(error.reply())).into()
+        }
+    }
+}
+
+/// Brings a message into custody.
+async fn commit(draft: Option<Box<dyn Draft>>, envelope: Envelope) -> Told {
+    // Without a draft something was lost on the way here; nothing may be promised then.
+    let committed = match draft {
+        Some(draft) => draft.commit(envelope, clock::now().wall).await,
+        None => Err(CommitError::Poisoned),
+    };
+    let answer = committed.map_err(|error| {
+        report("cannot store a message", &error);
+        error.reply()
+    });
+    Answer::Committed(answer).into()
+}
+
+/// Says in the log what the peer is told blandly.
+pub(super) fn report(what: &'static str, error: &dyn std::error::Error) {
+    error!(error = %crate::log::chain(error), "{what}");
+}
