@@ -81,6 +81,7 @@ impl Listener {
         }
         // Closed here: who comes now is refused by the system and goes to another host.
         drop(self.socket);
+        debug!(address = %self.address, "no longer listening");
         finish(sessions, &house, grace).await;
     }
 }

@@ -11,7 +11,11 @@
 
 mod check;
 mod cli;
+mod client;
 mod config;
 mod harness;
+mod nowhere;
 mod nsd;
+mod service;
+mod smtp;
 mod zones;
