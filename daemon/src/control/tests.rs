@@ -124,6 +124,7 @@ async fn other_requests_are_answered_or_refused() {
     let [Reply::Status(status)] = status.as_slice() else {
         panic!("{status:?}");
     };
+    assert_eq!(status.listening, ["127.0.0.1:25"]);
     assert!(status.sound && !status.stopping);
     assert_eq!(status.hostname, "mx.example.org");
     for id in ["0123456789ABCDEFGHJK", "nonsense"] {

@@ -182,3 +182,18 @@ impl House {
 /// After an accept that failed for want of resources. Long enough not to burn a processor, short
 /// beside a client's patience (RFC 5321 §4.5.3.2.1: five minutes for the greeting).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_session_and_is_counted() {
+        let house = House::default();
+        let mut sessions = JoinSet::new();
+        sessions.spawn(async { panic!("as a bug would") });
+        sessions.spawn(async {});
+        finish(sessions, &house, Duration::from_mins(1)).await;
+        assert_eq!(house.panics(), 1);
+    }
+}

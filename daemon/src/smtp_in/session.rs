@@ -124,6 +124,7 @@ impl Session {
         // At the level that is never filtered out: every line of a session names it.
         let span = error_span!("session", session = self.number, client = %self.peer.address.ip());
         async move {
+            let _witness = Witness;
             debug!(port = self.peer.address.port(), "connect");
             let end = self.exchange(&stop).await;
             // A draft must not outlive its session by the time it takes to say goodbye.
@@ -188,6 +189,7 @@ impl Session {
             Woken::Told(id, told) => Some(self.hear(id, told)),
             Woken::Stop => {
                 self.knows_stop = true;
+                debug!("told that the service stops");
                 Some(Input::Shutdown)
             }
             Woken::Timer => {
@@ -314,6 +316,18 @@ impl Session {
         let session = self.wire.start_tls(config).await.map_err(End::Tls)?;
         self.next = Some(Input::TlsStarted(session));
         Ok(())
+    }
+}
+
+/// Says so, within the session's span, if the session ends in a panic: a bug of ours, which must
+/// not pass unseen because the other sessions go on.
+struct Witness;
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            error!("the session ended in a panic");
+        }
     }
 }
 

@@ -9,13 +9,20 @@
     reason = "tests: whatever is not as expected ends them, and their files need not last"
 )]
 
+mod certificate;
 mod check;
 mod cli;
 mod client;
 mod config;
+mod dialogue;
 mod harness;
+mod mail;
+mod memory;
 mod nowhere;
 mod nsd;
+#[path = "../../../proto/tests/dialogue/script.rs"]
+mod script;
 mod service;
+mod sink;
 mod smtp;
 mod zones;

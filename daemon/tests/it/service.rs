@@ -15,6 +15,9 @@ use tempfile::TempDir;
 
 use super::nowhere::Nowhere;
 
+/// What every service here calls itself.
+pub const HOSTNAME: &str = "mx.example.org";
+
 /// Longer than anything here takes on a busy machine; reached only by a failure.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -33,6 +36,7 @@ pub struct Service {
 pub struct Setup {
     folder: Arc<TempDir>,
     dns: Option<SocketAddr>,
+    top: String,
     sections: String,
     local: Vec<(String, String)>,
 }
@@ -49,6 +53,7 @@ impl Setup {
         Self {
             folder,
             dns: None,
+            top: String::new(),
             sections: String::new(),
             local: vec![(String::from("local.example"), maildir)],
         }
@@ -60,6 +65,13 @@ impl Setup {
         self
     }
 
+    /// Keys that stand before any section.
+    pub fn top(mut self, keys: &str) -> Self {
+        self.top.push_str(keys);
+        self.top.push('\n');
+        self
+    }
+
     /// Further sections of the configuration.
     pub fn with(mut self, sections: &str) -> Self {
         self.sections.push_str(sections);
@@ -67,10 +79,12 @@ impl Setup {
         self
     }
 
-    /// Another local domain, or another next hop for `local.example`.
-    pub fn domain(mut self, name: &str, next_hop: &str) -> Self {
-        self.local.retain(|(known, _)| known != name);
-        self.local.push((name.into(), next_hop.into()));
+    /// These local domains and no others.
+    pub fn domains(mut self, names: &[&str], next_hop: &str) -> Self {
+        let all = names
+            .iter()
+            .map(|name| (String::from(*name), next_hop.into()));
+        self.local = all.collect();
         self
     }
 
@@ -87,11 +101,12 @@ impl Setup {
     /// Writes the configuration. A running service reads it again at SIGHUP.
     pub fn write(&self, dns: SocketAddr) {
         let mut text = format!(
-            "hostname = \"mx.test.example\"\n\
+            "hostname = \"{HOSTNAME}\"\n{}\
              data_dir = \"{}\"\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\n\
              [dns]\nservers = [\"{dns}\"]\n\
              [log]\nlevel = \"debug\"\n",
+            self.top,
             self.folder().join("data").display()
         );
         for (name, next_hop) in &self.local {

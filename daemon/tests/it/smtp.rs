@@ -5,11 +5,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::ClientConfig;
 
+use super::certificate::{over_tls, tls_section, trusting, write_certificate};
 use super::client::Client;
 use super::service::{Service, Setup};
 
@@ -22,44 +20,6 @@ fn with_tls() -> (Service, Arc<ClientConfig>) {
     (setup.with(&files).start(), client)
 }
 
-/// `[tls]` with the files of [`write_certificate`].
-fn tls_section(folder: &Path) -> String {
-    let folder = folder.display();
-    format!("[tls]\ncertificate = \"{folder}/cert.pem\"\nkey = \"{folder}/key.pem\"")
-}
-
-/// A new self-signed certificate and its key.
-fn write_certificate(folder: &Path) {
-    let names = vec![String::from("mx.test.example")];
-    let made = rcgen::generate_simple_self_signed(names).unwrap();
-    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
-    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-}
-
-/// A client that trusts this certificate and no other.
-fn trusting(certificate: &Path) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(certificate).unwrap())
-        .unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
-/// A client's side of TLS over a connection on which STARTTLS has been answered.
-fn over_tls(
-    client: Client,
-    config: Arc<ClientConfig>,
-) -> Client<StreamOwned<ClientConnection, TcpStream>> {
-    let name = ServerName::try_from("mx.test.example").unwrap();
-    let connection = ClientConnection::new(config, name).unwrap();
-    Client::over(StreamOwned::new(connection, client.into_stream()))
-}
-
 #[test]
 fn starttls_carries_a_message() {
     let (mut service, config) = with_tls();
@@ -70,7 +30,7 @@ fn starttls_carries_a_message() {
             .contains("STARTTLS")
     );
     client.expect("STARTTLS", 220);
-    let mut client = over_tls(client, config);
+    let mut client = Client::over(over_tls(client.into_stream(), config));
     let hello = client.expect("EHLO client.example", 250);
     assert!(!hello.contains("STARTTLS"), "{hello}");
     client.expect("MAIL FROM:<someone@sender.example>", 250);
@@ -101,7 +61,7 @@ fn nothing_sent_in_clear_behind_starttls_survives() {
     injected.push_str(&"RCPT TO:<b@local.example>\r\n".repeat(200));
     client.send(injected);
     assert_eq!(client.code(), 220);
-    let mut client = over_tls(client, config);
+    let mut client = Client::over(over_tls(client.into_stream(), config));
     // No EHLO has been said under TLS, and no transaction is open.
     client.expect("MAIL FROM:<someone@sender.example>", 503);
     client.expect("EHLO client.example", 250);
@@ -362,7 +322,7 @@ fn a_reload_takes_a_new_certificate() {
         let mut client = Client::greeted(service.address());
         client.expect("EHLO client.example", 250);
         client.expect("STARTTLS", 220);
-        let mut client = over_tls(client, config);
+        let mut client = Client::over(over_tls(client.into_stream(), config));
         assert_eq!(client.try_send(b"NOOP\r\n").is_ok(), works);
     }
     service.stop();

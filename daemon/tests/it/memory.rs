@@ -1,0 +1,78 @@
+//! Memory: sessions that trickle large messages cost a bounded amount each, however much of their
+//! message has come (ARCHITECTURE, invariant 8).
+//!
+//! `./test` runs fifty of them. The full version is a thousand, each announcing 100 MB:
+//!
+//! ```sh
+//! ulimit -n 8192
+//! VOUCHSAFE_TRICKLING=1000 VOUCHSAFE_TRICKLED_MIB=8 cargo test --release -p vouchsafe --test it \
+//!     memory -- --nocapture
+//! ```
+//!
+//! It needs room on the disk for what is trickled (sessions times MiB).
+
+use super::client::Client;
+use super::service::{Service, Setup};
+
+/// What a session may cost: 64 KiB, and as much again for what the allocator, the runtime and the
+/// spool's writers hold on top.
+const KIB_PER_SESSION: usize = 128;
+
+/// How much the whole may grow by while content streams: caches of the allocator, not messages.
+const SLACK_KIB: usize = 16 * 1024;
+
+/// A number from the environment.
+fn number(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// Resident memory of a process, in KiB.
+fn resident(service: &Service) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let mut words = line.unwrap().split_whitespace();
+    words.nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn trickling_sessions_cost_the_same_however_much_has_come() {
+    let sessions = number("VOUCHSAFE_TRICKLING", 50);
+    let mib = number("VOUCHSAFE_TRICKLED_MIB", 4);
+    let service = Setup::new()
+        .with(&format!(
+            "[limits]\nmessage_size = \"100 MB\"\nsessions = {0}\nsessions_per_client = {0}",
+            sessions + 1
+        ))
+        .start();
+    let idle = resident(&service);
+    let mut clients: Vec<Client> = (0..sessions)
+        .map(|_| {
+            let mut client = Client::greeted(service.address());
+            client.expect("EHLO client.example", 250);
+            client.expect("MAIL FROM:<someone@sender.example> SIZE=100000000", 250);
+            client.expect("RCPT TO:<a@local.example>", 250);
+            client.expect("DATA", 354);
+            client
+        })
+        .collect();
+    // Eight KiB at a time from each in turn: all of them are in the middle of their message.
+    let line = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n";
+    let piece = line.repeat(128);
+    let mut trickle = |pieces: usize| {
+        for _ in 0..pieces {
+            for client in &mut clients {
+                client.send(&piece);
+            }
+        }
+        resident(&service)
+    };
+    let begun = trickle(16);
+    let later = trickle(mib * 128 - 16);
+    println!(
+        "{sessions} sessions: idle {idle} KiB, with 128 KiB each {begun} KiB, with {mib} MiB each \
+         {later} KiB: {} KiB a session",
+        later.saturating_sub(idle) / sessions
+    );
+    assert!(later <= begun + SLACK_KIB, "{begun} KiB, then {later}");
+    assert!(later <= idle + SLACK_KIB + sessions * KIB_PER_SESSION);
+}
