@@ -1,7 +1,5 @@
 //! The command line: what there is to say, and which module does it.
 
-#[allow(dead_code, unused_imports, reason = "for serve and demo")]
-mod args;
 mod check;
 mod config;
 mod exit;
@@ -14,11 +12,11 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-#[allow(unused_imports, reason = "for serve and demo")]
-pub use args::{DemoArgs, ServeArgs};
 #[cfg(test)]
 pub use config::show as show_settings;
 pub use exit::{Ended, Exit, Failure, OrExit};
+pub use listing::show as show_message;
+pub use print::out as print_out;
 
 /// A mail server for a site's edge.
 ///
@@ -36,6 +34,8 @@ struct CommandLine {
 enum Command {
     /// Serve: take mail, verify where it comes from, deliver it
     Serve(ConfigFile),
+    /// See it at work on a small world of its own: seven stories, told as SMTP conversations
+    Demo(crate::demo::Command),
     /// Give the verdict on a reverse-path, with every step of the evidence
     Check(check::Command),
     /// Check the configuration, or show what holds
@@ -75,6 +75,7 @@ pub struct Output {
 /// Shown below `--help`.
 const EXAMPLES: &str = "\
 Examples:
+  vouchsafe demo                              what it does, in seven stories
   vouchsafe serve -c vouchsafe.toml           the service, in the foreground
   vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
@@ -99,6 +100,7 @@ pub fn run() -> Exit {
     };
     let ended = match line.command {
         Command::Serve(config) => crate::serve::run(&config.path),
+        Command::Demo(command) => crate::demo::run(&command),
         Command::Check(command) => check::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),

@@ -14,6 +14,7 @@ mod check;
 mod cli;
 mod client;
 mod config;
+mod demo;
 mod dialogue;
 mod harness;
 mod mail;

@@ -1,0 +1,154 @@
+//! `vouchsafe demo`: the service on a small world of its own, and stories that show what it does.
+//!
+//! The service is the one of `vouchsafe serve`, with a configuration file, sockets, a queue on the
+//! disk and questions to the DNS; only the world around it is small: a name server in this
+//! process, four hosts that take mail or do not, and clients at loopback addresses.
+//!
+//! Promises: exit 0 only if every story went as it is told; nothing is left behind, whatever ends
+//! it short of SIGKILL; nothing outside 127.0.0.0/8 is spoken to.
+//!
+//! Files: `zones` what the world publishes; `world` how it is made; `next_hop` its hosts;
+//! `conversation` its clients; `stories` what happens; `page` how it is printed.
+
+mod conversation;
+mod next_hop;
+mod page;
+mod stories;
+mod world;
+mod zones;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::{Ended, Exit, Failure, OrExit as _};
+use crate::clock;
+use crate::config::schema::{Log, LogFormat};
+use crate::log::Logging;
+
+use self::conversation::{Differed, PATIENCE};
+use self::page::Page;
+use self::world::World;
+
+/// `vouchsafe demo ...`
+#[derive(Debug, clap::Args)]
+pub struct Command {
+    /// Keep the small world up when its stories are told, until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+    /// Write the service's log to standard error
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Does it.
+pub fn run(command: &Command) -> Ended {
+    let _log = if command.verbose {
+        Some(start_log()?)
+    } else {
+        None
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+        .or_exit(Exit::Software)?;
+    let ended = runtime.block_on(demonstrate(command.stay));
+    // Questions to the control socket block a thread; none of them is worth waiting for.
+    runtime.shutdown_timeout(Duration::ZERO);
+    ended
+}
+
+/// The log as the service has it by default.
+fn start_log() -> Result<Logging, Failure> {
+    let log = Log {
+        format: LogFormat::Text,
+        level: tracing::Level::INFO,
+    };
+    Logging::start(log)
+        .context("starting the log")
+        .or_exit(Exit::Software)
+}
+
+/// Makes the world, tells the stories, and ends the world.
+async fn demonstrate(stay: bool) -> Ended {
+    let page = Page::new();
+    // Before anything is made, so that no signal from now on leaves something behind.
+    let mut signals = Signals::catch().or_exit(Exit::Software)?;
+    let mut world = World::start().await?;
+    let ended = tokio::select! {
+        biased;
+        () = signals.next() => Err(anyhow!("interrupted before the end")).or_exit(Exit::Temporary),
+        differed = stories::tell(&mut world, &page) => Ok(differed),
+    };
+    let ended = match ended {
+        Ok(differed) if stay => keep_up(&mut world, &page, &mut signals)
+            .await
+            .map(|()| differed),
+        ended => ended,
+    };
+    tokio::select! {
+        // Once more: what is in hand was only a story.
+        () = signals.next() => {}
+        () = world.stop() => {}
+    }
+    page.end()?;
+    match ended? {
+        0 => Ok(Exit::Ok),
+        1 => Err(anyhow!("a story went otherwise than it is told")).or_exit(Exit::Software),
+        many => {
+            Err(anyhow!("{many} stories went otherwise than they are told")).or_exit(Exit::Software)
+        }
+    }
+}
+
+/// `--stay`: until a signal, and as long as the service does.
+async fn keep_up(world: &mut World, page: &Page, signals: &mut Signals) -> Result<(), Failure> {
+    stories::invite(world, page);
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.next() => return Ok(()),
+            told = stories::watch(world, page) => {
+                if let Err(part) = told {
+                    return Err(anyhow!("the {part} ended by itself")).or_exit(Exit::Software);
+                }
+            }
+        }
+    }
+}
+
+/// Awaits it for as long as a story has patience.
+async fn within<T>(what: &'static str, awaited: impl Future<Output = T>) -> Result<T, Differed> {
+    let deadline = clock::instant(clock::now().mono.plus(PATIENCE));
+    tokio::time::timeout_at(deadline, awaited)
+        .await
+        .map_err(|_| Differed::Late(what))
+}
+
+/// Whatever asks a process at a terminal to end.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    /// Begins to catch them.
+    fn catch() -> std::io::Result<Self> {
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
+        let [interrupt, terminate, hang_up] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hang_up?]))
+    }
+
+    /// The next of any of them.
+    async fn next(&mut self) {
+        let [interrupt, terminate, hang_up] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Will it get there? A 250 is kept, or its sender hears why not.
+
+use vouchsafe_proto::verify::VerdictResult;
+
+use super::origin::nothing_is_queued;
+use super::{Differed, Letter, Line, Page, World, within, zones};
+use crate::cli::show_message;
+
+/// Where the next hop is down at first.
+pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), Differed> {
+    page.title("6. A next hop that is down, then up");
+    page.prose(
+        "The mail host of the branch office does not run: nobody listens at its port. The client \
+         gets its 250 all the same, once the message lies on the disk. From then on it is our \
+         business, through crashes and power cuts.",
+    );
+    let letter = Letter {
+        from: "alice@bank.example",
+        to: "bob@branch.example.org",
+        subject: "The contract",
+        text: "Please sign.",
+    };
+    let conversation = world.connect(page, zones::BANK_OUT).await?;
+    letter.send(conversation, "out.bank.example").await?;
+    let waiting = world
+        .queue_until("a first attempt at the branch office", |queue| {
+            let tried = |message: &crate::control::wire::Message| {
+                let reason = message.waiting().any(|to| to.diagnostic.is_some());
+                message.attempts > 0 && !message.active && reason
+            };
+            queue.into_iter().find(tried)
+        })
+        .await?;
+    page.prose("It cannot be handed on. What `vouchsafe queue show` says of it, with the reason:");
+    page.records(&show_message(&waiting));
+    world.branch.up()?;
+    page.prose("Now the host is started. At the next attempt it has the message:");
+    let exchange = within("the arrival at the branch office", world.branch.next()).await?;
+    page.lines(&exchange.lines);
+    letter.arrived(exchange)?;
+    nothing_is_queued(world).await?;
+    page.prose(
+        "The queue is empty. Here attempts are a second apart; by default they begin five minutes \
+         apart, end after five days, and the sender hears of a delay after four hours.",
+    );
+    Ok(())
+}
+
+/// Where the next hop says no, after us.
+pub(super) async fn refused(world: &mut World, page: &Page) -> Result<(), Differed> {
+    page.title("7. A next hop that refuses, and the report");
+    page.prose(
+        "Ann has left old.example.org, and its mailbox server says so: but only to us, when the \
+         bank's host already has its 250.",
+    );
+    let letter = Letter {
+        from: "alice@bank.example",
+        to: "ann@old.example.org",
+        subject: "Are you there?",
+        text: "I hope so.",
+    };
+    let conversation = world.connect(page, zones::BANK_OUT).await?;
+    letter.send(conversation, "out.bank.example").await?;
+    let refusal = within("the refusal", world.old.next()).await?;
+    page.prose("Then old.example.org. Vouchsafe is the client now:");
+    page.lines(&refusal.lines);
+    page.prose(
+        "The sender must hear of it. The reverse-path is authorised, so the report goes to one \
+         who did send: to the host that takes the bank's mail, found by MX, with the null \
+         reverse-path, so that no report can ever follow a report.",
+    );
+    page.records(zones::BANK_MX);
+    let report = within("the report's arrival at the bank", world.bank.next()).await?;
+    page.lines(&report.lines);
+    let envelope = [
+        Line::Client(String::from("RCPT TO:<alice@bank.example>")),
+        Line::Server(String::from("354 go ahead")),
+    ];
+    let is_null = matches!(
+        report.lines.first(),
+        Some(Line::Client(mail)) if mail.starts_with("MAIL FROM:<>")
+    );
+    if !is_null || !envelope.iter().all(|line| report.lines.contains(line)) {
+        return Err(Differed::Fact(
+            "the report goes to the reverse-path, from the null one",
+        ));
+    }
+    let content = report
+        .content
+        .ok_or(Differed::Fact("the bank's host took the report"))?;
+    page.prose("Alice's copy, whole, as it arrived:");
+    page.message(&content);
+    let says = |text: &str| content.iter().any(|line| line.contains(text));
+    if !says("Action: failed") || !says(super::super::world::REFUSAL) {
+        return Err(Differed::Fact("the report says what failed, and why"));
+    }
+    no_report_about_the_forger(world, page).await
+}
+
+/// The forger tries the same.
+async fn no_report_about_the_forger(world: &mut World, page: &Page) -> Result<(), Differed> {
+    page.prose(
+        "Could a forger make us send such reports to the bank, by writing to addresses that do \
+         not exist? He does not get that far:",
+    );
+    let mut conversation = world.connect(page, zones::FORGER).await?;
+    conversation.hello("out.bank.example").await?;
+    let replied = conversation
+        .say("MAIL FROM:<alice@bank.example>", 550)
+        .await?;
+    conversation
+        .say("RCPT TO:<ann@old.example.org>", 503)
+        .await?;
+    conversation.quit().await?;
+    let verdict = world
+        .verdict("alice@bank.example", "out.bank.example", zones::FORGER)
+        .await;
+    if verdict.result() != VerdictResult::Repudiated
+        || verdict.refusal().map(|reply| reply.to_string()) != Some(replied)
+    {
+        return Err(Differed::Fact("the forger is repudiated"));
+    }
+    nothing_is_queued(world).await?;
+    if world.bank.has_more() || world.old.has_more() {
+        return Err(Differed::Fact("nothing but the one report was sent"));
+    }
+    page.prose(
+        "The queue is empty, and the bank has had one report: about the one message that it sent. \
+         What is repudiated is never stored, and what is not stored can never be reported on.",
+    );
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! The small world: a folder, a name server, the hosts around the service, and the service itself.
+//!
+//! Promises: everything is on loopback, at ports that were free; the service is the one of
+//! `vouchsafe serve`, started from a configuration file; when the world ends, so does all of it,
+//! and the folder goes with it, whatever ended it short of SIGKILL.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::verify::Verdict;
+
+use super::conversation::{Conversation, Differed};
+use super::next_hop::{Conduct, NextHop};
+use super::page::Page;
+use super::{within, zones};
+use crate::cli::{Exit, Failure, OrExit as _};
+use crate::config::schema::control_socket;
+use crate::config::{Config, parse};
+use crate::control::client::{AskError, ask};
+use crate::control::wire::{Message, Reply, Request};
+use crate::current::Current;
+use crate::dns::authority::Authority;
+use crate::dns::{Settings, Stub};
+use crate::perimeter::Perimeter;
+use crate::serve::Service;
+use crate::shutdown::Shutdown;
+use crate::verify::{Policy, Verifier};
+
+/// What the refusing next hop says to every recipient.
+pub const REFUSAL: &str = "550 5.1.1 no such user here";
+
+/// How often the queue is looked at while something is to happen in it, in milliseconds.
+const LOOK_EVERY: u64 = 20;
+
+/// All of it.
+pub struct World {
+    /// Takes mail for `example.org`.
+    pub mailboxes: NextHop,
+    /// Takes mail for `branch.example.org`, once it is up.
+    pub branch: NextHop,
+    /// Refuses mail for `old.example.org`.
+    pub old: NextHop,
+    /// Takes the bank's mail; the service finds it by MX.
+    pub bank: NextHop,
+    /// The name server.
+    pub dns: Authority,
+    /// The configuration file.
+    pub config_file: PathBuf,
+    config: Config,
+    /// The service.
+    pub service: Service,
+    shutdown: Shutdown,
+    /// Last, so that it goes when nothing writes into it any more.
+    _folder: Folder,
+}
+
+impl World {
+    /// Makes it.
+    pub async fn start() -> Result<Self, Failure> {
+        let folder = Folder::make()
+            .context("cannot make a folder for the demo")
+            .or_exit(Exit::Io)?;
+        let zones = zones::all().or_exit(Exit::Software)?;
+        let dns = Authority::start(SocketAddr::from((zones::HERE, 0)), zones)
+            .await
+            .context("cannot start the demo's name server")
+            .or_exit(Exit::Unavailable)?;
+        let host = |name, address, conduct, is_up| {
+            let mut host = NextHop::down(name, address, conduct)?;
+            if is_up {
+                host.up()?;
+            }
+            Ok::<_, io::Error>(host)
+        };
+        let hosts = || {
+            let refuses = Conduct::Refuses(REFUSAL);
+            Ok::<_, io::Error>((
+                host("mail.example.org", zones::MAILBOXES, Conduct::Takes, true)?,
+                host("branch.example.org", zones::BRANCH, Conduct::Takes, false)?,
+                host("old.example.org", zones::OLD, refuses, true)?,
+                host("mail.bank.example", zones::BANK_IN, Conduct::Takes, true)?,
+            ))
+        };
+        let (mailboxes, branch, old, bank) = hosts()
+            .context("cannot use the loopback addresses of the demo")
+            .or_exit(Exit::Unavailable)?;
+        let text = zones::configuration(&zones::Places {
+            data_dir: &folder.0.join("data").display().to_string(),
+            dns: dns.address(),
+            mailboxes: mailboxes.address,
+            branch: branch.address,
+            old: old.address,
+            mx_port: bank.address.port(),
+        });
+        let config_file = folder.0.join("vouchsafe.toml");
+        let config = parse(&text, &config_file)?.config;
+        write(&config_file, &text).or_exit(Exit::Io)?;
+        let current =
+            Current::new(config.clone(), Some(config_file.clone())).or_exit(Exit::Config)?;
+        let shutdown = Shutdown::new();
+        let service = Service::start(Arc::new(current), shutdown.clone()).await?;
+        Ok(Self {
+            mailboxes,
+            branch,
+            old,
+            bank,
+            dns,
+            config_file,
+            config,
+            service,
+            shutdown,
+            _folder: folder,
+        })
+    }
+
+    /// Where the service listens.
+    pub fn address(&self) -> SocketAddr {
+        let first = self.service.addresses().first();
+        first.copied().unwrap_or((zones::HERE, 0).into())
+    }
+
+    /// Connects to the service from this address.
+    pub async fn connect<'a>(
+        &self,
+        page: &'a Page,
+        from: Ipv4Addr,
+    ) -> Result<Conversation<'a>, Differed> {
+        Conversation::open(page, from, self.address()).await
+    }
+
+    /// The verdict, as `vouchsafe check` gives it: by the service's own verifier, with an empty
+    /// cache, so that the whole evidence is seen.
+    pub async fn verdict(&self, reverse_path: &str, helo: &str, client: Ipv4Addr) -> Verdict {
+        let resolver = Arc::new(Stub::new(Settings::new(vec![self.dns.address()])));
+        let perimeter = Arc::new(Perimeter::default());
+        let verifier = Verifier::new(resolver, perimeter, Policy::default());
+        let reverse_path = ReversePath::parse_inside(reverse_path).unwrap_or(ReversePath::Null);
+        verifier
+            .verify(reverse_path, helo.into(), IpAddr::V4(client))
+            .await
+    }
+
+    /// What is in the queue, by way of the control socket.
+    pub async fn queue(&self) -> Result<Vec<Message>, Differed> {
+        let socket = control_socket(&self.config.data_dir);
+        let asking = tokio::task::spawn_blocking(move || {
+            let replies = ask(&socket, &Request::List)?;
+            let messages = replies.filter_map(|reply| match reply {
+                Ok(Reply::Message(message)) => Some(Ok(*message)),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            });
+            messages.collect::<Result<Vec<_>, AskError>>()
+        });
+        Ok(asking.await.map_err(io::Error::other)??)
+    }
+
+    /// Looks at the queue until something can be made of it.
+    pub async fn queue_until<T>(
+        &self,
+        what: &'static str,
+        find: impl Fn(Vec<Message>) -> Option<T>,
+    ) -> Result<T, Differed> {
+        let mut every = tokio::time::interval(std::time::Duration::from_millis(LOOK_EVERY));
+        let looking = async {
+            loop {
+                every.tick().await;
+                if let Some(found) = find(self.queue().await?) {
+                    return Ok(found);
+                }
+            }
+        };
+        within(what, looking).await?
+    }
+
+    /// Ends it, gracefully: as the service does at SIGTERM.
+    pub async fn stop(self) {
+        self.shutdown.begin();
+        self.service.finish().await;
+    }
+}
+
+/// A folder of our own, which goes when it is dropped.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes it, in the system's place for such folders; only its owner can look into it.
+    fn make() -> io::Result<Self> {
+        let number = getrandom::u64().map_err(io::Error::other)?;
+        let path = std::env::temp_dir().join(format!("vouchsafe-demo-{number:016x}"));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::error!(folder = %self.0.display(), %error, "the demo's folder stays");
+        }
+    }
+}
+
+/// Writes the configuration file.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is not to outlive the process, let alone a crash"
+)]
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text)
+}

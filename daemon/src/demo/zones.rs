@@ -1,0 +1,129 @@
+//! What the demo's world publishes, and who lives where in it: every address lies in 127.0.0.0/8,
+//! every name under the domains that RFC 2606 keeps for examples.
+//!
+//! The texts here are both what the in-process name server answers from and what the stories show,
+//! so that the two cannot differ.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::dns::authority::{ParseZonesError, Zones};
+
+/// The service itself, and the name server.
+pub const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// The bank's outgoing host, which it lists.
+pub const BANK_OUT: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 25);
+
+/// The host that takes the bank's mail.
+pub const BANK_IN: Ipv4Addr = Ipv4Addr::new(127, 0, 10, 26);
+
+/// Somebody who is not the bank.
+pub const FORGER: Ipv4Addr = Ipv4Addr::new(127, 0, 66, 6);
+
+/// A host of the domain whose DNS fails.
+pub const BROKEN_OUT: Ipv4Addr = Ipv4Addr::new(127, 0, 20, 25);
+
+/// A host of the domain that publishes nothing.
+pub const QUIET_OUT: Ipv4Addr = Ipv4Addr::new(127, 0, 30, 25);
+
+/// The provider's outgoing host.
+pub const ISP_OUT: Ipv4Addr = Ipv4Addr::new(127, 0, 40, 25);
+
+/// The site's mailbox server.
+pub const MAILBOXES: Ipv4Addr = Ipv4Addr::new(127, 0, 50, 1);
+
+/// The branch office's mailbox server.
+pub const BRANCH: Ipv4Addr = Ipv4Addr::new(127, 0, 50, 2);
+
+/// The mailbox server of a domain that is being given up.
+pub const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 50, 3);
+
+/// Which hosts may send for the bank.
+pub const BANK: &str = "\
+MAIL-FROM.bank.example.  MX  0 out.bank.example.
+out.bank.example.        A   127.0.10.25";
+
+/// Who takes the bank's mail.
+pub const BANK_MX: &str = "\
+bank.example.            MX  10 mail.bank.example.
+mail.bank.example.       A   127.0.10.26";
+
+/// A domain that knows nothing of the check.
+pub const QUIET: &str = "\
+quiet.example.           MX  10 mail.quiet.example.
+mail.quiet.example.      A   127.0.30.25";
+
+/// A domain that sends through its provider, and names the provider's set.
+pub const SHOP: &str = "\
+MAIL-FROM.shop.example.  MX  0 MAIL-FROM.isp.example.";
+
+/// The provider's set.
+pub const ISP: &str = "\
+MAIL-FROM.isp.example.   MX  0 relay.isp.example.
+relay.isp.example.       A   127.0.40.25";
+
+/// All of it. What belongs to `broken.example` is never answered.
+pub fn all() -> Result<Zones, ParseZonesError> {
+    Zones::parse(&format!(
+        "zone bank.example\n{BANK}\n{BANK_MX}\nzone quiet.example\n{QUIET}\nzone shop.example\n\
+         {SHOP}\nzone isp.example\n{ISP}\nservfail broken.example\n"
+    ))
+}
+
+/// The configuration of the service, a real file's text: the site's name, its folder, where its
+/// domains' mail goes, and the ports of this world.
+pub fn configuration(places: &Places<'_>) -> String {
+    let Places {
+        data_dir,
+        dns,
+        mailboxes,
+        branch,
+        old,
+        mx_port,
+    } = places;
+    format!(
+        r#"# The configuration of this demo's service; it goes away with the demo.
+hostname = "mx.example.org"
+data_dir = "{data_dir}"
+
+[[listen]]
+address = "{HERE}:0"
+
+[domains."example.org"]
+next_hop = "smtp://{mailboxes}"
+
+[domains."branch.example.org"]
+next_hop = "smtp://{branch}"
+
+[domains."old.example.org"]
+next_hop = "smtp://{old}"
+
+[relay]
+mx_port = {mx_port}
+
+[dns]
+servers = ["{dns}"]
+
+[retry]
+first = "1s"
+longest = "1s"
+"#
+    )
+}
+
+/// What differs each time that the world is made.
+#[derive(Debug)]
+pub struct Places<'a> {
+    /// The folder of the queue.
+    pub data_dir: &'a str,
+    /// The name server.
+    pub dns: SocketAddr,
+    /// The next hop of `example.org`.
+    pub mailboxes: SocketAddr,
+    /// The next hop of `branch.example.org`.
+    pub branch: SocketAddr,
+    /// The next hop of `old.example.org`.
+    pub old: SocketAddr,
+    /// The port at which the bank's host takes mail.
+    pub mx_port: u16,
+}
