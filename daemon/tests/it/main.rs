@@ -17,6 +17,7 @@ mod config;
 mod demo;
 mod dialogue;
 mod harness;
+mod interop;
 mod mail;
 mod memory;
 mod nowhere;
