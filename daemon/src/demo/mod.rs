@@ -94,7 +94,12 @@ async fn demonstrate(stay: bool) -> Ended {
         () = world.stop() => {}
     }
     page.end()?;
-    match ended? {
+    judge(ended?)
+}
+
+/// How the demo ends, by the number of stories that went otherwise.
+fn judge(differed: usize) -> Ended {
+    match differed {
         0 => Ok(Exit::Ok),
         1 => Err(anyhow!("a story went otherwise than it is told")).or_exit(Exit::Software),
         many => {
@@ -150,5 +155,39 @@ impl Signals {
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::authority::Zones;
+
+    #[tokio::test]
+    async fn stories_that_go_otherwise_are_counted_and_the_others_told() {
+        let mut world = World::start().await.unwrap();
+        // The bank publishes no set: its relay is unproven, and the forger is not repudiated.
+        let text = zones::text().replace(zones::BANK, "");
+        world.dns.replace(Zones::parse(&text).unwrap());
+        let page = Page::onto(|_| Ok(()));
+        let differed = stories::tell(&mut world, &page).await;
+        world.stop().await;
+        assert_eq!(differed, 3);
+        assert_eq!(judge(differed).unwrap_err().exit, Exit::Software);
+    }
+
+    #[test]
+    fn without_a_difference_the_demo_ends_well() {
+        assert_eq!(judge(0).unwrap(), Exit::Ok);
+        assert_eq!(judge(1).unwrap_err().exit, Exit::Software);
+    }
+
+    #[tokio::test]
+    async fn a_world_that_ends_takes_its_folder_with_it() {
+        let world = World::start().await.unwrap();
+        let folder = world.config_file.parent().unwrap().to_owned();
+        assert!(folder.is_dir());
+        world.stop().await;
+        assert!(!folder.exists());
     }
 }

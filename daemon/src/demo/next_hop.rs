@@ -54,8 +54,8 @@ pub struct NextHop {
 pub struct Exchange {
     /// What was said, from MAIL on.
     pub lines: Vec<Line>,
-    /// The message, if it was taken: its lines, without dot-stuffing.
-    pub content: Option<Vec<String>>,
+    /// The message's lines, without dot-stuffing; none if it was not taken.
+    pub content: Vec<String>,
 }
 
 impl NextHop {
@@ -158,7 +158,7 @@ impl Session {
                 ("EHLO", _) => self.say(&format!("250-{name}\r\n250 8BITMIME")).await?,
                 ("RCPT", Conduct::Refuses(reply)) => {
                     self.say(reply).await?;
-                    self.tell_of(None);
+                    self.tell_of(Vec::new());
                 }
                 ("RCPT", Conduct::Takes) => {
                     taken = taken.saturating_add(1);
@@ -172,7 +172,7 @@ impl Session {
                     self.lines.push(Line::Note(String::from("the message")));
                     self.lines.push(Line::Client(String::from(".")));
                     self.say("250 2.0.0 taken").await?;
-                    self.tell_of(Some(content));
+                    self.tell_of(content);
                 }
                 ("DATA", _) => self.say("503 5.5.1 no recipients").await?,
                 ("HELO" | "MAIL" | "RSET" | "NOOP", _) => self.say("250 2.0.0 ok").await?,
@@ -220,7 +220,7 @@ impl Session {
     }
 
     /// Tells what came of the transaction.
-    fn tell_of(&self, content: Option<Vec<String>>) {
+    fn tell_of(&self, content: Vec<String>) {
         let exchange = Exchange {
             lines: self.lines.clone(),
             content,

@@ -26,6 +26,8 @@ pub enum Line {
 /// Where the stories are told.
 #[derive(Debug)]
 pub struct Page {
+    /// Prints.
+    out: Out,
     /// Columns for prose.
     width: usize,
     /// SMTP lines are folded to the width too.
@@ -34,6 +36,9 @@ pub struct Page {
     /// The first failure to print, after which nothing more is printed.
     failed: RefCell<Option<Failure>>,
 }
+
+/// What prints a piece of text.
+type Out = fn(&str) -> Result<(), Failure>;
 
 /// Widest prose: longer lines are hard to read, however wide the terminal.
 const WIDEST: usize = 100;
@@ -67,6 +72,17 @@ impl Page {
             width: width.clamp(NARROWEST, WIDEST),
             folds: terminal,
             colours: terminal && !plain,
+            ..Self::onto(print_out)
+        }
+    }
+
+    /// A page without a terminal.
+    pub fn onto(out: Out) -> Self {
+        Self {
+            out,
+            width: USUAL,
+            folds: false,
+            colours: false,
             failed: RefCell::new(None),
         }
     }
@@ -125,9 +141,9 @@ impl Page {
         self.put("\n");
     }
 
-    /// A command to be copied: on one line, however long.
-    pub fn command(&self, text: &str) {
-        self.put(&self.painted(colour::CYAN, text));
+    /// A command to be copied: its parts on a line each, as a shell takes them, and never folded.
+    pub fn command(&self, parts: &[&str]) {
+        self.put(&self.painted(colour::CYAN, &parts.join(" \\\n  ")));
         self.put("\n");
     }
 
@@ -200,7 +216,7 @@ impl Page {
     fn put(&self, text: &str) {
         let mut failed = self.failed.borrow_mut();
         if failed.is_none() {
-            *failed = print_out(text).err();
+            *failed = (self.out)(text).err();
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::config::{Config, parse};
 use crate::control::client::{AskError, ask};
 use crate::control::wire::{Message, Reply, Request};
 use crate::current::Current;
-use crate::dns::authority::Authority;
+use crate::dns::authority::{Authority, Zones};
 use crate::dns::{Settings, Stub};
 use crate::perimeter::Perimeter;
 use crate::serve::Service;
@@ -65,7 +65,7 @@ impl World {
         let folder = Folder::make()
             .context("cannot make a folder for the demo")
             .or_exit(Exit::Io)?;
-        let zones = zones::all().or_exit(Exit::Software)?;
+        let zones = Zones::parse(&zones::text()).or_exit(Exit::Software)?;
         let dns = Authority::start(SocketAddr::from((zones::HERE, 0)), zones)
             .await
             .context("cannot start the demo's name server")

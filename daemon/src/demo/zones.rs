@@ -6,8 +6,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::dns::authority::{ParseZonesError, Zones};
-
 /// The service itself, and the name server.
 pub const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -62,12 +60,12 @@ pub const ISP: &str = "\
 MAIL-FROM.isp.example.   MX  0 relay.isp.example.
 relay.isp.example.       A   127.0.40.25";
 
-/// All of it. What belongs to `broken.example` is never answered.
-pub fn all() -> Result<Zones, ParseZonesError> {
-    Zones::parse(&format!(
+/// All of it, as the name server reads it. What belongs to `broken.example` is never answered.
+pub fn text() -> String {
+    format!(
         "zone bank.example\n{BANK}\n{BANK_MX}\nzone quiet.example\n{QUIET}\nzone shop.example\n\
          {SHOP}\nzone isp.example\n{ISP}\nservfail broken.example\n"
-    ))
+    )
 }
 
 /// The configuration of the service, a real file's text: the site's name, its folder, where its

@@ -1,7 +1,7 @@
 //! The demo: every story as it is told, a world that can be spoken to, and nothing left behind.
 
 use std::io::{BufRead as _, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -45,6 +45,17 @@ impl Running {
         let mut lines = self.output.by_ref().map(Result::unwrap);
         let found = lines.find(|line| line.contains(text));
         found.unwrap_or_else(|| panic!("no line with {text:?}"))
+    }
+
+    /// Runs the next command that it offers and that holds `text`, as a shell would.
+    fn offered(&mut self, text: &str) -> Output {
+        let mut command = self.line_with(text);
+        while command.ends_with('\\') {
+            command.push('\n');
+            command.push_str(&self.line_with(""));
+        }
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(command).output().unwrap()
     }
 
     /// Sends it a signal, and gives its exit code.
@@ -125,14 +136,10 @@ fn a_demo_that_stays_can_be_spoken_to_and_ends_by_sigterm() {
 
     // The commands it offers are run as they stand.
     demo.line_with("2. A forger");
-    let check = demo.line_with(" check --resolver ");
-    let mut words = check.split_whitespace();
-    let checked = Command::new(words.next().unwrap()).args(words).output();
-    assert_eq!(checked.unwrap().status.code(), Some(1), "{check}");
-    let list = demo.line_with(" queue list --config ");
-    let mut words = list.split_whitespace();
-    let listed = Command::new(words.next().unwrap()).args(words).output();
-    assert_eq!(texts(&listed.unwrap()).0, "the queue is empty\n", "{list}");
+    let checked = demo.offered(" check --resolver ");
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    let listed = demo.offered(" queue list");
+    assert_eq!(texts(&listed).0, "the queue is empty\n", "{listed:?}");
 
     let mut client = Client::connect_from("127.0.10.25".parse().unwrap(), service);
     assert_eq!(client.code(), 220);

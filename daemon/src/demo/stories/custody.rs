@@ -5,6 +5,8 @@ use vouchsafe_proto::verify::VerdictResult;
 use super::origin::nothing_is_queued;
 use super::{Differed, Letter, Line, Page, World, within, zones};
 use crate::cli::show_message;
+use crate::control::wire::Message;
+use crate::demo::world::REFUSAL;
 
 /// Where the next hop is down at first.
 pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), Differed> {
@@ -14,17 +16,17 @@ pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), D
          gets its 250 all the same, once the message lies on the disk. From then on it is our \
          business, through crashes and power cuts.",
     );
-    let letter = Letter {
-        from: "alice@bank.example",
-        to: "bob@branch.example.org",
-        subject: "The contract",
-        text: "Please sign.",
-    };
+    let letter = Letter::write(
+        "alice@bank.example",
+        "bob@branch.example.org",
+        "The contract",
+        "Please sign.",
+    );
     let conversation = world.connect(page, zones::BANK_OUT).await?;
     letter.send(conversation, "out.bank.example").await?;
     let waiting = world
         .queue_until("a first attempt at the branch office", |queue| {
-            let tried = |message: &crate::control::wire::Message| {
+            let tried = |message: &Message| {
                 let reason = message.waiting().any(|to| to.diagnostic.is_some());
                 message.attempts > 0 && !message.active && reason
             };
@@ -35,9 +37,8 @@ pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), D
     page.records(&show_message(&waiting));
     world.branch.up()?;
     page.prose("Now the host is started. At the next attempt it has the message:");
-    let exchange = within("the arrival at the branch office", world.branch.next()).await?;
-    page.lines(&exchange.lines);
-    letter.arrived(exchange)?;
+    let arrival = letter.arrives(&mut world.branch).await?;
+    page.lines(&arrival.lines);
     nothing_is_queued(world).await?;
     page.prose(
         "The queue is empty. Here attempts are a second apart; by default they begin five minutes \
@@ -53,12 +54,12 @@ pub(super) async fn refused(world: &mut World, page: &Page) -> Result<(), Differ
         "Ann has left old.example.org, and its mailbox server says so: but only to us, when the \
          bank's host already has its 250.",
     );
-    let letter = Letter {
-        from: "alice@bank.example",
-        to: "ann@old.example.org",
-        subject: "Are you there?",
-        text: "I hope so.",
-    };
+    let letter = Letter::write(
+        "alice@bank.example",
+        "ann@old.example.org",
+        "Are you there?",
+        "I hope so.",
+    );
     let conversation = world.connect(page, zones::BANK_OUT).await?;
     letter.send(conversation, "out.bank.example").await?;
     let refusal = within("the refusal", world.old.next()).await?;
@@ -72,26 +73,18 @@ pub(super) async fn refused(world: &mut World, page: &Page) -> Result<(), Differ
     page.records(zones::BANK_MX);
     let report = within("the report's arrival at the bank", world.bank.next()).await?;
     page.lines(&report.lines);
-    let envelope = [
-        Line::Client(String::from("RCPT TO:<alice@bank.example>")),
-        Line::Server(String::from("354 go ahead")),
-    ];
-    let is_null = matches!(
-        report.lines.first(),
-        Some(Line::Client(mail)) if mail.starts_with("MAIL FROM:<>")
-    );
-    if !is_null || !envelope.iter().all(|line| report.lines.contains(line)) {
+    let said = |text: &str| report.lines.contains(&Line::Client(text.to_owned()));
+    let from_null =
+        |line: &Line| matches!(line, Line::Client(mail) if mail.starts_with("MAIL FROM:<>"));
+    if !report.lines.iter().any(from_null) || !said("RCPT TO:<alice@bank.example>") {
         return Err(Differed::Fact(
-            "the report goes to the reverse-path, from the null one",
+            "the report is from the null reverse-path, to the message's",
         ));
     }
-    let content = report
-        .content
-        .ok_or(Differed::Fact("the bank's host took the report"))?;
     page.prose("Alice's copy, whole, as it arrived:");
-    page.message(&content);
-    let says = |text: &str| content.iter().any(|line| line.contains(text));
-    if !says("Action: failed") || !says(super::super::world::REFUSAL) {
+    page.message(&report.content);
+    let says = |text: &str| report.content.iter().any(|line| line.contains(text));
+    if !says("Action: failed") || !says(REFUSAL) {
         return Err(Differed::Fact("the report says what failed, and why"));
     }
     no_report_about_the_forger(world, page).await

@@ -7,10 +7,11 @@
 mod custody;
 mod origin;
 
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
 use super::conversation::{Conversation, Differed};
-use super::next_hop::Exchange;
+use super::next_hop::{Exchange, NextHop};
 use super::page::{Line, Page};
 use super::world::World;
 use super::{within, zones};
@@ -18,18 +19,25 @@ use crate::clock;
 use crate::log::chain;
 use vouchsafe_proto::verify::VerdictResult;
 
-/// A sentence on the whole, before the first story.
-const BEGINNING: &str = "\
-Vouchsafe stands where a site's mail comes in, as mx.example.org. Here it is the real service, on a \
-small world of its own: a few domains in a name server of the demo's, and a few mail hosts, all on \
-loopback addresses. Before it takes a message it asks the domain of the sender's address (the \
-reverse-path, which MAIL FROM gives) whether the client is one of the hosts that its mail comes \
-from. A domain names them in MX records with preference 0 at MAIL-FROM.<domain>. Lines with C: are \
-said by the client, lines with S: by the server.";
+/// What there is to know before the first story, paragraph by paragraph.
+const BEGINNING: [&str; 3] = [
+    "This is the real service, as mx.example.org, on a small world of its own: a name server with a \
+     few domains, a few mail hosts, all at loopback addresses. It stands where a site's mail comes \
+     in.",
+    "In MAIL FROM a client names the reverse-path: the address that a failure would be reported to. \
+     Anybody can put anybody's address there. So before it takes the message, the service asks the \
+     domain of that address which hosts its mail comes from. A domain says so in the DNS, in MX \
+     records with preference 0 at MAIL-FROM.<domain>.",
+    "In the conversations C: is the client and S: the server. Below each stand the verdict, the \
+     reason, and all that the DNS was asked, with its answers.",
+];
 
 /// Tells all of them. Gives how many went otherwise.
 pub async fn tell(world: &mut World, page: &Page) -> usize {
-    page.prose(BEGINNING);
+    page.title("Vouchsafe, in seven stories");
+    for paragraph in BEGINNING {
+        page.prose(paragraph);
+    }
     let mut differed = 0usize;
     let mut judge = |told: Result<(), Differed>| {
         if let Err(how) = told {
@@ -58,21 +66,22 @@ pub async fn tell(world: &mut World, page: &Page) -> usize {
 struct Letter {
     from: &'static str,
     to: &'static str,
-    subject: &'static str,
-    text: &'static str,
+    /// Header and body; no line begins with a dot.
+    lines: Vec<String>,
 }
 
 impl Letter {
-    /// Header and body, without dot-stuffing: no line begins with a dot.
-    fn lines(&self) -> Vec<String> {
-        vec![
-            format!("From: <{}>", self.from),
-            format!("To: <{}>", self.to),
+    /// Written now.
+    fn write(from: &'static str, to: &'static str, subject: &str, text: &str) -> Self {
+        let lines = vec![
+            format!("From: <{from}>"),
+            format!("To: <{to}>"),
             format!("Date: {}", clock::now().wall.to_rfc5322()),
-            format!("Subject: {}", self.subject),
+            format!("Subject: {subject}"),
             String::new(),
-            self.text.to_owned(),
-        ]
+            text.to_owned(),
+        ];
+        Self { from, to, lines }
     }
 
     /// Gives it to the service from MAIL to the 250, and ends the conversation.
@@ -83,29 +92,28 @@ impl Letter {
         conversation
             .say(&format!("RCPT TO:<{}>", self.to), 250)
             .await?;
-        conversation.message(&self.lines()).await?;
+        conversation.message(&self.lines).await?;
         conversation.quit().await
     }
 
-    /// What arrived is this letter, below the trace fields.
-    fn arrived(&self, exchange: Exchange) -> Result<Vec<String>, Differed> {
-        let content = exchange
-            .content
-            .ok_or(Differed::Fact("the next hop took the message"))?;
-        if content.ends_with(&self.lines_without_date())
-            && content
-                .iter()
-                .any(|line| *line == format!("To: <{}>", self.to))
-        {
-            Ok(content)
+    /// Waits until it arrives at this host; below the trace fields it must be as it was sent. What
+    /// else arrives there is of a story before, which went otherwise.
+    async fn arrives(&self, host: &mut NextHop) -> Result<Exchange, Differed> {
+        let subject = self.lines.get(3);
+        let arriving = async {
+            loop {
+                let exchange = host.next().await;
+                if exchange.content.iter().any(|line| Some(line) == subject) {
+                    return exchange;
+                }
+            }
+        };
+        let exchange = within("the message's arrival at its next hop", arriving).await?;
+        if exchange.content.ends_with(&self.lines) {
+            Ok(exchange)
         } else {
             Err(Differed::Fact("the message arrived as it was sent"))
         }
-    }
-
-    /// The end of it, which does not hang on the moment.
-    fn lines_without_date(&self) -> Vec<String> {
-        self.lines().split_off(3)
     }
 }
 
@@ -113,7 +121,7 @@ impl Letter {
 async fn show_verdict(
     world: &World,
     page: &Page,
-    (reverse_path, helo, client): (&str, &str, std::net::Ipv4Addr),
+    (reverse_path, helo, client): (&str, &str, Ipv4Addr),
     (result, reason): (VerdictResult, &str),
     replied: Option<&str>,
 ) -> Result<(), Differed> {
@@ -140,87 +148,128 @@ async fn show_verdict(
 pub fn invite(world: &World, page: &Page) {
     let (service, dns) = (world.address(), world.dns.address());
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("vouchsafe"));
-    let (program, config) = (program.display(), world.config_file.display());
+    let (program, config) = (quoted(&program), quoted(&world.config_file));
     page.title("The world stays up until Ctrl-C");
     page.records(&format!(
         "service        {service}\nname server    {dns}\nconfiguration  {config}"
     ));
     page.prose(
-        "Tell the stories yourself, from another terminal. swaks speaks SMTP (it is a package of \
-         Debian's); the second command of each pair asks for the verdict only. What arrives \
-         anywhere is told here.",
+        "Play the stories yourself, from another terminal. swaks speaks SMTP (Debian has it as a \
+         package); `check` gives the verdict only, without any mail. Whatever then arrives \
+         somewhere is told here.",
     );
-    for (story, from, helo, client, to) in TRIES {
+    for Try {
+        story,
+        from,
+        helo,
+        client,
+        to,
+    } in TRIES
+    {
         page.prose(story);
-        page.command(&format!(
-            "swaks --server {service} --local-interface {client} --ehlo {helo} --from {from} --to {to}"
-        ));
-        page.command(&format!(
-            "{program} check --resolver {dns} --ip {client} --helo {helo} --mail-from {from}"
-        ));
+        page.command(&[
+            &format!("swaks --server {service} --local-interface {client}"),
+            &format!("--ehlo {helo} --from {from} --to {to}"),
+        ]);
+        page.command(&[
+            &format!("{program} check --resolver {dns}"),
+            &format!("--ip {client} --helo {helo} --mail-from {from}"),
+        ]);
         page.gap();
     }
-    page.prose("What is in the queue, and what the domains publish:");
-    page.command(&format!("{program} queue list --config {config}"));
-    page.command(&format!(
+    page.prose("What is in the queue, and what a domain publishes:");
+    page.command(&[
+        &format!("{program} queue list"),
+        &format!("--config {config}"),
+    ]);
+    page.command(&[&format!(
         "dig @{} -p {} MAIL-FROM.bank.example MX",
         dns.ip(),
         dns.port()
-    ));
+    )]);
     page.gap();
 }
 
-/// For each story: what it is, reverse-path, HELO, client, recipient.
-const TRIES: [(&str, &str, &str, std::net::Ipv4Addr, &str); 7] = [
-    (
-        "1. A listed relay:",
-        "alice@bank.example",
-        "out.bank.example",
-        zones::BANK_OUT,
-        "ann@example.org",
-    ),
-    (
+/// A path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-+".contains(&octet);
+    if text.bytes().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// A story to be played by hand.
+struct Try {
+    story: &'static str,
+    from: &'static str,
+    helo: &'static str,
+    client: Ipv4Addr,
+    to: &'static str,
+}
+
+impl Try {
+    /// A client that brings a message for Ann.
+    const fn new(
+        story: &'static str,
+        from: &'static str,
+        (helo, client): (&'static str, Ipv4Addr),
+    ) -> Self {
+        Self {
+            story,
+            from,
+            helo,
+            client,
+            to: "ann@example.org",
+        }
+    }
+
+    /// The same for another recipient.
+    const fn to(self, to: &'static str) -> Self {
+        Self { to, ..self }
+    }
+}
+
+/// The bank's host, as it calls itself, and where it is.
+const BANK: (&str, Ipv4Addr) = ("out.bank.example", zones::BANK_OUT);
+
+/// One for each story.
+const TRIES: [Try; 7] = [
+    Try::new("1. A listed relay:", "alice@bank.example", BANK),
+    Try::new(
         "2. A forger:",
         "alice@bank.example",
-        "out.bank.example",
-        zones::FORGER,
-        "ann@example.org",
+        ("out.bank.example", zones::FORGER),
     ),
-    (
-        "3. DNS that fails:",
+    Try::new(
+        "3. A domain whose DNS fails:",
         "carol@broken.example",
-        "out.broken.example",
-        zones::BROKEN_OUT,
-        "ann@example.org",
+        ("out.broken.example", zones::BROKEN_OUT),
     ),
-    (
-        "4. Nothing published:",
+    Try::new(
+        "4. A domain that publishes nothing:",
         "dave@quiet.example",
-        "mail.quiet.example",
-        zones::QUIET_OUT,
-        "ann@example.org",
+        ("mail.quiet.example", zones::QUIET_OUT),
     ),
-    (
-        "5. A provider's relay:",
+    Try::new(
+        "5. A relay of the provider:",
         "erin@shop.example",
-        "relay.isp.example",
-        zones::ISP_OUT,
-        "ann@example.org",
+        ("relay.isp.example", zones::ISP_OUT),
     ),
-    (
-        "6. The branch office (its host is up now):",
+    Try::new(
+        "6. A next hop that was down, and is up now:",
         "alice@bank.example",
-        "out.bank.example",
-        zones::BANK_OUT,
-        "bob@branch.example.org",
-    ),
-    (
-        "7. A next hop that refuses:",
+        BANK,
+    )
+    .to("bob@branch.example.org"),
+    Try::new(
+        "7. A next hop that refuses, and the report:",
         "alice@bank.example",
-        "out.bank.example",
-        zones::BANK_OUT,
-        "ann@old.example.org",
-    ),
+        BANK,
+    )
+    .to("ann@old.example.org"),
 ];
 
 /// Waits for one thing that happens while the world stays up, and tells it; the name of a part of
@@ -239,10 +288,10 @@ pub async fn watch(world: &mut World, page: &Page) -> Result<(), &'static str> {
         exchange = world.bank.next() => (bank, exchange),
         part = world.service.failed() => return Err(part),
     };
-    let what = if exchange.content.is_some() {
-        "took"
-    } else {
+    let what = if exchange.content.is_empty() {
         "refused"
+    } else {
+        "took"
     };
     page.prose(&format!("{host} {what} a message:"));
     page.lines(&exchange.lines);

@@ -2,7 +2,7 @@
 
 use vouchsafe_proto::verify::VerdictResult;
 
-use super::{Differed, Letter, Page, World, show_verdict, within, zones};
+use super::{Differed, Letter, Page, World, show_verdict, zones};
 
 /// Where a listed host brings a letter, which arrives.
 pub(super) async fn listed_relay(world: &mut World, page: &Page) -> Result<(), Differed> {
@@ -12,12 +12,12 @@ pub(super) async fn listed_relay(world: &mut World, page: &Page) -> Result<(), D
          for ann@example.org.",
     );
     page.records(zones::BANK);
-    let letter = Letter {
-        from: "alice@bank.example",
-        to: "ann@example.org",
-        subject: "Your new account",
-        text: "It is open.",
-    };
+    let letter = Letter::write(
+        "alice@bank.example",
+        "ann@example.org",
+        "Your new account",
+        "It is open.",
+    );
     let conversation = world.connect(page, zones::BANK_OUT).await?;
     letter.send(conversation, "out.bank.example").await?;
     show_verdict(
@@ -28,10 +28,9 @@ pub(super) async fn listed_relay(world: &mut World, page: &Page) -> Result<(), D
         None,
     )
     .await?;
-    let exchange = within("the arrival of the letter", world.mailboxes.next()).await?;
-    let content = letter.arrived(exchange)?;
+    let arrival = letter.arrives(&mut world.mailboxes).await?;
     page.prose("A moment later the site's mailbox server, the next hop of example.org, has it:");
-    page.message(&content);
+    page.message(&arrival.content);
     Ok(())
 }
 
@@ -80,8 +79,8 @@ pub(super) async fn failing_dns(world: &mut World, page: &Page) -> Result<(), Di
     page.prose(
         "The name servers of broken.example answer SERVFAIL to every question. Perhaps the client \
          is listed, perhaps not. That is no reason to refuse mail, and none to believe it: the \
-         client is asked to come again. Should the trouble last for hours, the mail is taken, \
-         unproven.",
+         client is asked to come again. Should the trouble last for more than four hours, the mail \
+         is taken, unproven.",
     );
     let mut conversation = world.connect(page, zones::BROKEN_OUT).await?;
     conversation.hello("out.broken.example").await?;
@@ -111,12 +110,7 @@ pub(super) async fn nothing_published(world: &mut World, page: &Page) -> Result<
          as it always was. It is not protected either.",
     );
     page.records(zones::QUIET);
-    let letter = Letter {
-        from: "dave@quiet.example",
-        to: "ann@example.org",
-        subject: "Lunch",
-        text: "At noon?",
-    };
+    let letter = Letter::write("dave@quiet.example", "ann@example.org", "Lunch", "At noon?");
     let conversation = world.connect(page, zones::QUIET_OUT).await?;
     letter.send(conversation, "mail.quiet.example").await?;
     show_verdict(
@@ -127,8 +121,7 @@ pub(super) async fn nothing_published(world: &mut World, page: &Page) -> Result<
         None,
     )
     .await?;
-    let exchange = within("the arrival of the letter", world.mailboxes.next()).await?;
-    letter.arrived(exchange)?;
+    letter.arrives(&mut world.mailboxes).await?;
     page.prose("It has arrived at the mailbox server, like the first.");
     Ok(())
 }
@@ -142,12 +135,12 @@ pub(super) async fn second_stage(world: &mut World, page: &Page) -> Result<(), D
          else has to.",
     );
     page.records(&format!("{}\n{}", zones::SHOP, zones::ISP));
-    let letter = Letter {
-        from: "erin@shop.example",
-        to: "ann@example.org",
-        subject: "Your order",
-        text: "It is on its way.",
-    };
+    let letter = Letter::write(
+        "erin@shop.example",
+        "ann@example.org",
+        "Your order",
+        "It is on its way.",
+    );
     let conversation = world.connect(page, zones::ISP_OUT).await?;
     letter.send(conversation, "relay.isp.example").await?;
     show_verdict(
@@ -158,8 +151,7 @@ pub(super) async fn second_stage(world: &mut World, page: &Page) -> Result<(), D
         None,
     )
     .await?;
-    let exchange = within("the arrival of the letter", world.mailboxes.next()).await?;
-    letter.arrived(exchange)?;
+    letter.arrives(&mut world.mailboxes).await?;
     page.prose("It has arrived at the mailbox server.");
     Ok(())
 }
