@@ -152,10 +152,11 @@ impl Page {
         self.put("\n");
     }
 
-    /// A message as it arrived, and an empty line.
-    pub fn message(&self, lines: &[String]) {
+    /// A message as it arrived, or what a command prints, and an empty line. Lines of reports are
+    /// up to 76 columns wide, which fit beside this margin on any terminal.
+    pub fn quote(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) {
         for line in lines {
-            self.labelled("| ", line, None);
+            self.beside("  ", "| ", line.as_ref(), None);
         }
         self.put("\n");
     }
@@ -180,10 +181,15 @@ impl Page {
         self.put("\n");
     }
 
-    /// A label in the margin, and text that is folded beside it.
+    /// A label, and text that is folded beside it.
     fn labelled(&self, label: &str, text: &str, colour: Option<&str>) {
+        self.beside("    ", label, text, colour);
+    }
+
+    /// The same, behind a margin.
+    fn beside(&self, margin: &str, label: &str, text: &str, colour: Option<&str>) {
         let text = Tabs(text).to_string();
-        let indent = label.len().saturating_add(4);
+        let indent = margin.len().saturating_add(label.len());
         let parts = if self.folds {
             fold(&text, self.width.saturating_sub(indent))
         } else {
@@ -191,7 +197,7 @@ impl Page {
         };
         for (at, part) in parts.iter().enumerate() {
             let label = if at == 0 {
-                format!("    {}", self.painted(colour::DIM, label))
+                format!("{margin}{}", self.painted(colour::DIM, label))
             } else {
                 " ".repeat(indent)
             };

@@ -28,13 +28,13 @@ pub const QUIET_OUT: Ipv4Addr = Ipv4Addr::new(127, 0, 30, 25);
 pub const ISP_OUT: Ipv4Addr = Ipv4Addr::new(127, 0, 40, 25);
 
 /// The site's mailbox server.
-pub const MAILBOXES: Ipv4Addr = Ipv4Addr::new(127, 0, 50, 1);
+pub const MAILBOXES: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 1);
 
 /// The branch office's mailbox server.
-pub const BRANCH: Ipv4Addr = Ipv4Addr::new(127, 0, 50, 2);
+pub const BRANCH: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 2);
 
 /// The mailbox server of a domain that is being given up.
-pub const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 50, 3);
+pub const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 3);
 
 /// Which hosts may send for the bank.
 pub const BANK: &str = "\

@@ -13,8 +13,8 @@ pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), D
     page.title("6. A next hop that is down, then up");
     page.prose(
         "The mail host of the branch office does not run: nobody listens at its port. The client \
-         gets its 250 all the same, once the message lies on the disk. From then on it is our \
-         business, through crashes and power cuts.",
+         gets its 250 all the same, once the message lies on the disk. From then on it is \
+         for Vouchsafe to see it delivered, through crashes and power cuts.",
     );
     let letter = Letter::write(
         "alice@bank.example",
@@ -34,9 +34,12 @@ pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), D
         })
         .await?;
     page.prose("It cannot be handed on. What `vouchsafe queue show` says of it, with the reason:");
-    page.records(&show_message(&waiting));
+    page.quote(show_message(&waiting).lines());
     world.branch.up()?;
-    page.prose("Now the host is started. At the next attempt it has the message:");
+    page.prose(
+        "Now the host is started. At the next attempt, in which Vouchsafe is the client, it takes \
+         the message:",
+    );
     let arrival = letter.arrives(&mut world.branch).await?;
     page.lines(&arrival.lines);
     nothing_is_queued(world).await?;
@@ -51,8 +54,8 @@ pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), D
 pub(super) async fn refused(world: &mut World, page: &Page) -> Result<(), Differed> {
     page.title("7. A next hop that refuses, and the report");
     page.prose(
-        "Ann has left old.example.org, and its mailbox server says so: but only to us, when the \
-         bank's host already has its 250.",
+        "Ann has left old.example.org, and its mailbox server says so: but only to Vouchsafe, when \
+         the bank's host already has its 250.",
     );
     let letter = Letter::write(
         "alice@bank.example",
@@ -63,7 +66,7 @@ pub(super) async fn refused(world: &mut World, page: &Page) -> Result<(), Differ
     let conversation = world.connect(page, zones::BANK_OUT).await?;
     letter.send(conversation, "out.bank.example").await?;
     let refusal = within("the refusal", world.old.next()).await?;
-    page.prose("Then old.example.org. Vouchsafe is the client now:");
+    page.prose("Now Vouchsafe is the client, and the mailbox server refuses:");
     page.lines(&refusal.lines);
     page.prose(
         "The sender must hear of it. The reverse-path is authorised, so the report goes to one \
@@ -82,7 +85,7 @@ pub(super) async fn refused(world: &mut World, page: &Page) -> Result<(), Differ
         ));
     }
     page.prose("Alice's copy, whole, as it arrived:");
-    page.message(&report.content);
+    page.quote(&report.content);
     let says = |text: &str| report.content.iter().any(|line| line.contains(text));
     if !says("Action: failed") || !says(REFUSAL) {
         return Err(Differed::Fact("the report says what failed, and why"));
@@ -93,8 +96,8 @@ pub(super) async fn refused(world: &mut World, page: &Page) -> Result<(), Differ
 /// The forger tries the same.
 async fn no_report_about_the_forger(world: &mut World, page: &Page) -> Result<(), Differed> {
     page.prose(
-        "Could a forger make us send such reports to the bank, by writing to addresses that do \
-         not exist? He does not get that far:",
+        "Could a forger have such reports sent to the bank, by writing in its name to addresses \
+         that do not exist? It does not come to that:",
     );
     let mut conversation = world.connect(page, zones::FORGER).await?;
     conversation.hello("out.bank.example").await?;

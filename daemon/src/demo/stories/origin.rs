@@ -30,7 +30,7 @@ pub(super) async fn listed_relay(world: &mut World, page: &Page) -> Result<(), D
     .await?;
     let arrival = letter.arrives(&mut world.mailboxes).await?;
     page.prose("A moment later the site's mailbox server, the next hop of example.org, has it:");
-    page.message(&arrival.content);
+    page.quote(&arrival.content);
     Ok(())
 }
 
