@@ -98,6 +98,7 @@ impl FromStr for QueueId {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use alloc::string::ToString;

@@ -119,11 +119,6 @@ fn seconds_between(from: Mono, to: Mono) -> u32 {
 
 /// About what an entry takes: its names twice (both maps), its records, and the maps' own part.
 fn weight((name, _): &Key, answer: &Answer) -> usize {
-    256 + 2 * name.as_str().len() + content_weight(answer)
-}
-
-/// About what an answer's records and aliases take.
-pub fn content_weight(answer: &Answer) -> usize {
     let records = match &answer.lookup {
         Lookup::Found(Records::A(all)) => all.len() * 4,
         Lookup::Found(Records::Aaaa(all)) => all.len() * 16,
@@ -138,7 +133,7 @@ pub fn content_weight(answer: &Answer) -> usize {
         .iter()
         .map(|name| 16 + name.as_str().len())
         .sum();
-    records + aliases
+    256 + 2 * name.as_str().len() + records + aliases
 }
 
 #[cfg(test)]

@@ -22,14 +22,8 @@ impl Process {
         command.stdin(Stdio::null()).spawn().map(Self)
     }
 
-    /// True while it runs.
-    pub fn runs(&mut self) -> bool {
-        matches!(self.0.try_wait(), Ok(None))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
+    /// Asks it to end, by its pid, and waits until it has.
+    pub fn end(&mut self) {
         if !self.runs() {
             return;
         }
@@ -39,6 +33,17 @@ impl Drop for Process {
             let _ = self.0.kill();
         }
         let _ = self.0.wait();
+    }
+
+    /// True while it runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -57,15 +62,20 @@ pub fn free_port(address: IpAddr) -> io::Result<SocketAddr> {
 /// True if a program is there. If not, says in one line what is left out; with `CI=true` nothing
 /// may be left out, and the test fails.
 pub fn installed(program: &Path, left_out: &str) -> bool {
-    if program.exists() {
+    let reason = format!("{} is not installed", program.display());
+    there(program.exists(), &reason, left_out)
+}
+
+/// The same for something else that a test needs: `reason` says what is wrong when it is not there.
+pub fn there(is_there: bool, reason: &str, left_out: &str) -> bool {
+    if is_there {
         return true;
     }
-    let reason = format!("{} is not installed: {left_out}", program.display());
     assert!(
         std::env::var_os("CI").is_none_or(|value| value != "true"),
-        "{reason}"
+        "{reason}: {left_out}"
     );
     // Not println: it would not be seen, since the test passes.
-    let _ = writeln!(io::stderr().lock(), "left out: {reason}");
+    let _ = writeln!(io::stderr().lock(), "left out: {reason}: {left_out}");
     false
 }

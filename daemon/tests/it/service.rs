@@ -88,6 +88,12 @@ impl Setup {
         self
     }
 
+    /// Another local domain, beside `local.example`.
+    pub fn domain(mut self, name: &str, next_hop: &str) -> Self {
+        self.local.push((name.into(), next_hop.into()));
+        self
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
