@@ -29,7 +29,7 @@ use crate::log::Logging;
 
 use self::conversation::{Differed, PATIENCE};
 use self::page::Page;
-use self::world::World;
+use self::world::{Folder, World};
 
 /// `vouchsafe demo ...`
 #[derive(Debug, clap::Args)]
@@ -54,11 +54,23 @@ pub fn run(command: &Command) -> Ended {
         .build()
         .context("starting the runtime")
         .or_exit(Exit::Software)?;
-    let ended = runtime.block_on(demonstrate(command.stay));
-    // Questions to the control socket block a thread; none of them is worth waiting for.
-    runtime.shutdown_timeout(Duration::ZERO);
+    // Before anything is made, so that no signal from now on leaves something behind.
+    let signals = runtime
+        .block_on(async { Signals::catch() })
+        .or_exit(Exit::Software)?;
+    let folder = Folder::make()
+        .context("cannot make a folder for the demo")
+        .or_exit(Exit::Io)?;
+    let ended = runtime.block_on(demonstrate(&folder, signals, command.stay));
+    // Whatever ended it, nothing writes any more when the folder goes.
+    runtime.shutdown_timeout(LAST_WRITES);
+    drop(folder);
     ended
 }
+
+/// How long what is being written may take, after a second Ctrl-C; a disk that takes longer than
+/// this for a few KiB does not answer at all.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// The log as the service has it by default.
 fn start_log() -> Result<Logging, Failure> {
@@ -72,11 +84,9 @@ fn start_log() -> Result<Logging, Failure> {
 }
 
 /// Makes the world, tells the stories, and ends the world.
-async fn demonstrate(stay: bool) -> Ended {
+async fn demonstrate(folder: &Folder, mut signals: Signals, stay: bool) -> Ended {
     let page = Page::new();
-    // Before anything is made, so that no signal from now on leaves something behind.
-    let mut signals = Signals::catch().or_exit(Exit::Software)?;
-    let mut world = World::start().await?;
+    let mut world = World::start(folder).await?;
     let ended = tokio::select! {
         biased;
         () = signals.next() => Err(anyhow!("interrupted before the end")).or_exit(Exit::Temporary),
@@ -165,7 +175,8 @@ mod tests {
 
     #[tokio::test]
     async fn stories_that_go_otherwise_are_counted_and_the_others_told() {
-        let mut world = World::start().await.unwrap();
+        let folder = Folder::make().unwrap();
+        let mut world = World::start(&folder).await.unwrap();
         // The bank publishes no set: its relay is unproven, and the forger is not repudiated.
         let text = zones::text().replace(zones::BANK, "");
         world.dns.replace(Zones::parse(&text).unwrap());
@@ -180,14 +191,5 @@ mod tests {
     fn without_a_difference_the_demo_ends_well() {
         assert_eq!(judge(0).unwrap(), Exit::Ok);
         assert_eq!(judge(1).unwrap_err().exit, Exit::Software);
-    }
-
-    #[tokio::test]
-    async fn a_world_that_ends_takes_its_folder_with_it() {
-        let world = World::start().await.unwrap();
-        let folder = world.config_file.parent().unwrap().to_owned();
-        assert!(folder.is_dir());
-        world.stop().await;
-        assert!(!folder.exists());
     }
 }

@@ -1,8 +1,7 @@
 //! The small world: a folder, a name server, the hosts around the service, and the service itself.
 //!
 //! Promises: everything is on loopback, at ports that were free; the service is the one of
-//! `vouchsafe serve`, started from a configuration file; when the world ends, so does all of it,
-//! and the folder goes with it, whatever ended it short of SIGKILL.
+//! `vouchsafe serve`, started from a configuration file; when the world ends, so does all of it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -55,16 +54,11 @@ pub struct World {
     /// The service.
     pub service: Service,
     shutdown: Shutdown,
-    /// Last, so that it goes when nothing writes into it any more.
-    _folder: Folder,
 }
 
 impl World {
-    /// Makes it.
-    pub async fn start() -> Result<Self, Failure> {
-        let folder = Folder::make()
-            .context("cannot make a folder for the demo")
-            .or_exit(Exit::Io)?;
+    /// Makes it; what it writes goes into this folder.
+    pub async fn start(folder: &Folder) -> Result<Self, Failure> {
         let zones = Zones::parse(&zones::text()).or_exit(Exit::Software)?;
         let dns = Authority::start(SocketAddr::from((zones::HERE, 0)), zones)
             .await
@@ -114,7 +108,6 @@ impl World {
             config,
             service,
             shutdown,
-            _folder: folder,
         })
     }
 
@@ -185,13 +178,14 @@ impl World {
     }
 }
 
-/// A folder of our own, which goes when it is dropped.
+/// A folder of our own, which goes when it is dropped: to be done when nothing writes into it any
+/// more.
 #[derive(Debug)]
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
     /// Makes it, in the system's place for such folders; only its owner can look into it.
-    fn make() -> io::Result<Self> {
+    pub fn make() -> io::Result<Self> {
         let number = getrandom::u64().map_err(io::Error::other)?;
         let path = std::env::temp_dir().join(format!("vouchsafe-demo-{number:016x}"));
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;

@@ -58,13 +58,18 @@ impl Running {
         shell.arg("-c").arg(command).output().unwrap()
     }
 
-    /// Sends it a signal, and gives its exit code.
-    fn end_by(&mut self, signal: &str) -> Option<i32> {
+    /// Sends it a signal.
+    fn signal(&self, signal: &str) {
         let told = Command::new("kill")
             .arg(format!("-{signal}"))
             .arg(self.child.id().to_string())
             .status();
         assert!(told.unwrap().success());
+    }
+
+    /// Sends it a signal, and gives its exit code.
+    fn end_by(&mut self, signal: &str) -> Option<i32> {
+        self.signal(signal);
         // What is still printed must not block it.
         self.output.by_ref().for_each(drop);
         self.child.wait().unwrap().code()
@@ -151,6 +156,25 @@ fn a_demo_that_stays_can_be_spoken_to_and_ends_by_sigterm() {
     demo.line_with("mail.example.org took a message");
 
     assert_eq!(demo.end_by("TERM"), Some(0));
+    assert_empty(&folder);
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_client_and_leaves_nothing() {
+    let (mut command, folder) = demo(&["--stay"]);
+    let mut demo = Running::start(&mut command);
+    let service = demo.line_with("service        ");
+    let service = service.split_whitespace().last().unwrap().parse().unwrap();
+    demo.line_with("dig @");
+    let mut client = Client::greeted(service);
+    client.expect("EHLO client.example", 250);
+    client.expect("MAIL FROM:<dave@quiet.example>", 250);
+    client.expect("RCPT TO:<ann@example.org>", 250);
+    client.expect("DATA", 354);
+    demo.signal("INT");
+    // It has heard the first once it takes no more connections.
+    while std::net::TcpStream::connect(service).is_ok() {}
+    assert_eq!(demo.end_by("INT"), Some(0));
     assert_empty(&folder);
 }
 
