@@ -193,12 +193,10 @@ fn make_durable(shared: &Shared, group: &[Operation]) -> Result<Vec<QueueId>, Fa
     if shared.soundness.is_poisoned() {
         return Err(Failure::Poisoned);
     }
-    if !shared.store.is_open() {
-        shared
-            .store
-            .reopen()
-            .map_err(|error| blame(shared, error))?;
-    }
+    shared
+        .store
+        .ensure_open()
+        .map_err(|error| blame(shared, error))?;
     let mut news = group.iter().flat_map(Operation::news);
     if news.any(|new| matches!(new.content, Stored::File(_)))
         && shared.disk.sync_dir(CONTENT_FOLDER).is_err()

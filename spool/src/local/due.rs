@@ -18,8 +18,8 @@ pub(super) struct Due {
     waiting: BTreeSet<(Wall, QueueId)>,
     /// What the last lease was told; `None` if that nothing waits.
     announced: Option<Wall>,
-    /// The latest time anybody has told us.
-    latest: Wall,
+    /// What time it is, as far as anybody has told us.
+    now: Wall,
 }
 
 /// One message.
@@ -83,14 +83,15 @@ impl Due {
         self.slots.get(&id).is_some_and(|slot| slot.leased)
     }
 
-    /// Notes what time somebody said it is; the time never goes back.
-    pub(super) fn hear(&mut self, now: Wall) {
-        self.latest = self.latest.max(now);
+    /// Notes what time somebody said it is. It may go back: a clock that ran ahead and was set
+    /// right must not leave reports and pauses in the future.
+    pub(super) const fn hear(&mut self, now: Wall) {
+        self.now = now;
     }
 
-    /// The latest time anybody has told us. The spool reads no clock.
-    pub(super) const fn latest(&self) -> Wall {
-        self.latest
+    /// What time it is, as far as anybody has told us. The spool reads no clock.
+    pub(super) const fn now(&self) -> Wall {
+        self.now
     }
 
     /// True if `due` is news to the last who leased.
@@ -123,6 +124,6 @@ mod tests {
         due.remove(id(3));
         assert_eq!(due.lease(at(99), 9), (vec![id(1), id(2)], None));
         assert!(!due.release(id(3), None), "not there any more");
-        assert_eq!(due.latest(), at(99));
+        assert_eq!(due.now(), at(99));
     }
 }

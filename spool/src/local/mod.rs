@@ -32,7 +32,7 @@ use tokio::sync::{Notify, oneshot};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
-use self::backend::Soundness;
+use self::backend::{Soundness, is_full};
 use self::committer::{Failure, New, Operation};
 use self::content::LocalContent;
 use self::draft::LocalDraft;
@@ -266,6 +266,15 @@ impl Shared {
         if self.soundness.is_poisoned() {
             return Err(LeaseError::Poisoned);
         }
+        // No room to reopen it was found when it failed; perhaps there is now. Mail that comes in
+        // would bring it back too, but mail may not come.
+        self.store.ensure_open().map_err(|error| {
+            if is_full(&error) {
+                LeaseError::NoSpace
+            } else {
+                LeaseError::Read(error)
+            }
+        })?;
         // The store writes before it frees: on a disk that is quite full not even a message that
         // is done can leave, and would be delivered again and again.
         if !self.has_room(self.options.reserve / 8) {
@@ -352,7 +361,7 @@ impl Shared {
 
     /// Ends a lease whose entry could not be read or whose outcome could not be recorded.
     fn postpone(&self, id: QueueId) {
-        let due = lock(&self.due).latest().plus(PAUSE);
+        let due = lock(&self.due).now().plus(PAUSE);
         self.release_until(id, Some(due));
     }
 
@@ -361,7 +370,7 @@ impl Shared {
         if report.envelope.recipients.is_empty() {
             return Err(SettleError::NoRecipients);
         }
-        let now = lock(&self.due).latest();
+        let now = lock(&self.due).now();
         let id = id::draw(now).map_err(SettleError::Random)?;
         let mut draft = LocalDraft::new(self, id, now);
         draft

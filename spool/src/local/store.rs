@@ -6,7 +6,7 @@
 //! barrier; a failed flush is not answered at all, it poisons.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use vouchsafe_proto::queue_id::QueueId;
@@ -123,19 +123,33 @@ impl Store {
     /// Closes the store and opens it again, as it was at the last barrier. To be called after a
     /// write found no room. Waits for those who read.
     pub(super) fn reopen(&self) -> io::Result<()> {
-        let mut database = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(database.take());
-        *database = Some(open_live(&*self.disk, &self.soundness)?);
-        // What the old one noted while it closed is of no interest.
-        self.soundness.take_full();
+        drop(self.exclusively().take());
+        self.ensure_open()
+    }
+
+    /// Opens the store if it was closed and found no room to be opened again.
+    pub(super) fn ensure_open(&self) -> io::Result<()> {
+        if self.is_open() {
+            return Ok(());
+        }
+        let mut database = self.exclusively();
+        if database.is_none() {
+            *database = Some(open_live(&*self.disk, &self.soundness)?);
+            // What the old one noted while it closed is of no interest.
+            self.soundness.take_full();
+        }
         Ok(())
     }
 
+    /// The database, once nobody reads it.
+    fn exclusively(&self) -> RwLockWriteGuard<'_, Option<Database>> {
+        self.database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// False while it waits for room to be reopened.
-    pub(super) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.database
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -144,12 +158,7 @@ impl Store {
 
     /// Closes it for good: marks the file clean and lets go of it.
     pub(super) fn close(&self) {
-        drop(
-            self.database
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(self.exclusively().take());
     }
 
     /// True if the store names any of these messages.

@@ -74,6 +74,7 @@ struct State {
     fault: Fault,
     syncs: u64,
     capacity: Option<u64>,
+    sealed: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -103,6 +104,11 @@ impl MemoryDisk {
     pub fn leave_room(&self, octets: u64) {
         let mut state = lock(&self.state);
         state.capacity = Some(state.used() + octets);
+    }
+
+    /// While sealed not even what is there can be written anew, as where a disk copies on write.
+    pub fn seal(&self, sealed: bool) {
+        lock(&self.state).sealed = sealed;
     }
 
     pub fn syncs(&self) -> u64 {
@@ -248,7 +254,7 @@ impl State {
         let end = offset + octets.len() as u64;
         let wanted: BTreeSet<u64> = (offset / PAGE..end.div_ceil(PAGE)).collect();
         let new = wanted.difference(&self.files[file].pages).count() as u64 * PAGE;
-        if self.capacity.is_some_and(|room| self.used() + new > room) {
+        if self.sealed || self.capacity.is_some_and(|room| self.used() + new > room) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let content = &mut self.files[file];

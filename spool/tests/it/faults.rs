@@ -126,6 +126,24 @@ async fn an_outcome_that_finds_no_room_is_not_tried_at_once() {
 }
 
 #[tokio::test]
+async fn a_queue_that_nothing_comes_into_is_served_again_once_there_is_room() {
+    let disk = MemoryDisk::default();
+    let spool = open(&disk);
+    let id = take(&spool, at(0), at(0), b"x").await.unwrap();
+    disk.seal(true);
+    let refused = take(&spool, at(0), at(0), b"y").await;
+    assert!(matches!(refused, Err(CommitError::NoSpace)));
+    let leased = spool.lease(at(0), 9).await;
+    assert!(matches!(leased, Err(LeaseError::NoSpace)));
+    disk.seal(false);
+    let lease = lease_all(&spool, at(0)).await.pop().unwrap();
+    assert_eq!(lease.entry().id, id);
+    let settlement = delivered(&lease);
+    spool.settle(lease, settlement).await.unwrap();
+    assert!(spool.is_sound());
+}
+
+#[tokio::test]
 async fn below_the_reserve_no_message_is_begun() {
     let disk = MemoryDisk::default();
     let options = Options::default().with_reserve(1 << 20);

@@ -170,6 +170,20 @@ async fn a_settlement_is_all_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_clock_that_ran_ahead_and_was_set_right_delays_no_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    take(&spool, at(0), at(0), b"x").await.unwrap();
+    let wrong = at(10 * 365 * 24 * 3600);
+    drop(spool.begin(wrong).await.unwrap());
+    let lease = lease_all(&spool, at(1)).await.pop().unwrap();
+    let mut settlement = delivered(&lease);
+    settlement.reports = vec![report(b"report".to_vec())];
+    spool.settle(lease, settlement).await.unwrap();
+    assert_eq!(lease_all(&spool, at(1)).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_message_that_is_done_leaves_with_its_content() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(&folder);
