@@ -40,8 +40,8 @@ pub(super) struct Conclusion {
     pub(super) delayed: Vec<(usize, Outcome)>,
 }
 
-/// Draws the conclusion; `jitter` is any number. `None` if nothing was done, so that there is
-/// nothing to record.
+/// Draws the conclusion; `jitter` is any number. `None` if nothing was done of what there is to do,
+/// so that there is nothing to record.
 pub(super) fn conclude(
     entry: &Entry,
     tallies: &[Tally],
@@ -49,7 +49,9 @@ pub(super) fn conclude(
     jitter: u32,
     now: Wall,
 ) -> Option<Conclusion> {
-    if tallies.iter().all(|tally| *tally == Tally::Untouched) {
+    let waits = entry.progress.iter().any(Progress::is_waiting);
+    // A message nobody waits for leaves: given back, it would be leased again at once for ever.
+    if waits && tallies.iter().all(|tally| *tally == Tally::Untouched) {
         return None;
     }
     let tried = tallies
@@ -76,14 +78,8 @@ pub(super) fn conclude(
         let due = match tallies.get(index) {
             Some(Tally::Tried { outcome, .. }) => {
                 let (told, due) = tell(outcome, next);
-                match &told {
-                    Progress::Done(end) if end.class != OutcomeClass::Delivered => {
-                        conclusion.failed.push((index, outcome.clone()));
-                    }
-                    Progress::Waiting(_) if is_delay_due(next) => {
-                        conclusion.delayed.push((index, outcome.clone()));
-                    }
-                    _ => {}
+                if matches!(&told, Progress::Done(end) if end.class != OutcomeClass::Delivered) {
+                    conclusion.failed.push((index, outcome.clone()));
                 }
                 *progress = told;
                 due
@@ -91,6 +87,14 @@ pub(super) fn conclude(
             Some(Tally::Postponed(until)) => Some(*until),
             Some(Tally::Untouched) | None => Some(now),
         };
+        // Whether the delay was reported is remembered for the message, so whoever waits now is in
+        // the report, tried or not.
+        if is_delay_due(next)
+            && let Progress::Waiting(last) = progress
+        {
+            let outcome = last.clone().unwrap_or_else(never_tried);
+            conclusion.delayed.push((index, outcome));
+        }
         conclusion.due = [conclusion.due, due].into_iter().flatten().min();
     }
     conclusion.delay_reported |= !conclusion.delayed.is_empty();
@@ -106,6 +110,12 @@ const fn is_delay_due(next: Next) -> bool {
             ..
         }
     )
+}
+
+/// What is said of a recipient whose turn has not come (RFC 3463 §3.5: mail system congestion).
+fn never_tried() -> Outcome {
+    let text = "not tried yet: other mail for the same next hop has to go first";
+    Outcome::local((4, 4, 5), None, text)
 }
 
 /// What an outcome makes of its recipient, and when that one is due again.
@@ -238,5 +248,44 @@ mod tests {
         entry.delay_reported = true;
         let end = conclude(&entry, &tallies, &policy(), 0, late).unwrap();
         assert!(end.delayed.is_empty() && end.delay_reported);
+    }
+
+    #[test]
+    fn whoever_waits_hears_of_the_delay_tried_or_not() {
+        let entry = entry(4);
+        let late = ARRIVED.plus(Duration::from_hours(5));
+        let soon = late.plus(Duration::from_mins(1));
+        let tallies = [
+            tried((4, 2, 0)),
+            Tally::Postponed(soon),
+            Tally::Untouched,
+            tried((5, 1, 1)),
+        ];
+        let end = conclude(&entry, &tallies, &policy(), 0, late).unwrap();
+        let told: Vec<_> = end
+            .delayed
+            .iter()
+            .map(|(index, outcome)| (*index, outcome.status.to_string()))
+            .collect();
+        let told: Vec<_> = told.iter().map(|(at, what)| (*at, what.as_str())).collect();
+        assert_eq!(told, [(0, "4.2.0"), (1, "4.4.5"), (2, "4.4.5")]);
+        assert!(end.delay_reported);
+        let postponed = [const { Tally::Untouched }; 3];
+        let all: Vec<_> = [Tally::Postponed(soon)]
+            .into_iter()
+            .chain(postponed)
+            .collect();
+        let end = conclude(&entry, &all, &policy(), 0, late).unwrap();
+        assert_eq!((end.delayed.len(), end.attempts), (4, 0));
+    }
+
+    #[test]
+    fn a_message_nobody_waits_for_leaves() {
+        let mut entry = entry(1);
+        let done = Outcome::local((2, 0, 0), None, "delivered");
+        entry.progress = vec![Progress::Done(done)];
+        let end = conclude(&entry, &[Tally::Untouched], &policy(), 0, ARRIVED).unwrap();
+        assert_eq!((end.due, end.attempts), (None, 0));
+        assert!(end.failed.is_empty() && end.delayed.is_empty());
     }
 }
