@@ -110,7 +110,8 @@ fn write_letter(letter: &Letter, mut incoming: mpsc::Receiver<Piece>) -> io::Res
     let target = letter.folder.join("new").join(&name);
     if target.try_exists()? {
         tracing::info!(queue_id = %letter.id, file = %target.display(), "already in the mailbox");
-        return Ok(());
+        // Whoever put it there may have been killed before this.
+        return flush_folder(&letter.folder.join("new"));
     }
     let draft = letter.folder.join("tmp").join(&name);
     let finished = write_draft(letter, &draft, &mut incoming);
