@@ -5,7 +5,7 @@
 //! the octets that complete the message were sent and nobody replied; never after them, since the
 //! message may be there (RFC 5321 §5.1, §4.5.4.1).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -310,13 +310,10 @@ impl Worker {
     async fn find_hosts(&self) -> Hosts {
         let in_force = self.environment.current.take();
         match self.endpoints(&in_force.config).await {
-            Ok(mut endpoints) => {
-                endpoints.truncate(HOSTS_AT_MOST);
-                Hosts {
-                    left: endpoints.into(),
-                    verdict: None,
-                }
-            }
+            Ok(endpoints) => Hosts {
+                left: those_tried(endpoints),
+                verdict: None,
+            },
             Err(outcome) => Hosts {
                 left: VecDeque::new(),
                 verdict: Some(outcome),
@@ -405,6 +402,24 @@ impl Hosts {
     }
 }
 
+/// Those of them that one attempt tries, in their order. Addresses of one host are likely to be
+/// dead together, so they do not use up all the tries if there are other hosts.
+fn those_tried(endpoints: Vec<Endpoint>) -> VecDeque<Endpoint> {
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    for endpoint in &endpoints {
+        count.insert(endpoint.remote.name.clone(), 0);
+    }
+    let of_each = ADDRESSES_AT_MOST.div_ceil(count.len().clamp(1, ADDRESSES_AT_MOST));
+    let mut chosen = VecDeque::from(endpoints);
+    chosen.retain(|endpoint| {
+        let nth = count.entry(endpoint.remote.name.clone()).or_default();
+        *nth = nth.saturating_add(1);
+        *nth <= of_each
+    });
+    chosen.truncate(ADDRESSES_AT_MOST);
+    chosen
+}
+
 /// True for an outcome that says no more than that the session ended, while the message cannot
 /// have arrived.
 fn is_untried(outcome: &Outcome, completed: bool, open: bool) -> bool {
@@ -444,10 +459,38 @@ fn endpoints(
 /// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_AT_ONCE: usize = 100;
 
-/// Hosts tried in one attempt: at least two are due (RFC 5321 §5.1), and each dead one costs the
-/// connect timeout.
-const HOSTS_AT_MOST: usize = 5;
+/// Addresses tried in one attempt: at least two are due (RFC 5321 §5.1), and each dead one costs
+/// the connect timeout.
+const ADDRESSES_AT_MOST: usize = 5;
 
 /// How long an idle session is kept: long enough for the next message of a burst, short enough
 /// not to take a place that the next hop could give to others.
 const IDLE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_of_many_addresses_leaves_tries_to_the_others() {
+        for (found, wanted) in [
+            (&["a", "a", "a", "a", "a", "a"][..], &["a"; 5][..]),
+            (&["a", "a", "a", "a", "a", "a", "b"], &["a", "a", "a", "b"]),
+            (
+                &["a", "a", "a", "b", "b", "b", "c", "c"],
+                &["a", "a", "b", "b", "c"],
+            ),
+            (&["a", "b", "c", "d", "e", "f"], &["a", "b", "c", "d", "e"]),
+            (&[], &[]),
+        ] {
+            let named = found.iter().map(|name| {
+                let name = format!("{name}.example");
+                (name, "192.0.2.1".parse().unwrap())
+            });
+            let chosen = those_tried(endpoints(named.collect(), 25, Protocol::Smtp));
+            let names = chosen.iter().map(|each| each.remote.name.chars().next());
+            let wanted = wanted.iter().map(|name| name.chars().next());
+            assert!(names.eq(wanted), "{found:?}");
+        }
+    }
+}
