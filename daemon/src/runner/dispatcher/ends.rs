@@ -74,7 +74,7 @@ impl Dispatcher {
     /// A settlement has come to its end.
     pub(super) fn settled(&mut self, settled: Settled) {
         if settled.closed {
-            self.closed = true;
+            self.close();
         }
         self.settling.remove(&settled.id);
         if let Some(record) = settled.unrecorded {
@@ -90,6 +90,21 @@ impl Dispatcher {
     /// Nothing new from here: what waits goes back, who is idle leaves.
     pub(super) fn begin_stop(&mut self) {
         self.deadline = Some(self.stop.borrow().unwrap_or_else(|| clock::now().mono));
+        self.give_back();
+        while self.dismiss_an_idle_one() {}
+    }
+
+    /// The spool is closed: whatever were delivered now could not be recorded, and would be
+    /// delivered once more after the next start.
+    pub(super) fn close(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            tracing::error!("the spool is closed: no deliveries until the next start");
+        }
+        self.give_back();
+    }
+
+    /// What waits in line goes back to the queue, untried.
+    fn give_back(&mut self) {
         let mut back = Vec::new();
         for destination in self.destinations.values_mut() {
             back.extend(std::mem::take(&mut destination.waiting));
@@ -97,7 +112,6 @@ impl Dispatcher {
         for work in back {
             self.end_work(work.id, std::iter::empty());
         }
-        while self.dismiss_an_idle_one() {}
     }
 
     /// The time is up: connections are dropped, and what was in them is as if it had not been

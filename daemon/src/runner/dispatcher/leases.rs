@@ -47,10 +47,7 @@ impl Dispatcher {
                         self.admit(lease);
                     }
                 }
-                Err(LeaseError::Poisoned) => {
-                    tracing::error!("the spool is closed: no deliveries until the next start");
-                    self.closed = true;
-                }
+                Err(LeaseError::Poisoned) => self.close(),
                 Err(error) => {
                     tracing::error!(
                         error = %crate::log::chain(&error),

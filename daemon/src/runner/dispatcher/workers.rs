@@ -16,6 +16,9 @@ use crate::clock;
 impl Dispatcher {
     /// Gives what waits for a next hop to workers, as far as it may have any.
     pub(super) fn dispatch(&mut self, next_hop: &NextHop) {
+        if !self.environment.spool.is_sound() {
+            return self.close();
+        }
         let in_force = self.environment.current.take();
         let delivery = &in_force.config.delivery;
         while let Some(destination) = self.destinations.get_mut(next_hop) {

@@ -388,6 +388,37 @@ async fn what_could_not_be_recorded_is_not_delivered_again() {
     assert!(bench.queue().await.is_empty() && hop.got.try_recv().is_err());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn once_nothing_can_be_recorded_nothing_more_is_delivered() {
+    let reached = Arc::new(Notify::new());
+    let tell = Arc::clone(&reached);
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let mut hop = TestHop::start(move |_, line| {
+        if line == "." {
+            tell.notify_one();
+            tokio::task::block_in_place(|| wait.lock().unwrap().recv()).ok();
+        }
+        Say::Ordinary
+    })
+    .await;
+    let one = "[delivery]\nconnections_per_destination = 1\n";
+    let mut bench = Bench::towards(&format!("smtp://{}", hop.address), one);
+    for _ in 0..5 {
+        bench.put("a@example.net", &["b@example.org"], LETTER).await;
+    }
+    reached.notified().await;
+    bench.spool.unsound.store(true, Ordering::SeqCst);
+    drop(go);
+    hop.next().await;
+    bench.heard().await;
+    bench.stop(Duration::from_secs(5)).await;
+    let queue = bench.queue().await;
+    assert_eq!(queue.len(), 4);
+    assert!(queue.iter().all(|left| left.attempts == 0 && !left.active));
+    assert!(hop.got.try_recv().is_err());
+}
+
 #[tokio::test]
 async fn stopping_lets_what_is_in_hand_end() {
     let reached = Arc::new(Notify::new());

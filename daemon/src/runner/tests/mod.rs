@@ -67,6 +67,8 @@ struct Watched {
     heard: mpsc::UnboundedSender<Heard>,
     /// Settlements that are refused for want of room before they are taken.
     full: std::sync::atomic::AtomicUsize,
+    /// A barrier has failed, as far as the runner can see.
+    unsound: std::sync::atomic::AtomicBool,
 }
 
 impl Spool for Watched {
@@ -116,7 +118,8 @@ impl Spool for Watched {
         self.spool.show(id)
     }
     fn is_sound(&self) -> bool {
-        self.spool.is_sound()
+        let unsound = self.unsound.load(std::sync::atomic::Ordering::SeqCst);
+        self.spool.is_sound() && !unsound
     }
 }
 
@@ -188,6 +191,7 @@ impl Bench {
             spool,
             heard: tell,
             full: 0.into(),
+            unsound: false.into(),
         });
         let runner = Runner::start(Environment {
             spool: Arc::<Watched>::clone(&spool),
