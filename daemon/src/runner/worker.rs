@@ -483,11 +483,11 @@ mod tests {
             (&["a", "b", "c", "d", "e", "f"], &["a", "b", "c", "d", "e"]),
             (&[], &[]),
         ] {
-            let named = found.iter().map(|name| {
+            let all = found.iter().map(|name| {
                 let name = format!("{name}.example");
                 (name, "192.0.2.1".parse().unwrap())
             });
-            let chosen = those_tried(endpoints(named.collect(), 25, Protocol::Smtp));
+            let chosen = those_tried(endpoints(all.collect(), 25, Protocol::Smtp));
             let names = chosen.iter().map(|each| each.remote.name.chars().next());
             let wanted = wanted.iter().map(|name| name.chars().next());
             assert!(names.eq(wanted), "{found:?}");
