@@ -7,6 +7,7 @@ use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::envelope::BodyType;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::time::Mono;
 
 /// One message's recipients at one next hop.
@@ -66,6 +67,12 @@ impl Destination {
             (true, Some(ceiling)) => ceiling.min(cap),
             (true, None) => cap,
         }
+    }
+
+    /// True for hosts of a foreign domain that are not known to answer. Anybody can name us such
+    /// domains, and any number of them may be dead.
+    pub(super) const fn is_strange(&self, next_hop: &NextHop) -> bool {
+        !self.proven && matches!(next_hop, NextHop::Mx { .. })
     }
 
     /// A session has come to be.

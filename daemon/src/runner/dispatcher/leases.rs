@@ -163,7 +163,10 @@ impl Dispatcher {
         for (next_hop, destination) in &mut self.destinations {
             let waits = |work: &Work| work.since.plus(PATIENCE) <= now;
             if destination.waiting.front().is_some_and(waits) {
-                let beyond = destination.clog(share);
+                // A stranger that stands in line has no share yet.
+                let waits_for_a_worker =
+                    destination.workers == 0 && destination.is_strange(next_hop);
+                let beyond = destination.clog(if waits_for_a_worker { 0 } else { share });
                 // Those that stay begin to wait anew: they have their share.
                 for work in &mut destination.waiting {
                     work.since = now;

@@ -3,7 +3,9 @@
 //! How no next hop keeps the others waiting: there is one worker for a next hop until a session
 //! with it has come to be; when none can be had, all that waits for it shares the outcome, and so
 //! does what comes within the next minute; workers over all are bounded, and who stands in line for
-//! one gets it in turn, since a worker leaves after some messages; leases are bounded, and when all
+//! one gets it in turn, since a worker leaves after some messages; mail hosts of foreign domains that
+//! have not answered yet have half of the workers at most, however many such domains are dead, and
+//! the next hops of our own domains never wait for them; leases are bounded, and when all
 //! are out, what has waited long for a clogged next hop is put off, so that others are leased.
 //!
 //! Files: state and loop here; `leases` what is taken in hand; `workers` who carries it; `ends` how
@@ -49,6 +51,10 @@ pub(super) struct Dispatcher {
     seats: HashMap<WorkerId, Seat>,
     /// Next hops in line for a worker.
     hungry: VecDeque<NextHop>,
+    /// Strangers ([`Destination::is_strange`]) in line for one.
+    strange: VecDeque<NextHop>,
+    /// Workers that have had no session yet with the stranger they are for.
+    probing: usize,
     /// The last worker's number.
     last_worker: u64,
     /// From the workers; the sender is theirs to copy.
@@ -91,6 +97,8 @@ struct Seat {
     carried: u32,
     /// It has nothing to do.
     idle: bool,
+    /// It is for a stranger, with which no session has come to be.
+    probes: bool,
 }
 
 /// What wakes the dispatcher.
@@ -118,6 +126,8 @@ impl Dispatcher {
             destinations: HashMap::new(),
             seats: HashMap::new(),
             hungry: VecDeque::new(),
+            strange: VecDeque::new(),
+            probing: 0,
             last_worker: 0,
             news: mpsc::channel(NEWS_AT_ONCE),
             workers: JoinSet::new(),

@@ -29,9 +29,12 @@ impl Dispatcher {
                 self.give(worker, work);
                 continue;
             }
+            let strange = destination.is_strange(next_hop);
             let may =
                 destination.workers < destination.allowed(delivery.connections_per_destination);
-            if may && (self.seats.len() < delivery.connections || self.dismiss_an_idle_one()) {
+            let crowded = strange && self.probing >= probes_at_most(delivery.connections);
+            let has_seat = self.seats.len() < delivery.connections;
+            if may && !crowded && (has_seat || self.dismiss_an_idle_one()) {
                 self.engage(next_hop, work);
                 continue;
             }
@@ -40,7 +43,12 @@ impl Dispatcher {
             };
             destination.waiting.push_front(work);
             if may && !std::mem::replace(&mut destination.hungry, true) {
-                self.hungry.push_back(next_hop.clone());
+                let line = if strange {
+                    &mut self.strange
+                } else {
+                    &mut self.hungry
+                };
+                line.push_back(next_hop.clone());
             }
             return;
         }
@@ -59,15 +67,17 @@ impl Dispatcher {
             connection: None,
         };
         self.workers.spawn(worker.run(first, incoming));
+        let destination = self.destinations.entry(next_hop.clone()).or_default();
+        destination.workers = destination.workers.saturating_add(1);
         let seat = Seat {
             next_hop: next_hop.clone(),
             works,
             carried: 1,
             idle: false,
+            probes: destination.is_strange(next_hop),
         };
+        self.probing = self.probing.saturating_add(usize::from(seat.probes));
         self.seats.insert(id, seat);
-        let destination = self.destinations.entry(next_hop.clone()).or_default();
-        destination.workers = destination.workers.saturating_add(1);
     }
 
     /// The next work for a worker. One that has just left does not take it: it goes back in line.
@@ -95,6 +105,7 @@ impl Dispatcher {
         let Some(seat) = self.seats.remove(&worker) else {
             return;
         };
+        self.probing = self.probing.saturating_sub(usize::from(seat.probes));
         if let Some(destination) = self.destinations.get_mut(&seat.next_hop) {
             destination.workers = destination.workers.saturating_sub(1);
             destination.idle.retain(|idle| *idle != worker);
@@ -115,14 +126,17 @@ impl Dispatcher {
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Stands(worker) => {
-                let Some(next_hop) = self.seats.get(&worker).map(|seat| seat.next_hop.clone())
-                else {
+                let Some(seat) = self.seats.get_mut(&worker) else {
                     return;
                 };
+                let probed = std::mem::take(&mut seat.probes);
+                let next_hop = seat.next_hop.clone();
+                self.probing = self.probing.saturating_sub(usize::from(probed));
                 if let Some(destination) = self.destinations.get_mut(&next_hop) {
                     destination.stands();
                 }
                 self.dispatch(&next_hop);
+                self.feed();
             }
             News::Finished(worker, carried) => self.finished(worker, *carried),
             News::Left(worker) => {
@@ -175,10 +189,13 @@ impl Dispatcher {
 
     /// The worker becomes idle, unless its place is needed elsewhere; false if it is.
     pub(super) fn stays(&mut self, worker: WorkerId, next_hop: &NextHop) -> bool {
+        let connections = self.environment.current.take().config.delivery.connections;
         let Some(destination) = self.destinations.get_mut(next_hop) else {
             return false;
         };
-        if destination.waiting.is_empty() && !self.hungry.is_empty() {
+        let others_wait = !self.hungry.is_empty()
+            || (!self.strange.is_empty() && self.probing < probes_at_most(connections));
+        if destination.waiting.is_empty() && others_wait {
             return false;
         }
         destination.idle.push(worker);
@@ -224,7 +241,7 @@ impl Dispatcher {
     pub(super) fn feed(&mut self) {
         let connections = self.environment.current.take().config.delivery.connections;
         while self.seats.len() < connections {
-            let Some(next_hop) = self.hungry.pop_front() else {
+            let Some(next_hop) = self.next_in_line(probes_at_most(connections)) else {
                 return;
             };
             if let Some(destination) = self.destinations.get_mut(&next_hop) {
@@ -232,6 +249,19 @@ impl Dispatcher {
             }
             self.dispatch(&next_hop);
         }
+    }
+
+    /// Who gets the next free place. Strangers come first until they have half of what they may
+    /// have, and last from then on: neither line can keep the other waiting for ever.
+    fn next_in_line(&mut self, probes_at_most: usize) -> Option<NextHop> {
+        if self.probing < probes_at_most.div_ceil(2) && !self.strange.is_empty() {
+            return self.strange.pop_front();
+        }
+        let known = self.hungry.pop_front();
+        if known.is_none() && self.probing < probes_at_most {
+            return self.strange.pop_front();
+        }
+        known
     }
 
     /// Drops what need not be remembered of a next hop.
@@ -250,6 +280,11 @@ impl Dispatcher {
                 .retain(|_, destination| !destination.is_forgettable(now));
         }
     }
+}
+
+/// Workers that may be with strangers at the same time: what is left is for those who answer.
+const fn probes_at_most(connections: usize) -> usize {
+    connections.div_ceil(2)
 }
 
 /// How long a next hop is taken to be down without another try, at most. Never longer than the

@@ -93,6 +93,32 @@ async fn a_dead_next_hop_does_not_keep_others_waiting() {
 }
 
 #[tokio::test]
+async fn many_dead_domains_do_not_keep_our_own_waiting() {
+    let silent = TestHop::start(|_, _| Say::Nothing).await;
+    let mut live = TestHop::start(ordinary).await;
+    let names: Vec<_> = (0..20).map(|n| format!("d{n}.example")).collect();
+    let mut world = World::default().a("dead.example", "127.0.0.1");
+    for name in &names {
+        world = world.mx(name.clone().leak(), &[(10, "dead.example")]);
+    }
+    let config = format!(
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
+         [relay]\nfrom = [\"127.0.0.0/8\"]\nmx_port = {}\n\
+         [delivery]\nconnections = 4\nconnections_per_destination = 2\n",
+        live.address,
+        silent.address.port()
+    );
+    let bench = Bench::start(&config, world);
+    for name in &names {
+        bench
+            .put("a@example.net", &[&format!("b@{name}")], LETTER)
+            .await;
+    }
+    bench.put("a@example.net", &["b@example.org"], LETTER).await;
+    live.next().await;
+}
+
+#[tokio::test]
 async fn silence_ends_with_a_timer() {
     for (place, status) in [("GREETING", "4.4.2"), ("MAIL", "4.4.2"), (".", "4.4.2")] {
         let hop = TestHop::start(move |_, line| {
