@@ -119,6 +119,11 @@ fn seconds_between(from: Mono, to: Mono) -> u32 {
 
 /// About what an entry takes: its names twice (both maps), its records, and the maps' own part.
 fn weight((name, _): &Key, answer: &Answer) -> usize {
+    256 + 2 * name.as_str().len() + content_weight(answer)
+}
+
+/// About what an answer's records and aliases take.
+pub fn content_weight(answer: &Answer) -> usize {
     let records = match &answer.lookup {
         Lookup::Found(Records::A(all)) => all.len() * 4,
         Lookup::Found(Records::Aaaa(all)) => all.len() * 16,
@@ -133,7 +138,7 @@ fn weight((name, _): &Key, answer: &Answer) -> usize {
         .iter()
         .map(|name| 16 + name.as_str().len())
         .sum();
-    256 + 2 * name.as_str().len() + records + aliases
+    records + aliases
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use std::pin::Pin;
 
 use vouchsafe_proto::dns::{Answer, Question};
 
+pub use cache::content_weight;
 pub use servers::{ServersError, system_servers};
 pub use stub::{Settings, Stub};
 
