@@ -123,7 +123,7 @@ fn text_is_a_verdict_a_reason_a_reply_and_a_table() {
         "\
 verdict  authorised (host)
 because  192.0.2.2 is a border relay of example.org: relay.example.org has that address, listed at mail-from.example.org
-reply    250 2.1.0 ok
+reply    250 2.1.0 sender ok
 dns      2 queries
 
 question                  answer               ttl   secure  cached

@@ -11,9 +11,9 @@ use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::verify::mail_from::{Identity, Report, Step};
 use vouchsafe_proto::verify::{Evidence, Verdict};
 
-/// What MAIL is answered when the verdict lets it go on.
+/// What MAIL is answered when the verdict lets it go on: the session's words.
 fn go_on() -> Reply {
-    Reply::new(250, (2, 1, 0), "ok")
+    Reply::new(250, (2, 1, 0), "sender ok")
 }
 
 /// What MAIL is answered.
