@@ -8,6 +8,7 @@
 //! Sequence, permission and limits are the session's.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::str;
 
 use crate::addr::{ForwardPath, ParsePathError, ReversePath};
@@ -125,7 +126,18 @@ impl ParseCommandError {
 impl Command {
     /// Reads a line, given without its CRLF.
     pub fn parse(line: &[u8]) -> Result<Self, ParseCommandError> {
-        let line = str::from_utf8(line).map_err(|_| ParseCommandError::NotText)?;
+        match str::from_utf8(line) {
+            Ok(text) => Self::parse_text(text),
+            // The octets of a BDAT follow whatever stands behind its length.
+            Err(_) => match Self::parse_text(&String::from_utf8_lossy(line)) {
+                Ok(chunk @ Self::Chunk(_)) => Ok(chunk),
+                _ => Err(ParseCommandError::NotText),
+            },
+        }
+    }
+
+    /// Reads a line of text.
+    fn parse_text(line: &str) -> Result<Self, ParseCommandError> {
         let line = line.trim_end_matches(BLANKS);
         let (verb, argument) = match line.find(BLANKS) {
             Some(at) => line.split_at_checked(at).unwrap_or((line, "")),
@@ -350,7 +362,7 @@ mod tests {
     }
 
     /// The reply code and enhanced status of a line that is refused.
-    fn refused(line: &str) -> alloc::string::String {
+    fn refused(line: &str) -> String {
         let reply = parse(line).expect_err(line).reply();
         format!("{} {}", reply.code(), reply.enhanced().unwrap())
     }
@@ -467,6 +479,12 @@ mod tests {
         assert_eq!(parse("bdat 0 last"), chunk(0, true, false));
         assert_eq!(parse("BDAT 10 FIRST"), chunk(10, false, true));
         assert_eq!(parse("BDAT 10 LAST LAST"), chunk(10, true, true));
+        assert_eq!(Command::parse(b"BDAT 10 LAST \xff"), chunk(10, true, true));
+        assert_eq!(Command::parse(b"BDAT 10 \xff"), chunk(10, false, true));
+        assert_eq!(
+            Command::parse(b"BDAT 1\xff"),
+            Err(ParseCommandError::NotText)
+        );
         assert_eq!(
             parse("BDAT 99999999999999999999"),
             chunk(u64::MAX, false, false)
