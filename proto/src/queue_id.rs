@@ -98,7 +98,6 @@ impl FromStr for QueueId {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use alloc::string::ToString;

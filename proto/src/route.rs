@@ -143,17 +143,14 @@ impl Routes {
             },
         };
         match &mailbox.domain {
-            MailDomain::Name(domain) => {
-                match (self.local.get(domain), may_relay, &self.relay_next_hop) {
-                    (Some(next_hop), _, _) => Ok(next_hop.clone()),
-                    (None, false, _) => Err(RouteError::RelayDenied),
-                    (None, true, Some(next_hop)) => Ok(next_hop.clone()),
-                    (None, true, None) => Ok(NextHop::Mx {
-                        domain: domain.clone(),
-                        port: self.mx_port,
-                    }),
-                }
-            }
+            MailDomain::Name(domain) => match self.local.get(domain) {
+                Some(next_hop) => Ok(next_hop.clone()),
+                None if !may_relay => Err(RouteError::RelayDenied),
+                None => Ok(self.relay_next_hop.clone().unwrap_or_else(|| NextHop::Mx {
+                    domain: domain.clone(),
+                    port: self.mx_port,
+                })),
+            },
             _ if !may_relay => Err(RouteError::RelayDenied),
             MailDomain::Literal(address) => Ok(NextHop::Smtp {
                 host: Host::Address(*address),
@@ -232,7 +229,6 @@ fn parse_host_port(text: &str, default_port: u16) -> Result<(Host, u16), ParseNe
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use alloc::string::ToString;

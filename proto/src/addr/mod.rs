@@ -285,7 +285,6 @@ impl fmt::Display for ForwardPath {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use alloc::string::ToString;
