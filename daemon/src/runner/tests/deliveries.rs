@@ -226,16 +226,11 @@ async fn the_second_mx_takes_what_the_first_cannot() {
     assert_eq!(bench.heard().await.status(0), "2.0.0");
 }
 
-#[tokio::test]
-async fn the_second_mx_is_not_asked_once_the_message_may_be_there() {
-    let mut first = TestHop::start(|_, line| match line {
-        "." => Say::Close,
-        _ => Say::Ordinary,
-    })
-    .await;
+/// A second mail host of example.com behind this one, and a bench that has mail for both.
+async fn behind(first: &TestHop) -> (TestHop, Bench) {
     let port = first.address.port();
     let second_at = format!("127.0.0.3:{port}").parse().unwrap();
-    let mut second = TestHop::start_on(second_at, ordinary).await;
+    let second = TestHop::start_on(second_at, ordinary).await;
     let world = World::default()
         .mx(
             "example.com",
@@ -244,7 +239,17 @@ async fn the_second_mx_is_not_asked_once_the_message_may_be_there() {
         .a("one.example.com", "127.0.0.1")
         .a("two.example.com", "127.0.0.3");
     let config = format!("[relay]\nfrom = [\"127.0.0.0/8\"]\nmx_port = {port}\n");
-    let mut bench = Bench::start(&config, world);
+    (second, Bench::start(&config, world))
+}
+
+#[tokio::test]
+async fn the_second_mx_is_not_asked_once_the_message_may_be_there() {
+    let mut first = TestHop::start(|_, line| match line {
+        "." => Say::Close,
+        _ => Say::Ordinary,
+    })
+    .await;
+    let (mut second, mut bench) = behind(&first).await;
     bench.put("a@example.net", &["b@example.com"], LETTER).await;
     first.line("DATA").await;
     let heard = bench.heard().await;
@@ -259,18 +264,7 @@ async fn a_host_that_breaks_off_before_that_is_not_the_last_one() {
         _ => Say::Ordinary,
     })
     .await;
-    let port = first.address.port();
-    let second_at = format!("127.0.0.3:{port}").parse().unwrap();
-    let mut second = TestHop::start_on(second_at, ordinary).await;
-    let world = World::default()
-        .mx(
-            "example.com",
-            &[(10, "one.example.com"), (20, "two.example.com")],
-        )
-        .a("one.example.com", "127.0.0.1")
-        .a("two.example.com", "127.0.0.3");
-    let config = format!("[relay]\nfrom = [\"127.0.0.0/8\"]\nmx_port = {port}\n");
-    let bench = Bench::start(&config, world);
+    let (mut second, bench) = behind(&first).await;
     bench.put("a@example.net", &["b@example.com"], LETTER).await;
     assert_eq!(second.next().await.content, LETTER);
 }
