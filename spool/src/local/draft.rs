@@ -86,7 +86,8 @@ impl BodyFile {
 
 impl Drop for BodyFile {
     fn drop(&mut self) {
-        if !self.kept {
+        // In a panic nobody knows whether its record reached the disk.
+        if !self.kept && !std::thread::panicking() {
             self.shared.remove_later(self.id);
         }
     }

@@ -64,6 +64,8 @@ pub enum Fault {
     Call(u64),
     /// The flush after this many.
     Sync(u64),
+    /// The flush after this many does what it is to do, and then the caller panics.
+    Panic(u64),
 }
 
 #[derive(Debug, Default)]
@@ -197,7 +199,7 @@ impl MemoryDisk {
         match state.fault {
             Fault::Call(0) => state.fault_comes()?,
             Fault::Call(left) => state.fault = Fault::Call(left - 1),
-            Fault::Never | Fault::Sync(_) => {}
+            Fault::Never | Fault::Sync(_) | Fault::Panic(_) => {}
         }
         Ok(state)
     }
@@ -205,13 +207,18 @@ impl MemoryDisk {
     fn sync(&self, op: Op) -> io::Result<()> {
         drop(lock(&self.gate));
         let mut state = self.call()?;
+        let panics = matches!(state.fault, Fault::Panic(0));
         match state.fault {
+            Fault::Panic(0) => state.fault = Fault::Never,
+            Fault::Panic(left) => state.fault = Fault::Panic(left - 1),
             Fault::Sync(0) => state.fault_comes()?,
             Fault::Sync(left) => state.fault = Fault::Sync(left - 1),
             Fault::Never | Fault::Call(_) => {}
         }
         state.syncs += 1;
         state.log.push(op);
+        drop(state);
+        assert!(!panics, "on purpose");
         Ok(())
     }
 }

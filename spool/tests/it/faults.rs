@@ -62,6 +62,25 @@ async fn the_first_failed_flush_closes_the_spool() {
 }
 
 #[tokio::test]
+async fn a_panic_behind_a_barrier_leaves_no_record_without_its_content() {
+    for nth in 1..4 {
+        let disk = MemoryDisk::default();
+        let spool = open(&disk);
+        disk.fail(Fault::Panic(nth));
+        let failed = take(&spool, at(0), at(0), &content(1, 20_000)).await;
+        assert!(matches!(failed, Err(CommitError::Poisoned)), "{nth}");
+        drop(spool);
+        let spool = open(&disk.after(disk.log_len(), Crash::Process));
+        let sound = |finding: &Finding| matches!(finding, Finding::Orphan(_));
+        assert!(
+            spool.findings().iter().all(sound),
+            "{nth}: {:?}",
+            spool.findings()
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_mail_until_there_is_room() {
     for size in [3_000, 16_000, 40_000] {
         let disk = MemoryDisk::default();
