@@ -1,6 +1,7 @@
 //! The record of an attempt: its log lines, its reports, and the settlement that makes all of it
 //! durable in one step.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -144,7 +145,7 @@ async fn make_reports(
                 Some(dsn::Recipient { path, outcome })
             })
             .collect();
-        let report = dsn::build(&dsn::Request {
+        let request = dsn::Request {
             kind,
             hostname: &in_force.config.hostname,
             envelope: &entry.envelope,
@@ -154,6 +155,12 @@ async fn make_reports(
             recipients: &recipients,
             beginning: beginning.as_deref().unwrap_or_default(),
             chance: [super::chance(), super::chance()],
+        };
+        // Built of what peers sent. Nothing is left behind by half a report.
+        let report = catch_unwind(AssertUnwindSafe(|| dsn::build(&request)));
+        let report = report.unwrap_or_else(|_| {
+            tracing::error!(queue_id = %entry.id, "making a report broke down");
+            None
         });
         match report {
             Some(report) => {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout_at};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::route::NextHop;
@@ -99,6 +99,10 @@ struct Seat {
     idle: bool,
     /// It is for a stranger, with which no session has come to be.
     probes: bool,
+    /// Its task.
+    task: task::Id,
+    /// What it carries: the message, and places in its envelope.
+    carries: Option<(QueueId, Vec<usize>)>,
 }
 
 /// What wakes the dispatcher.
@@ -109,6 +113,8 @@ enum Wake {
     Arrived,
     /// A settlement has come to its end.
     Settled(Settled),
+    /// A worker has broken down.
+    Broken(JoinError),
     /// A moment that was waited for.
     Due,
     /// The word to stop.
@@ -154,6 +160,7 @@ impl Dispatcher {
                 Wake::News(news) => self.hear(news),
                 Wake::Arrived => self.look = true,
                 Wake::Settled(settled) => self.settled(settled),
+                Wake::Broken(error) => self.broken(&error),
                 Wake::Due => self.due().await,
                 Wake::Stop => self.begin_stop(),
             }
@@ -183,7 +190,9 @@ impl Dispatcher {
                     Ok(settled) => return Wake::Settled(settled),
                     Err(error) => pass_on(Err(error)),
                 },
-                Some(ended) = self.workers.join_next() => pass_on(ended),
+                Some(ended) = self.workers.join_next() => if let Err(error) = ended {
+                    return Wake::Broken(error);
+                },
                 () = self.environment.spool.arrived(), if !stopping && !self.look =>
                     return Wake::Arrived,
                 // A handle that was dropped stops the runner too.

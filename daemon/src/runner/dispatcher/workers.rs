@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
+use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::route::NextHop;
 
 use super::super::conclusion::Tally;
@@ -66,7 +68,8 @@ impl Dispatcher {
             news: self.news.0.clone(),
             connection: None,
         };
-        self.workers.spawn(worker.run(first, incoming));
+        let carries = Some(what_is_carried(&first));
+        let task = self.workers.spawn(worker.run(first, incoming)).id();
         let destination = self.destinations.entry(next_hop.clone()).or_default();
         destination.workers = destination.workers.saturating_add(1);
         let seat = Seat {
@@ -75,6 +78,8 @@ impl Dispatcher {
             carried: 1,
             idle: false,
             probes: destination.is_strange(next_hop),
+            task,
+            carries,
         };
         self.probing = self.probing.saturating_add(usize::from(seat.probes));
         self.seats.insert(id, seat);
@@ -87,6 +92,7 @@ impl Dispatcher {
         };
         seat.idle = false;
         seat.carried = seat.carried.saturating_add(1);
+        seat.carries = Some(what_is_carried(&work));
         if let Err(back) = seat.works.try_send(work) {
             let next_hop = seat.next_hop.clone();
             let work = match back {
@@ -153,9 +159,10 @@ impl Dispatcher {
 
     /// A work is over.
     pub(super) fn finished(&mut self, worker: WorkerId, carried: Carried) {
-        let Some(seat) = self.seats.get(&worker) else {
+        let Some(seat) = self.seats.get_mut(&worker) else {
             return;
         };
+        seat.carries = None;
         let (next_hop, works) = (seat.next_hop.clone(), seat.carried);
         let again = self.weigh(&next_hop, carried.unreachable.as_ref(), &carried.untried);
         let told = carried.outcomes.into_iter().map(|(index, outcome)| {
@@ -185,6 +192,55 @@ impl Dispatcher {
         self.dispatch(&next_hop);
         self.feed();
         self.forget(&next_hop);
+    }
+
+    /// A worker has panicked. What it carried is put off, as if not tried: whatever in it breaks a
+    /// worker would break the next one, and the process at each start if it went on from here.
+    pub(super) fn broken(&mut self, error: &JoinError) {
+        // It may have been done with its work: then the news of that are on their way.
+        while let Ok(news) = self.news.1.try_recv() {
+            self.hear(news);
+        }
+        let task = error.id();
+        let seat = self.seats.iter().find(|(_, seat)| seat.task == task);
+        let Some((worker, seat)) = seat.map(|(worker, seat)| (*worker, seat)) else {
+            tracing::error!(%error, "a worker broke down after its work");
+            return;
+        };
+        let next_hop = seat.next_hop.clone();
+        let carried = seat.carries.clone();
+        self.dismiss(worker);
+        if let Some((id, places)) = carried {
+            tracing::error!(
+                queue_id = %id,
+                %next_hop,
+                %error,
+                "a worker broke down: its message is put off"
+            );
+            let tally = self.after_breakdown(id, &next_hop);
+            self.end_work(id, places.into_iter().map(|index| (index, tally.clone())));
+        } else {
+            tracing::error!(%next_hop, %error, "a worker broke down between two messages");
+        }
+        self.dispatch(&next_hop);
+        self.feed();
+        self.forget(&next_hop);
+    }
+
+    /// What is noted of recipients whose worker broke down. Put off for ever they would never hear
+    /// that time is up (RFC 5321 §4.5.4.1), so then it counts as a try.
+    fn after_breakdown(&self, id: QueueId, next_hop: &NextHop) -> Tally {
+        let now = clock::now().wall;
+        let expire = self.environment.current.take().config.retry.expire;
+        let job = self.jobs.get(&id);
+        if job.is_some_and(|job| job.lease.entry().arrived.plus(expire) <= now) {
+            let text = "this server broke down over the message";
+            return Tally::Tried {
+                outcome: Outcome::local((4, 3, 0), None, text),
+                next_hop: Some(next_hop.clone()),
+            };
+        }
+        Tally::Postponed(now.plus(AFTER_BREAKDOWN))
     }
 
     /// The worker becomes idle, unless its place is needed elsewhere; false if it is.
@@ -282,10 +338,20 @@ impl Dispatcher {
     }
 }
 
+/// What is remembered of a work while it is carried.
+fn what_is_carried(work: &Work) -> (QueueId, Vec<usize>) {
+    let places = work.recipients.iter().map(|(index, _)| *index);
+    (work.id, places.collect())
+}
+
 /// Workers that may be with strangers at the same time: what is left is for those who answer.
 const fn probes_at_most(connections: usize) -> usize {
     connections.div_ceil(2)
 }
+
+/// How long a message is put off that broke a worker: it will most likely do so again, so this is
+/// rare, but often enough that it goes out on the day a mended version runs.
+const AFTER_BREAKDOWN: Duration = Duration::from_hours(1);
 
 /// How long a next hop is taken to be down without another try, at most. Never longer than the
 /// first wait of the schedule, so that what is tried again is really tried.

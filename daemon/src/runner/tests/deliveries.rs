@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::Progress;
 
 use super::hop::{Say, TestHop};
-use super::{Bench, LETTER, QUICK, World};
+use super::{Bench, LETTER, QUICK, TRAP, World};
+use crate::clock;
 
 fn ordinary(_: usize, _: &str) -> Say {
     Say::Ordinary
@@ -472,4 +474,31 @@ async fn stopping_cuts_off_what_does_not_end_and_keeps_it() {
     let queue = bench.queue().await;
     assert_eq!((queue.len(), queue[0].id, queue[0].attempts), (1, id, 0));
     assert!(!queue[0].active && bench.folder.path().exists());
+}
+
+#[tokio::test]
+async fn a_message_that_breaks_a_worker_is_put_off_and_others_go_on() {
+    let mut hop = TestHop::start(ordinary).await;
+    let config = format!(
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
+         [relay]\nfrom = [\"127.0.0.0/8\"]\n",
+        hop.address
+    );
+    let mut bench = Bench::start(&config, World::default());
+    let now = clock::now().wall;
+    let to = format!("b@{TRAP}");
+    let long_ago = Wall::from_secs(1_000_000_000);
+    for (arrived, status, attempts) in [(now, "-", 0), (long_ago, "4.3.0", 1)] {
+        let broken = bench.put_at(arrived, "", &[&to], LETTER).await;
+        let heard = bench.heard().await;
+        assert_eq!((heard.id, heard.attempts), (broken, attempts));
+        assert_eq!(heard.status(0), status);
+        let waits = heard
+            .due
+            .map(|due| due.since(now) >= Duration::from_mins(59));
+        assert_eq!(waits, (attempts == 0).then_some(true));
+        bench.put("a@example.net", &["b@example.org"], LETTER).await;
+        hop.next().await;
+        bench.heard().await;
+    }
 }

@@ -147,6 +147,7 @@ impl World {
 
 impl Resolver for World {
     fn ask(&self, question: Question) -> Asking<'_> {
+        assert!(question.name.as_str() != TRAP, "a slip of ours");
         let found = self
             .0
             .iter()
@@ -227,7 +228,31 @@ impl Bench {
         to: &[&str],
         content: &'static str,
     ) -> QueueId {
-        let now = clock::now().wall;
+        self.queue_at(clock::now().wall, from, verdict, to, content)
+            .await
+    }
+
+    /// Queues a message that arrived at this moment.
+    async fn put_at(
+        &self,
+        arrived: Wall,
+        from: &str,
+        to: &[&str],
+        content: &'static str,
+    ) -> QueueId {
+        self.queue_at(arrived, from, VerdictResult::Authorised, to, content)
+            .await
+    }
+
+    /// Queues a message with all that can be said of it.
+    async fn queue_at(
+        &self,
+        now: Wall,
+        from: &str,
+        verdict: VerdictResult,
+        to: &[&str],
+        content: &'static str,
+    ) -> QueueId {
         let mut draft = self.spool.begin(now).await.unwrap();
         draft
             .append(Bytes::from_static(content.as_bytes()))
@@ -263,6 +288,9 @@ impl Bench {
         self.spool.list(None, 100).await.unwrap()
     }
 }
+
+/// A domain over which whoever asks for it panics.
+const TRAP: &str = "trap.example";
 
 /// A schedule that a test can wait for.
 const QUICK: &str = "[retry]\nfirst = \"20ms\"\nlongest = \"50ms\"\ndelay_notice = \"1h\"\n";
