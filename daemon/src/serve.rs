@@ -205,10 +205,16 @@ async fn open_spool(config: &Config) -> Result<Arc<LocalSpool>, Failure> {
     let spool = opened.map_err(|error| {
         let exit = match &error {
             OpenError::InUse => Exit::Temporary,
+            // To start again would not help: the folder must be mended.
+            OpenError::Lost => Exit::Config,
             _ => Exit::Io,
         };
         let told = match &error {
             OpenError::InUse => format!("another vouchsafe serves {folder}"),
+            OpenError::Lost => format!(
+                "the queue in {folder} is not whole: put queue.redb back, or, to give its \
+                 messages up, move {folder}/content away"
+            ),
             _ => format!("cannot open the queue in {folder}"),
         };
         Failure {

@@ -97,6 +97,10 @@ pub enum OpenError {
     /// There is none here (only when it is opened to be looked at).
     #[error("there is no queue here")]
     Missing,
+    /// The store is gone, while content of messages is there: somebody has moved or restored a
+    /// part of the folder. Nothing was changed.
+    #[error("queue.redb is missing, though content/ holds messages")]
+    Lost,
     /// It was made by a newer version.
     #[error("the queue has format {0}, which this version does not know")]
     Format(u32),
@@ -116,6 +120,7 @@ impl From<Unopened> for OpenError {
         match unopened {
             Unopened::Failed(error) => Self::Store(error),
             Unopened::Format(format) => Self::Format(format),
+            Unopened::Lost => Self::Lost,
         }
     }
 }

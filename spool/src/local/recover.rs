@@ -23,6 +23,14 @@ use crate::fs::Disk;
 pub enum Finding {
     /// A file of content that no message owned; removed. Ordinary after a crash.
     Orphan(QueueId),
+    /// A file of content that no message owned, and that could not be removed; in nobody's way but
+    /// for the room it takes.
+    Stuck {
+        /// Its name.
+        id: QueueId,
+        /// Why not.
+        why: io::ErrorKind,
+    },
     /// A file among the content whose name we did not give; left alone.
     Foreign(String),
     /// A message that cannot be delivered; set aside.
@@ -67,6 +75,10 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Orphan(id) => write!(f, "content {id} belonged to no message and was removed"),
+            Self::Stuck { id, why } => write!(
+                f,
+                "content {id} belonged to no message and could not be removed: {why}"
+            ),
             Self::Foreign(name) => write!(f, "file {name:?} among the content is not ours"),
             Self::Corrupt { id, why } => write!(f, "message {id} is set aside: {why}"),
         }
@@ -114,7 +126,7 @@ pub(super) fn recover(disk: &dyn Disk, store: &Store) -> io::Result<(Due, Vec<Fi
         disk,
         files.keys().filter(|id| !named.contains(id)),
         &mut findings,
-    )?;
+    );
     Ok((due, findings))
 }
 
@@ -130,6 +142,11 @@ fn check_content(content: &ContentRecord, file: Option<&u64>) -> Result<(), Corr
             wanted: content.size,
         }),
     }
+}
+
+/// True if there is any file that a message may own.
+pub(super) fn holds_content(disk: &dyn Disk) -> io::Result<bool> {
+    Ok(!content_files(disk, &mut Vec::new())?.is_empty())
 }
 
 /// Names and sizes of the files of content.
@@ -174,15 +191,19 @@ fn set_aside(store: &Store, doomed: &[Doomed]) -> io::Result<()> {
     })
 }
 
-/// Removes files that no message owns.
+/// Removes files that no message owns. One that stays is no reason not to serve all others.
 fn remove_orphans<'a>(
     disk: &dyn Disk,
     orphans: impl Iterator<Item = &'a QueueId>,
     findings: &mut Vec<Finding>,
-) -> io::Result<()> {
+) {
     for id in orphans {
-        disk.remove(&content_name(*id))?;
-        findings.push(Finding::Orphan(*id));
+        findings.push(match disk.remove(&content_name(*id)) {
+            Ok(()) => Finding::Orphan(*id),
+            Err(error) => Finding::Stuck {
+                id: *id,
+                why: error.kind(),
+            },
+        });
     }
-    Ok(())
 }

@@ -13,7 +13,7 @@ use vouchsafe_proto::queue_id::QueueId;
 
 use super::backend::{LiveBackend, OverlayBackend, Soundness};
 use super::record::{EnvelopeRecord, ProgressRecord};
-use super::recover::Corruption;
+use super::recover::{Corruption, holds_content};
 use crate::Entry;
 use crate::fs::{Access, Disk, DiskFile};
 
@@ -46,6 +46,8 @@ pub(super) enum Unopened {
     Failed(io::Error),
     /// Made by a newer version.
     Format(u32),
+    /// It is not there, and there is content that it must have named.
+    Lost,
 }
 
 impl From<io::Error> for Unopened {
@@ -67,7 +69,14 @@ impl Store {
     pub(super) fn open(disk: Arc<dyn Disk>, soundness: Arc<Soundness>) -> Result<Self, Unopened> {
         match disk.open(FILE, Access::Read) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(&*disk, &soundness)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The store is on the disk before the first message is begun: this is no crash of
+                // ours, and a new store would have all these files removed.
+                if holds_content(&*disk)? {
+                    return Err(Unopened::Lost);
+                }
+                make(&*disk, &soundness)?;
+            }
             Err(error) => return Err(error.into()),
         }
         let database = open_live(&*disk, &soundness)?;

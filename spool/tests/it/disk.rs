@@ -77,6 +77,8 @@ struct State {
     syncs: u64,
     capacity: Option<u64>,
     sealed: bool,
+    /// Cannot be removed.
+    stuck: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -111,6 +113,11 @@ impl MemoryDisk {
     /// While sealed not even what is there can be written anew, as where a disk copies on write.
     pub fn seal(&self, sealed: bool) {
         lock(&self.state).sealed = sealed;
+    }
+
+    /// A name that cannot be removed from now on.
+    pub fn stick(&self, name: &str) {
+        lock(&self.state).stuck = Some(name.to_owned());
     }
 
     pub fn syncs(&self) -> u64 {
@@ -339,6 +346,9 @@ impl Disk for MemoryDisk {
         let mut state = self.call()?;
         if !state.names.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
+        }
+        if state.stuck.as_deref() == Some(name) {
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
         let op = Op::Remove {
             name: name.to_owned(),

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_spool::fs::Disk;
 use vouchsafe_spool::{
-    AppendError, BeginError, CommitError, Corruption, Finding, LeaseError, LocalSpool, Options,
-    SettleError, Spool,
+    AppendError, BeginError, CommitError, Corruption, Finding, LeaseError, LocalSpool, OpenError,
+    Options, SettleError, Spool,
 };
 
 use crate::disk::{Crash, Fault, MemoryDisk};
@@ -231,6 +233,55 @@ async fn what_is_damaged_is_set_aside_and_costs_no_other() {
     assert!(spool.findings().is_empty(), "said once");
     let kept = format!("content/{}", ids[1]);
     assert!(disk.names().contains(&kept), "what is left of it stays");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_removed_keeps_nobody_waiting() {
+    let disk = MemoryDisk::default();
+    let spool = open(&disk);
+    let kept = take(&spool, at(0), at(0), b"kept").await.unwrap();
+    drop(spool);
+    let orphans = [1, 2].map(|random| QueueId::new(at(1), random));
+    for id in &orphans {
+        disk.create(&format!("content/{id}")).unwrap();
+    }
+    disk.stick(&format!("content/{}", orphans[0]));
+    let spool = open(&disk);
+    let findings = spool.findings();
+    let why = std::io::ErrorKind::PermissionDenied;
+    let id = orphans[0];
+    assert!(findings.contains(&Finding::Stuck { id, why }));
+    assert!(findings.contains(&Finding::Orphan(orphans[1])));
+    assert_eq!(read(&spool, kept).await.unwrap(), b"kept");
+}
+
+#[tokio::test]
+async fn content_without_a_store_is_not_taken_for_rubbish() {
+    let disk = MemoryDisk::default();
+    let spool = open(&disk);
+    let id = take(&spool, at(0), at(0), &content(1, 20_000))
+        .await
+        .unwrap();
+    drop(spool);
+    let name = format!("content/{id}");
+    disk.rename("queue.redb", "aside").unwrap();
+    for _ in 0..2 {
+        let opened = LocalSpool::open_on(Arc::new(disk.clone()), Options::default());
+        assert!(matches!(opened, Err(OpenError::Lost)));
+        assert!(disk.names().contains(&name), "nothing is touched");
+    }
+    disk.rename("aside", "queue.redb").unwrap();
+    let spool = open(&disk);
+    assert_eq!(read(&spool, id).await.unwrap(), content(1, 20_000));
+    drop(spool);
+    disk.lose("queue.redb");
+    disk.rename(&name, "content/notes.txt").unwrap();
+    let foreign = Finding::Foreign(String::from("notes.txt"));
+    assert_eq!(
+        open(&disk).findings(),
+        [foreign],
+        "not ours, not in the way"
+    );
 }
 
 #[tokio::test]
