@@ -132,7 +132,7 @@ impl Drop for Pass {
 }
 
 /// As whom a client counts: an IPv6 host can take any address of its /64 whenever it likes.
-fn counted_as(client: IpAddr) -> IpAddr {
+pub fn counted_as(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

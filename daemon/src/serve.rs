@@ -12,7 +12,7 @@
 //! Left to others: everything that the parts do.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -344,6 +344,11 @@ impl Resolver for Swappable {
     fn ask(&self, question: Question) -> Asking<'_> {
         let stub = self.stub.load_full();
         Box::pin(async move { stub.1.ask(question).await })
+    }
+
+    fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
+        let stub = self.stub.load_full();
+        Box::pin(async move { stub.1.ask_for(client, question).await })
     }
 }
 

@@ -119,7 +119,8 @@ impl Verifier {
 
     /// Makes the check, and brings in what only this host knows.
     async fn check(&self, request: Request) -> Report {
-        let report = drive(Check::new(request), &self.resolver).await;
+        let client = request.client;
+        let report = drive(Check::new(request), client, &self.resolver).await;
         let report = self.unless_perimeter_is_open(report);
         lock(&self.lasting).settle(report, clock::now().mono)
     }
@@ -142,8 +143,9 @@ impl Verifier {
     }
 }
 
-/// Performs the check's actions until it is done. Questions still open are dropped then.
-async fn drive(mut check: Check, resolver: &Arc<dyn Resolver>) -> Report {
+/// Performs the check's actions until it is done, its questions on account of the client. Those
+/// still open are dropped then.
+async fn drive(mut check: Check, client: IpAddr, resolver: &Arc<dyn Resolver>) -> Report {
     let mut asking = JoinSet::new();
     // The check sets its timer itself; until it does, this one holds.
     let mut timer = clock::now().mono.plus(budget::DEADLINE);
@@ -153,7 +155,7 @@ async fn drive(mut check: Check, resolver: &Arc<dyn Resolver>) -> Report {
             match action {
                 Action::Ask(id, question) => {
                     let resolver = Arc::clone(resolver);
-                    asking.spawn(async move { (id, resolver.ask(question).await) });
+                    asking.spawn(async move { (id, resolver.ask_for(client, question).await) });
                 }
                 Action::SetTimer(at) => timer = at,
                 Action::Done(report) => return *report,

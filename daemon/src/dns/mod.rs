@@ -7,7 +7,7 @@
 //!
 //! Map: [`Stub`] asks several servers and follows aliases · `servers` which, and in which order ·
 //! `exchange` one question to one server over UDP and TCP · `wire` octets to and from messages ·
-//! `cache` what may still be used · [`authority`] a small authoritative server for the demo and
+//! `turns` whose question is asked next · `cache` what may still be used · [`authority`] a small authoritative server for the demo and
 //! the tests.
 //!
 //! Not here: recursion and validation of signatures. Both are a full resolver's work, which a
@@ -20,9 +20,11 @@ mod servers;
 mod stub;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod wire;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use vouchsafe_proto::dns::{Answer, Question};
@@ -38,4 +40,11 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 pub trait Resolver: Send + Sync + 'static {
     /// Asks. Ends within a deadline of the resolver's own; dropping it gives up waiting.
     fn ask(&self, question: Question) -> Asking<'_>;
+
+    /// Asks on account of a client, which may have a share of the questions and no more. A resolver
+    /// that bounds nothing has no shares to give.
+    fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
+        let _ = client;
+        self.ask(question)
+    }
 }

@@ -1,22 +1,24 @@
 //! The stub resolver: cache, one question at a time for each name and type, aliases, a deadline.
 //!
 //! Whoever asks what is being asked already waits for the same answer: it is kinder to the servers,
-//! and a forger has one question to guess at, not many (RFC 5452 §5). A question runs to its end
-//! even if everybody who asked has gone, for the cache.
+//! and a forger has one question to guess at, not many (RFC 5452 §5). A question that was begun
+//! runs to its end even if everybody who asked has gone, for the cache; one that waits for its turn
+//! (`turns`) goes with whoever asked.
 //!
 //! The AD bit counts as *secure* only from servers that are trusted with it: on this machine, or
 //! said so in the settings. From anywhere else it is a bit that anyone on the way can set.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, Trouble};
 
 use super::cache::{Cache, Key, MAX_ENTRIES, MAX_OCTETS};
 use super::servers::{Servers, ServersError, system_servers};
+use super::turns::{Turn, Turns};
 use super::wire::{MAX_TTL, Step, interpret};
 use super::{Asking, Resolver};
 use crate::clock;
@@ -37,10 +39,8 @@ pub struct Settings {
 /// whole check (PROTOCOLS A.2), so that a silent server is told from a check that ran out of time.
 pub const DEADLINE: Duration = Duration::from_secs(8);
 
-/// Questions open to servers at one time. Each holds a socket or two; a flood of mail from a
-/// thousand domains must not use up the descriptors that sessions need. Others wait their turn,
-/// within their deadline.
-const MAX_OPEN: usize = 512;
+/// The questions that are being asked, each with the place where its answer will appear.
+type OpenQuestions = HashMap<Question, watch::Receiver<Option<Answer>>>;
 
 /// A stub resolver. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -52,8 +52,8 @@ struct Shared {
     trust_ad: Option<bool>,
     deadline: Duration,
     cache: Mutex<Cache>,
-    open: Mutex<HashMap<Question, watch::Receiver<Option<Answer>>>>,
-    turns: Semaphore,
+    open: Mutex<OpenQuestions>,
+    turns: Arc<Turns>,
 }
 
 impl Settings {
@@ -90,38 +90,74 @@ impl Stub {
             deadline: settings.deadline,
             cache: Mutex::new(Cache::new(MAX_ENTRIES, MAX_OCTETS)),
             open: Mutex::new(HashMap::new()),
-            turns: Semaphore::new(MAX_OPEN),
+            turns: Arc::default(),
         }))
     }
 }
 
 impl Resolver for Stub {
     fn ask(&self, question: Question) -> Asking<'_> {
-        Box::pin(async move {
-            let key = (question.name.clone(), question.kind);
-            if question.freshness == Freshness::Cached
-                && let Some(answer) = lock(&self.0.cache).find(&key, clock::now().mono)
-            {
-                return answer;
-            }
-            let mut outcome = self.0.join(question);
-            match outcome.wait_for(Option::is_some).await {
-                Ok(answer) => answer
-                    .clone()
-                    .unwrap_or_else(|| Answer::trouble(Trouble::Timeout)),
-                // The task is gone without an answer: the process is on its way out.
-                Err(_) => Answer::trouble(Trouble::Timeout),
-            }
-        })
+        Box::pin(self.0.answer(None, question))
+    }
+
+    fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
+        Box::pin(self.0.answer(Some(client), question))
     }
 }
 
+/// Where an answer is.
+enum Found {
+    /// It is there.
+    Kept(Answer),
+    /// It will appear.
+    Coming(watch::Receiver<Option<Answer>>),
+}
+
 impl Shared {
-    /// Where the answer to a question will appear, having begun to ask it if nobody has.
-    fn join(self: &Arc<Self>, question: Question) -> watch::Receiver<Option<Answer>> {
+    /// The answer, or trouble at the deadline, the wait for a turn included.
+    async fn answer(self: &Arc<Self>, client: Option<IpAddr>, question: Question) -> Answer {
+        let deadline = clock::instant(clock::now().mono.plus(self.deadline));
+        let answered = async {
+            let found = self.find(&question, &lock(&self.open));
+            let found = match found {
+                Some(found) => found,
+                None => self.begin(question, self.turns.take(client).await),
+            };
+            match found {
+                Found::Kept(answer) => answer,
+                Found::Coming(mut outcome) => match outcome.wait_for(Option::is_some).await {
+                    Ok(answer) => answer
+                        .clone()
+                        .unwrap_or_else(|| Answer::trouble(Trouble::Timeout)),
+                    // The task is gone without an answer: the process is on its way out.
+                    Err(_) => Answer::trouble(Trouble::Timeout),
+                },
+            }
+        };
+        tokio::time::timeout_at(deadline, answered)
+            .await
+            .unwrap_or_else(|_| Answer::trouble(Trouble::Timeout))
+    }
+
+    /// Where the answer to a question is, if it need not be begun.
+    fn find(&self, question: &Question, open: &OpenQuestions) -> Option<Found> {
+        if let Some(outcome) = open.get(question) {
+            return Some(Found::Coming(outcome.clone()));
+        }
+        if question.freshness == Freshness::Fresh {
+            return None;
+        }
+        let key = (question.name.clone(), question.kind);
+        let kept = lock(&self.cache).find(&key, clock::now().mono);
+        kept.map(Found::Kept)
+    }
+
+    /// Begins to ask, unless somebody else did while the turn was waited for. The turn lasts as
+    /// long as the question does.
+    fn begin(self: &Arc<Self>, question: Question, turn: Turn) -> Found {
         let mut open = lock(&self.open);
-        if let Some(outcome) = open.get(&question) {
-            return outcome.clone();
+        if let Some(found) = self.find(&question, &open) {
+            return found;
         }
         let (tell, outcome) = watch::channel(None);
         open.insert(question.clone(), outcome.clone());
@@ -135,22 +171,16 @@ impl Shared {
             let answer = shared.within_deadline(&question).await;
             let key: Key = (question.name.clone(), question.kind);
             lock(&shared.cache).keep(key, &answer, clock::now().mono);
-            drop(closing);
+            drop((closing, turn));
             tell.send_replace(Some(answer));
         });
-        outcome
+        Found::Coming(outcome)
     }
 
-    /// The answer, or trouble at the deadline.
+    /// The answer to a question that has its turn, or trouble. The deadline is the question's own:
+    /// who joins it is not to suffer from how long another had to wait for the turn.
     async fn within_deadline(&self, question: &Question) -> Answer {
-        let deadline = clock::instant(clock::now().mono.plus(self.deadline));
-        let walk = async {
-            let Ok(_turn) = self.turns.acquire().await else {
-                return Answer::trouble(Trouble::Timeout);
-            };
-            self.walk(question).await
-        };
-        let answer = tokio::time::timeout_at(deadline, walk)
+        let answer = tokio::time::timeout(self.deadline, self.walk(question))
             .await
             .unwrap_or_else(|_| Answer::trouble(Trouble::Timeout));
         tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
