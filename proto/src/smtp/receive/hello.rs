@@ -24,10 +24,9 @@ impl Session {
         self.end_transaction(turn);
         let mut lines = alloc::vec![self.settings.hostname.as_ascii().to_owned().into()];
         if extended {
-            let starttls = self.settings.starttls && self.tls.is_none();
             lines.extend(extension::offered(
                 self.settings.limits.message_size,
-                starttls,
+                self.offers_starttls(),
             ));
         }
         turn.say(&Reply::plain(250, lines));
@@ -36,6 +35,11 @@ impl Session {
             helo: name.clone(),
         });
         self.hello = Some(Hello { extended, name });
+    }
+
+    /// Whether STARTTLS is of any use now.
+    pub(super) fn offers_starttls(&self) -> bool {
+        self.settings.starttls && self.tls.is_none()
     }
 
     /// STARTTLS. Whatever was agreed on in clear is dropped with the transaction.

@@ -50,12 +50,13 @@ pub(super) fn cannot_verify() -> Reply {
 }
 
 /// To HELP: the verbs that are offered.
-pub(super) fn help() -> Reply {
-    Reply::new(
-        214,
-        (2, 0, 0),
-        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS",
-    )
+pub(super) fn help(starttls: bool) -> Reply {
+    let verbs = if starttls {
+        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS"
+    } else {
+        "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP"
+    };
+    Reply::new(214, (2, 0, 0), verbs)
 }
 
 /// To QUIT.

@@ -306,7 +306,7 @@ impl Session {
                 turn.say(&replies::ok());
             }
             Command::Noop => turn.say(&replies::ok()),
-            Command::Help => turn.say(&replies::help()),
+            Command::Help => turn.say(&replies::help(self.offers_starttls())),
             Command::Verify => turn.say(&replies::cannot_verify()),
             Command::Quit => {
                 turn.say(&replies::goodbye());
