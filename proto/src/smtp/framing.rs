@@ -26,6 +26,8 @@ pub enum Line {
     Stray,
     /// Longer than the cap.
     TooLong,
+    /// Either of these, and it began as a BDAT: octets follow it, and nobody knows how many.
+    Uncounted,
 }
 
 /// Cuts command lines out of octets.
@@ -33,6 +35,8 @@ pub enum Line {
 pub struct Lines {
     /// The line so far; emptied once it is tainted or too long.
     held: Vec<u8>,
+    /// Its first octets, as many as there are: kept even when the line is not.
+    verb: ([u8; BDAT.len()], usize),
     /// What is wrong with the line so far.
     fault: Option<Line>,
     /// The last octet was a CR.
@@ -71,6 +75,12 @@ impl Lines {
 
     /// Keeps octets of a line, within the cap.
     fn hold(&mut self, octets: &[u8], cap: usize) {
+        let (verb, known) = &mut self.verb;
+        let unknown = verb.iter_mut().skip(*known);
+        for (place, octet) in unknown.zip(octets) {
+            *place = *octet;
+            *known = known.saturating_add(1);
+        }
         if self.fault.is_some() {
             return;
         }
@@ -91,13 +101,21 @@ impl Lines {
     fn finish(&mut self) -> Line {
         let mut text = mem::take(&mut self.held);
         text.truncate(text.len().saturating_sub(2));
-        match self.fault.take() {
+        let (verb, _) = mem::take(&mut self.verb);
+        let fault = match self.fault.take() {
+            None if memchr3(b'\r', b'\n', 0, &text).is_some() => Some(Line::Stray),
+            fault => fault,
+        };
+        match fault {
+            Some(_) if verb.eq_ignore_ascii_case(BDAT) => Line::Uncounted,
             Some(fault) => fault,
-            None if memchr3(b'\r', b'\n', 0, &text).is_some() => Line::Stray,
             None => Line::Clean(text),
         }
     }
 }
+
+/// The one command that has octets behind its line unasked (RFC 3030 §2).
+const BDAT: &[u8; 4] = b"BDAT";
 
 /// A bare CR, a bare LF or a NUL was found in content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,6 +274,30 @@ mod tests {
             .chunks(step)
             .try_for_each(|piece| ends.check(piece))?;
         ends.end()
+    }
+
+    #[test]
+    fn a_bdat_whose_count_is_lost_is_told_from_other_lines() {
+        let long = [b"BDAT 6 LAST".as_slice(), &[b' '; 80]].concat();
+        for (line, expected) in [
+            (b"BDAT 6\rLAST".as_slice(), Line::Uncounted),
+            (b"bdat 6\n", Line::Uncounted),
+            (b"BDAT 6 \0", Line::Uncounted),
+            (b"\nBDAT 6", Line::Stray),
+            (b"BDA\0", Line::Stray),
+            (b"BDAT 6", Line::Clean(b"BDAT 6".to_vec())),
+            (&long, Line::Uncounted),
+        ] {
+            let octets = [line, b"\r\nNOOP\0\r\n"].concat();
+            for step in 1..octets.len() {
+                assert_eq!(
+                    lines(&octets, step, 40),
+                    [expected.clone(), Line::Stray],
+                    "{}",
+                    line.escape_ascii()
+                );
+            }
+        }
     }
 
     #[test]

@@ -78,6 +78,11 @@ pub(super) fn line_too_long() -> Reply {
     Reply::new(500, (5, 5, 2), "line too long")
 }
 
+/// Before closing on a BDAT whose line is no line, so that its octets cannot be counted.
+pub(super) fn out_of_step() -> Reply {
+    Reply::new(421, (4, 5, 2), "chunk cannot be counted, closing")
+}
+
 /// To a BDAT whose octets could be counted and whose form is wrong.
 pub(super) fn malformed_argument() -> Reply {
     Reply::new(501, (5, 5, 4), "syntax error in argument")

@@ -279,6 +279,11 @@ impl Session {
             Line::Clean(line) => line,
             Line::Stray => return self.refuse("", replies::stray_octets(), turn),
             Line::TooLong => return self.refuse("", replies::line_too_long(), turn),
+            // What follows would be obeyed, and it is somebody's content.
+            Line::Uncounted => {
+                self.refuse("BDAT", replies::out_of_step(), turn);
+                return self.close(turn);
+            }
         };
         let verb = shown_verb(&line);
         match Command::parse(&line) {
