@@ -222,7 +222,10 @@ pub static PERIMETER: Section = Section {
         kind: Kind::Hosts,
         presence: Presence::Default("[]"),
         doc: "Host names, addresses and networks. Names are looked up in the DNS, and again when \
-              their TTL has passed.",
+              their TTL has passed. As long as looking one up has only ever ended in trouble (no \
+              answer, SERVFAIL), a client may be that host without our knowing: mail that would be \
+              rejected gets a 450 instead, until the name resolves. A name that the DNS says does \
+              not exist stands for no host, and holds nothing up.",
     }],
 };
 
