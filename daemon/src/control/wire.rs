@@ -218,11 +218,44 @@ impl Recipient {
     }
 }
 
-/// `name [address]`, if it happened anywhere.
+/// `name [address]`, if it happened anywhere. A next hop may be an address, which is said once.
 fn remote(outcome: &Outcome) -> Option<String> {
     let remote = outcome.remote.as_ref()?;
     Some(match remote.address {
-        Some(address) => format!("{} [{address}]", remote.name),
-        None => remote.name.clone(),
+        Some(address) if remote.name.parse() != Ok(address) => {
+            format!("{} [{address}]", remote.name)
+        }
+        _ => remote.name.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_proto::outcome::Remote;
+
+    use super::*;
+
+    #[test]
+    fn where_it_happened_is_said_once() {
+        for (name, address, expected) in [
+            (
+                "mx.example.net",
+                Some("192.0.2.7"),
+                "mx.example.net [192.0.2.7]",
+            ),
+            ("192.0.2.7", Some("192.0.2.7"), "192.0.2.7"),
+            ("2001:db8::7", Some("2001:db8::7"), "2001:db8::7"),
+            ("/run/lmtp.sock", None, "/run/lmtp.sock"),
+        ] {
+            let outcome = Outcome::local(
+                (4, 4, 1),
+                Some(Remote {
+                    name: name.to_owned(),
+                    address: address.map(|address| address.parse().unwrap()),
+                }),
+                "connection refused",
+            );
+            assert_eq!(remote(&outcome).as_deref(), Some(expected));
+        }
+    }
 }

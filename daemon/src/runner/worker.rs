@@ -281,7 +281,7 @@ impl Worker {
                     tracing::info!(
                         next_hop = %self.next_hop,
                         remote = %Peer(&endpoint.remote.name),
-                        address = ?endpoint.remote.address,
+                        address = endpoint.remote.address.map(tracing::field::display),
                         tls = connection.tls().unwrap_or("-"),
                         "session with next hop"
                     );
@@ -292,7 +292,7 @@ impl Worker {
                     tracing::info!(
                         next_hop = %self.next_hop,
                         remote = %Peer(&endpoint.remote.name),
-                        address = ?endpoint.remote.address,
+                        address = endpoint.remote.address.map(tracing::field::display),
                         status = %outcome.status,
                         diagnostic = %Peer(outcome.diagnostic.text()),
                         "no session with this host"
