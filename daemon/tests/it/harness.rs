@@ -4,7 +4,7 @@
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// How long one try at something that should be there waits, where nothing else says.
@@ -20,6 +20,11 @@ impl Process {
     /// Starts it, with nothing on its standard input and its output to be read from the child.
     pub fn start(command: &mut Command) -> io::Result<Self> {
         command.stdin(Stdio::null()).spawn().map(Self)
+    }
+
+    /// Its standard output, if that was piped; once.
+    pub fn output(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
     }
 
     /// Asks it to end, by its pid, and waits until it has.

@@ -18,6 +18,8 @@ mod demo;
 mod dialogue;
 mod harness;
 mod interop;
+mod kill;
+mod load;
 mod mail;
 mod memory;
 mod nowhere;
