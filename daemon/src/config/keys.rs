@@ -133,7 +133,7 @@ pub static TOP: Section = Section {
             presence: Presence::Optional(r#""postmaster@example.org""#),
             doc: "Who gets mail for the bare address `<postmaster>`, which every mail server must \
                   take (RFC 5321 §4.5.1). Without it: postmaster at the first of `[domains]` in \
-                  the file. It must be given where there is no local domain.",
+                  the file; where no domain is local, the bare address is put off with 450.",
         },
     ],
 };

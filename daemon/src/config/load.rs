@@ -202,7 +202,7 @@ impl Draft {
         Some(Config {
             hostname: self.hostname?,
             data_dir: self.data_dir?,
-            postmaster: self.postmaster?,
+            postmaster: self.postmaster,
             listen: self.listen.0,
             domains,
             relay: self.relay?,

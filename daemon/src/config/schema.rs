@@ -18,8 +18,8 @@ pub struct Config {
     pub hostname: Domain,
     /// The folder of the queue and of the control socket.
     pub data_dir: PathBuf,
-    /// Who gets mail for the bare postmaster.
-    pub postmaster: ForwardPath,
+    /// Who gets mail for the bare postmaster; nobody, where no domain is local and none was named.
+    pub postmaster: Option<ForwardPath>,
     /// Where connections are taken; never none.
     pub listen: Vec<SocketAddr>,
     /// The local domains.
@@ -203,7 +203,7 @@ impl Config {
             relay_from: self.relay.from.clone(),
             relay_next_hop: self.relay.next_hop.clone(),
             mx_port: self.relay.mx_port,
-            postmaster: Some(self.postmaster.clone()),
+            postmaster: self.postmaster.clone(),
         }
     }
 }

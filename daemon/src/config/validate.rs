@@ -54,18 +54,11 @@ fn check_reach(draft: &Draft, reader: &mut Reader<'_>) {
         .relay
         .as_ref()
         .is_none_or(|relay| !relay.from.is_empty());
-    if draft.domains.is_empty() {
-        if !relays {
-            reader.problem(
-                None,
-                "neither [domains.\"...\"] nor \"from\" in [relay]: every recipient would be refused",
-            );
-        } else if draft.postmaster.is_none() {
-            reader.problem(
-                None,
-                "key \"postmaster\" is missing: without [domains] there is none that could stand in",
-            );
-        }
+    if draft.domains.is_empty() && !relays {
+        reader.problem(
+            None,
+            "neither [domains.\"...\"] nor \"from\" in [relay]: every recipient would be refused",
+        );
     }
 }
 
