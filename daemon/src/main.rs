@@ -18,6 +18,7 @@ mod limits;
 mod log;
 mod maildir;
 mod mx_lookup;
+mod open_files;
 mod perimeter;
 mod runner;
 mod serve;

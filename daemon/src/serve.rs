@@ -38,7 +38,7 @@ use crate::shutdown::Shutdown;
 use crate::smtp_in::{House, Listener, Site};
 use crate::supervisor::{self, Signals};
 use crate::verify::{Policy, Verifier};
-use crate::{clock, tls};
+use crate::{clock, open_files, tls};
 
 /// `vouchsafe serve`: runs until a signal ends it.
 pub fn run(path: &Path) -> Ended {
@@ -48,6 +48,7 @@ pub fn run(path: &Path) -> Ended {
             .context("starting the log")
             .or_exit(Exit::Software)?,
     );
+    open_files::raise(config.limits.sessions, config.delivery.connections);
     let current = Current::new(config, Some(path.to_owned())).or_exit(Exit::Config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

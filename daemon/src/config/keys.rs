@@ -332,16 +332,18 @@ pub static LIMITS: Section = Section {
         Key {
             name: "sessions",
             kind: Kind::Count(1, 100_000),
-            presence: Presence::Default("1000"),
-            doc: "Sessions at the same time. At 64 KiB each a thousand take 64 MiB. More: 421. \
-                  The service also needs that many open files, and some.",
+            presence: Presence::Default("2000"),
+            doc: "Sessions at the same time. At 64 KiB each they take 128 MiB. More: 421. A session \
+                  needs up to two open files; the limit on these is raised at start as far as the \
+                  system allows.",
         },
         Key {
             name: "sessions_per_client",
             kind: Kind::Count(1, 100_000),
             presence: Presence::Default("50"),
             doc: "Sessions at the same time from one address, so that one client cannot take them \
-                  all. More: 421.",
+                  all. More: 421. Clients in `[relay] from` and this host itself (127.0.0.1, ::1) \
+                  count only among all.",
         },
         Key {
             name: "command_timeout",

@@ -95,7 +95,7 @@ fn admit(
     stop: &Shutdown,
     sessions: &mut JoinSet<()>,
 ) {
-    match house.door.enter(address.ip(), site.caps) {
+    match house.door.enter(address.ip(), site.caps_for(address.ip())) {
         Ok(pass) => {
             let session = begin(stream, address, house, site);
             let stop = stop.clone();

@@ -18,6 +18,7 @@ mod world;
 
 pub use listener::Listener;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,6 +75,24 @@ impl Site {
             },
             verifier,
             spool,
+        }
+    }
+
+    /// The caps that hold for a client. Our own hosts count only in all: the cap for one client is
+    /// against strangers, and a site's mail comes through few addresses.
+    fn caps_for(&self, client: IpAddr) -> SessionCaps {
+        let this_host = [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ];
+        let ours = self.routes.may_relay(client) || this_host.contains(&client.to_canonical());
+        SessionCaps {
+            per_client: if ours {
+                usize::MAX
+            } else {
+                self.caps.per_client
+            },
+            ..self.caps
         }
     }
 }

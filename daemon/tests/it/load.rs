@@ -58,7 +58,6 @@ fn smtp_source_to_smtp_sink_loses_nothing() {
     let (sink, output, address) = start_sink();
     let service = Setup::new()
         .domains(&["local.example"], &format!("smtp://{address}"))
-        .with("[limits]\nsessions_per_client = 100")
         .start();
 
     let sent = Command::new("/usr/sbin/smtp-source")
