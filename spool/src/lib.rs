@@ -190,6 +190,8 @@ pub struct Leased {
     pub leases: Vec<Lease>,
     /// When the next message that is not leased is due.
     pub next_due: Option<Wall>,
+    /// Messages that were due and cannot be leased: what is wrong with each.
+    pub findings: Vec<Finding>,
 }
 
 /// What became of a leased message.

@@ -20,6 +20,7 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
 use super::draft::BodyFile;
+use super::recover::Doomed;
 use super::store::{CONTENT, ENVELOPES, PROGRESS};
 use super::threads::lock;
 use super::{CONTENT_FOLDER, Shared};
@@ -43,6 +44,8 @@ pub(super) enum Operation {
         reports: Vec<New>,
         reply: oneshot::Sender<Result<(), Failure>>,
     },
+    /// A leased message cannot be read.
+    SetAside(Doomed),
     /// No more will come.
     Stop,
 }
@@ -118,7 +121,7 @@ impl Operation {
         match self {
             Self::Commit { new, .. } => std::slice::from_ref(new),
             Self::Settle { reports, .. } => reports,
-            Self::Stop => &[],
+            Self::SetAside(_) | Self::Stop => &[],
         }
     }
 
@@ -128,6 +131,7 @@ impl Operation {
             Self::Settle { progress, .. } => {
                 progress.as_ref().map_or(0, |(record, _)| record.len())
             }
+            Self::SetAside(doomed) => doomed.weight(),
             Self::Commit { .. } | Self::Stop => 0,
         };
         self.news()
@@ -217,11 +221,15 @@ fn write(transaction: &WriteTransaction, group: &[Operation]) -> Result<Vec<Queu
         for new in operation.news() {
             new.insert(transaction)?;
         }
-        let Operation::Settle {
-            lease, progress, ..
-        } = operation
-        else {
-            continue;
+        let (lease, progress) = match operation {
+            Operation::Settle {
+                lease, progress, ..
+            } => (lease, progress),
+            Operation::SetAside(doomed) => {
+                doomed.move_aside(transaction)?;
+                continue;
+            }
+            Operation::Commit { .. } | Operation::Stop => continue,
         };
         let id = lease.entry().id;
         let mut table = transaction.open_table(PROGRESS)?;
@@ -314,6 +322,7 @@ fn succeed(shared: &Arc<Shared>, group: Vec<Operation>, in_files: &[QueueId]) {
                 }
                 let _ = reply.send(Ok(()));
             }
+            Operation::SetAside(doomed) => lock(&shared.due).remove(doomed.id),
             Operation::Stop => {}
         }
     }
@@ -353,6 +362,7 @@ fn fail(shared: &Arc<Shared>, group: Vec<Operation>, failure: &Failure) {
                     reports.into_iter().for_each(New::keep_file);
                 }
             }
+            Operation::SetAside(doomed) => shared.postpone(doomed.id),
             Operation::Stop => {}
         }
     }

@@ -5,6 +5,7 @@
 //! process out. About a hundred octets a message.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
@@ -20,6 +21,9 @@ pub(super) struct Due {
     announced: Option<Wall>,
     /// What time it is, as far as anybody has told us.
     now: Wall,
+    /// Nothing was heard of the time before, or it has gone back by more than [`STEP`] since
+    /// messages from the future were looked for.
+    stepped: bool,
 }
 
 /// One message.
@@ -28,6 +32,9 @@ struct Slot {
     due: Wall,
     leased: bool,
 }
+
+/// How far a clock may be set back without anybody looking: such a delay does not matter.
+const STEP: Duration = Duration::from_hours(1);
 
 /// True if whoever waits for something to become due must look again.
 pub(super) type Wake = bool;
@@ -44,6 +51,9 @@ impl Due {
     /// one that is left will be due.
     pub(super) fn lease(&mut self, now: Wall, want: usize) -> (Vec<QueueId>, Option<Wall>) {
         self.hear(now);
+        if std::mem::take(&mut self.stepped) {
+            self.pull_in(now);
+        }
         let mut taken = Vec::new();
         while taken.len() < want {
             let Some(&(due, id)) = self.waiting.first().filter(|(due, _)| *due <= now) else {
@@ -85,8 +95,23 @@ impl Due {
 
     /// Notes what time somebody said it is. It may go back: a clock that ran ahead and was set
     /// right must not leave reports and pauses in the future.
-    pub(super) const fn hear(&mut self, now: Wall) {
+    pub(super) fn hear(&mut self, now: Wall) {
+        let never = self.now == Wall::default();
+        self.stepped |= never || now.plus(STEP) < self.now;
         self.now = now;
+    }
+
+    /// Messages that arrived at a time that is yet to come: the clock has been set back, and what
+    /// it said they are due means nothing now. They are due at once rather than in years.
+    fn pull_in(&mut self, now: Wall) {
+        for (id, slot) in &mut self.slots {
+            if id.arrived() > now && slot.due > now.plus(STEP) {
+                if self.waiting.remove(&(slot.due, *id)) {
+                    self.waiting.insert((now, *id));
+                }
+                slot.due = now;
+            }
+        }
     }
 
     /// What time it is, as far as anybody has told us. The spool reads no clock.
@@ -125,5 +150,25 @@ mod tests {
         assert_eq!(due.lease(at(99), 9), (vec![id(1), id(2)], None));
         assert!(!due.release(id(3), None), "not there any more");
         assert_eq!(due.now(), at(99));
+    }
+
+    #[test]
+    fn a_clock_set_back_leaves_nobody_in_the_future() {
+        let at = |hours: u64| Wall::from_secs(hours * 3_600);
+        let ahead = QueueId::new(at(1_000), 1);
+        let before = QueueId::new(at(1), 2);
+        for heard_ahead in [true, false] {
+            let mut due = Due::default();
+            due.insert(ahead, at(1_002));
+            due.insert(before, at(20));
+            if heard_ahead {
+                due.hear(at(1_001));
+            }
+            assert_eq!(due.lease(at(10), 9), (vec![ahead], Some(at(20))));
+            due.release(ahead, None);
+            assert_eq!(due.lease(at(10), 9).0, [ahead], "due as it is now");
+            due.release(ahead, Some(at(12)));
+            assert_eq!(due.lease(at(10), 9), (vec![], Some(at(12))));
+        }
     }
 }

@@ -11,6 +11,7 @@ mod content;
 mod draft;
 mod due;
 mod id;
+mod leasing;
 mod offline;
 mod record;
 mod recover;
@@ -32,7 +33,7 @@ use tokio::sync::{Notify, oneshot};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
-use self::backend::{Soundness, is_full};
+use self::backend::Soundness;
 use self::committer::{Failure, New, Operation};
 use self::content::LocalContent;
 use self::draft::LocalDraft;
@@ -265,47 +266,6 @@ impl Shared {
         self.disk.free().map_or(true, |free| free >= wanted)
     }
 
-    /// Takes leases and reads their entries. Blocks. Leases that end in an error, or that nobody
-    /// waits for any more, go back by being dropped.
-    fn lease(&self, now: Wall, want: usize) -> Result<Leased, LeaseError> {
-        if self.soundness.is_poisoned() {
-            return Err(LeaseError::Poisoned);
-        }
-        // No room to reopen it was found when it failed; perhaps there is now. Mail that comes in
-        // would bring it back too, but mail may not come.
-        self.store.ensure_open().map_err(|error| {
-            if is_full(&error) {
-                LeaseError::NoSpace
-            } else {
-                LeaseError::Read(error)
-            }
-        })?;
-        // The store writes before it frees: on a disk that is quite full not even a message that
-        // is done can leave, and would be delivered again and again.
-        if !self.has_room(self.options.reserve / 8) {
-            return Err(LeaseError::NoSpace);
-        }
-        let (ids, next_due) = lock(&self.due).lease(now, want);
-        let mut leases = Vec::with_capacity(ids.len());
-        let mut ids = ids.into_iter();
-        while let Some(id) = ids.next() {
-            let source = match self.store.read(id) {
-                Ok(Some(records)) => {
-                    let owner: Weak<dyn Release> = self.myself.clone();
-                    leases.push(Lease::with_owner(records.into_entry(id, true), owner));
-                    continue;
-                }
-                Ok(None) => io::Error::from(io::ErrorKind::NotFound),
-                Err(error) => error,
-            };
-            // At once, it would stand in the way of all others again.
-            self.postpone(id);
-            ids.for_each(|id| self.release_until(id, None));
-            return Err(LeaseError::Read(source));
-        }
-        Ok(Leased { leases, next_due })
-    }
-
     /// Prepares a settlement, hands it to the committer and waits for its answer.
     async fn settle(
         self: Arc<Self>,
@@ -362,12 +322,6 @@ impl Shared {
             reports.push(Arc::clone(self).prepare_report(report).await?);
         }
         Ok((progress, reports))
-    }
-
-    /// Ends a lease whose entry could not be read or whose outcome could not be recorded.
-    fn postpone(&self, id: QueueId) {
-        let due = lock(&self.due).now().plus(PAUSE);
-        self.release_until(id, Some(due));
     }
 
     /// Brings a report to the point where only the committer's barrier is missing.

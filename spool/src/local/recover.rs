@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 
+use redb::WriteTransaction;
 use vouchsafe_proto::queue_id::QueueId;
 
 use super::due::Due;
@@ -17,7 +18,7 @@ use super::store::{CORRUPT, ENVELOPES, PROGRESS, Store};
 use super::{CONTENT_FOLDER, content_name};
 use crate::fs::Disk;
 
-/// Something found at start that was not in order.
+/// Something that was not in order, found at start or when a message was due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
@@ -40,6 +41,13 @@ pub enum Finding {
         /// What is wrong with it.
         why: Corruption,
     },
+    /// A message that the disk did not give us when it was due; tried again in a while.
+    Unread {
+        /// Which.
+        id: QueueId,
+        /// Why not.
+        why: io::ErrorKind,
+    },
 }
 
 /// Why a message is set aside.
@@ -52,6 +60,9 @@ pub enum Corruption {
     /// A record of a version we do not know.
     #[error("a record has version {0}")]
     Version(u8),
+    /// A message without its envelope.
+    #[error("the envelope record is missing")]
+    NoEnvelope,
     /// A record that says what no record can say.
     #[error("a record does not make sense")]
     Schema,
@@ -81,15 +92,52 @@ impl fmt::Display for Finding {
             ),
             Self::Foreign(name) => write!(f, "file {name:?} among the content is not ours"),
             Self::Corrupt { id, why } => write!(f, "message {id} is set aside: {why}"),
+            Self::Unread { id, why } => write!(f, "message {id} could not be read: {why}"),
         }
     }
 }
 
 /// A message to be set aside.
-struct Doomed {
-    id: QueueId,
+#[derive(Debug)]
+pub(super) struct Doomed {
+    pub(super) id: QueueId,
     why: Corruption,
     records: Vec<u8>,
+}
+
+impl Doomed {
+    /// With both of its records, as far as they are there.
+    pub(super) fn new(id: QueueId, why: Corruption, envelope: &[u8], progress: &[u8]) -> Self {
+        Self {
+            id,
+            why,
+            records: both(envelope, progress),
+        }
+    }
+
+    /// What is said of it.
+    pub(super) const fn finding(&self) -> Finding {
+        Finding::Corrupt {
+            id: self.id,
+            why: self.why,
+        }
+    }
+
+    /// Octets of its records.
+    pub(super) const fn weight(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Moves its records out of the queue's tables. Small content stays where it is.
+    pub(super) fn move_aside(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
+        let key = self.id.as_u128();
+        transaction
+            .open_table(CORRUPT)?
+            .insert(key, self.records.as_slice())?;
+        transaction.open_table(ENVELOPES)?.remove(key)?;
+        transaction.open_table(PROGRESS)?.remove(key)?;
+        Ok(())
+    }
 }
 
 /// Puts the store in order, and gives the due times of all that is sound.
@@ -109,19 +157,12 @@ pub(super) fn recover(disk: &dyn Disk, store: &Store) -> io::Result<(Due, Vec<Fi
             Ok(at) => {
                 due.insert(id, at);
             }
-            Err(why) => doomed.push(Doomed {
-                id,
-                why,
-                records: both(envelope, progress),
-            }),
+            Err(why) => doomed.push(Doomed::new(id, why, envelope, progress)),
         }
         true
     })?;
     set_aside(store, &doomed)?;
-    findings.extend(doomed.iter().map(|doomed| Finding::Corrupt {
-        id: doomed.id,
-        why: doomed.why,
-    }));
+    findings.extend(doomed.iter().map(Doomed::finding));
     remove_orphans(
         disk,
         files.keys().filter(|id| !named.contains(id)),
@@ -173,21 +214,15 @@ fn both(envelope: &[u8], progress: &[u8]) -> Vec<u8> {
     [&len.to_be_bytes(), envelope, progress].concat()
 }
 
-/// Moves records out of the queue's tables, in one transaction. Small content stays where it is.
+/// Sets messages aside, in one transaction.
 fn set_aside(store: &Store, doomed: &[Doomed]) -> io::Result<()> {
     if doomed.is_empty() {
         return Ok(());
     }
     store.write(|transaction| {
-        let mut corrupt = transaction.open_table(CORRUPT)?;
-        let mut envelopes = transaction.open_table(ENVELOPES)?;
-        let mut progress = transaction.open_table(PROGRESS)?;
-        for Doomed { id, records, .. } in doomed {
-            corrupt.insert(id.as_u128(), records.as_slice())?;
-            envelopes.remove(id.as_u128())?;
-            progress.remove(id.as_u128())?;
-        }
-        Ok(())
+        doomed
+            .iter()
+            .try_for_each(|doomed| doomed.move_aside(transaction))
     })
 }
 

@@ -13,7 +13,7 @@ use vouchsafe_proto::queue_id::QueueId;
 
 use super::backend::{LiveBackend, OverlayBackend, Soundness};
 use super::record::{EnvelopeRecord, ProgressRecord};
-use super::recover::{Corruption, holds_content};
+use super::recover::{Corruption, Doomed, holds_content};
 use crate::Entry;
 use crate::fs::{Access, Disk, DiskFile};
 
@@ -183,6 +183,27 @@ impl Store {
         })
     }
 
+    /// One message that must be there.
+    pub(super) fn find(&self, id: QueueId) -> io::Result<Found> {
+        self.with(|database| {
+            let transaction = database.begin_read()?;
+            let envelope = transaction.open_table(ENVELOPES)?.get(id.as_u128())?;
+            let progress = transaction.open_table(PROGRESS)?.get(id.as_u128())?;
+            let envelope = envelope.as_ref().map(redb::AccessGuard::value);
+            let progress = progress.as_ref().map(redb::AccessGuard::value);
+            let records = envelope
+                .ok_or(Corruption::NoEnvelope)
+                .and_then(|envelope| Records::decode(id, envelope, progress));
+            Ok(match records {
+                Ok(records) => Found::Sound(Box::new(records)),
+                Err(why) => {
+                    let (envelope, progress) = (envelope.unwrap_or(&[]), progress.unwrap_or(&[]));
+                    Found::Corrupt(Doomed::new(id, why, envelope, progress))
+                }
+            })
+        })
+    }
+
     /// One message's records; `None` if it is not there.
     pub(super) fn read(&self, id: QueueId) -> io::Result<Option<Records>> {
         self.with(|database| {
@@ -268,6 +289,15 @@ impl Store {
             Ok(ids)
         })
     }
+}
+
+/// What the store holds of a message that must be there.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Its records.
+    Sound(Box<Records>),
+    /// Something else.
+    Corrupt(Doomed),
 }
 
 /// Both records of a message.

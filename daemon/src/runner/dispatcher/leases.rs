@@ -43,6 +43,9 @@ impl Dispatcher {
                 Ok(leased) => {
                     self.look = leased.leases.len() >= batch;
                     self.next_due = leased.next_due;
+                    for finding in leased.findings {
+                        tracing::error!(%finding, "a message cannot be delivered");
+                    }
                     for lease in leased.leases {
                         self.admit(lease);
                     }
