@@ -66,7 +66,9 @@ pub(super) fn conclude(
         delayed: Vec::new(),
     };
     let history = History {
-        arrived: entry.arrived,
+        // Where the clock was set back this would be yet to come, and a notice with it: no wait,
+        // however long, is to outlast the time of a notice.
+        arrived: entry.arrived.min(now),
         attempts: conclusion.attempts,
         delay_reported: entry.delay_reported,
     };
@@ -235,6 +237,19 @@ mod tests {
         assert_eq!(outcome.class, OutcomeClass::Permanent);
         assert_eq!(outcome.status.to_string(), "4.4.1");
         assert_eq!(outcome.diagnostic.text(), "so it was");
+    }
+
+    #[test]
+    fn an_arrival_yet_to_come_is_taken_for_now() {
+        let mut entry = entry(1);
+        entry.attempts = 9;
+        let policy = Policy {
+            longest: Duration::from_hours(12),
+            ..policy()
+        };
+        let early = Wall::from_secs(1_000_000_000);
+        let end = conclude(&entry, &[tried((4, 4, 1))], &policy, 0, early).unwrap();
+        assert_eq!(end.due, Some(early.plus(policy.delay_notice)));
     }
 
     #[test]
