@@ -26,6 +26,7 @@ mod shutdown;
 mod smtp_in;
 #[allow(dead_code, reason = "part of it is for the tests")]
 mod smtp_out;
+mod stream;
 #[allow(dead_code, reason = "nobody gives a status line yet")]
 mod supervisor;
 mod tls;

@@ -7,20 +7,17 @@
 //!
 //! Left to others: everything that the octets mean.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
+use crate::stream::Stream;
 use crate::{clock, tls};
 
 /// The connection of one session.
@@ -33,16 +30,6 @@ pub(super) struct Wire {
     patience: Duration,
     /// A write has failed: nothing more can be said.
     broken: bool,
-}
-
-/// In clear, or not.
-enum Stream {
-    /// As accepted.
-    Clear(TcpStream),
-    /// After STARTTLS.
-    Tls(Box<TlsStream<TcpStream>>),
-    /// A handshake took the socket and did not bring it back.
-    Gone,
 }
 
 /// Why TLS did not come to be. The session cannot go on (RFC 3207 §4).
@@ -64,7 +51,7 @@ impl Wire {
     /// The connection as it was accepted.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
         Self {
-            stream: Stream::Clear(stream),
+            stream: Stream::Tcp(stream),
             unsent: Vec::new(),
             patience,
             broken: false,
@@ -116,9 +103,7 @@ impl Wire {
         &mut self,
         config: Arc<ServerConfig>,
     ) -> Result<Box<str>, StartTlsError> {
-        let Stream::Clear(socket) = std::mem::replace(&mut self.stream, Stream::Gone) else {
-            return Err(StartTlsError::State);
-        };
+        let socket = self.stream.take_tcp().ok_or(StartTlsError::State)?;
         let deadline = clock::instant(clock::now().mono.plus(HANDSHAKE_TIMEOUT));
         let handshake = TlsAcceptor::from(config).accept_with(socket, |connection| {
             connection.set_buffer_limit(Some(TLS_UNSENT_MAX));
@@ -130,7 +115,7 @@ impl Wire {
             .map_err(StartTlsError::Handshake)?;
         let (_, connection) = stream.get_ref();
         let session = tls::describe(connection);
-        self.stream = Stream::Tls(Box::new(stream));
+        self.stream = Stream::Tls(Box::new(stream.into()));
         Ok(session)
     }
 
@@ -155,57 +140,6 @@ impl Wire {
         };
         // However this ends, the connection is over.
         let _ = timeout_at(deadline, drain).await;
-    }
-}
-
-impl Stream {
-    /// Sends our end: TLS's and TCP's.
-    async fn shutdown(&mut self) -> io::Result<()> {
-        poll_fn(|context| Pin::new(&mut *self).poll_shutdown(context)).await
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(socket) => Pin::new(socket).poll_read(context, into),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, into),
-            Self::Gone => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        octets: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Clear(socket) => Pin::new(socket).poll_write(context, octets),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, octets),
-            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(socket) => Pin::new(socket).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
-            Self::Gone => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Clear(socket) => Pin::new(socket).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
-            Self::Gone => Poll::Ready(Ok(())),
-        }
     }
 }
 

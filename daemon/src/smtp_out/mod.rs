@@ -30,7 +30,8 @@ use vouchsafe_spool::Content;
 
 use crate::clock;
 use crate::log::Peer;
-use stream::{HandshakeError, Stream};
+use crate::stream::Stream;
+use stream::HandshakeError;
 
 /// Where a host listens, and what is spoken there.
 #[derive(Clone, Debug)]
@@ -180,8 +181,8 @@ async fn greet(
 async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Stream, Outcome> {
     let connecting = async {
         match &endpoint.place {
-            Place::Tcp(address) => Stream::tcp(*address).await,
-            Place::Unix(path) => Stream::unix(path).await,
+            Place::Tcp(address) => stream::tcp(*address).await,
+            Place::Unix(path) => stream::unix(path).await,
         }
     };
     let deadline = clock::instant(clock::now().mono.plus(timeout));
@@ -383,7 +384,7 @@ impl Connection {
         name: &ServerName<'static>,
         seen: &mut Seen,
     ) -> Result<(), NotOpen> {
-        let handshake = self.stream.start_tls(Arc::clone(config), name.clone());
+        let handshake = stream::start_tls(&mut self.stream, Arc::clone(config), name.clone());
         let result = match self.timer {
             Some(at) => timeout_at(clock::instant(at), handshake).await,
             None => Ok(handshake.await),
