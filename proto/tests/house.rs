@@ -1,6 +1,8 @@
 //! The house itself: documents and sources say what they must. Reads the repository; needs nothing
 //! else.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

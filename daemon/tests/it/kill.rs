@@ -42,7 +42,11 @@ fn send_until_broken(server: SocketAddr, acknowledged: &Sender<u64>) -> io::Resu
     loop {
         let number = SENT.fetch_add(1, Ordering::Relaxed) + 1;
         // Every eighth is larger than what is kept in the store itself, and goes by a file.
-        let size = if number.is_multiple_of(8) { 40_000 } else { 2_000 };
+        let size = if number.is_multiple_of(8) {
+            40_000
+        } else {
+            2_000
+        };
         let line = "0123456789".repeat(7) + "\r\n";
         out.write_all(b"MAIL FROM:<a@sender.example>\r\n")?;
         reply("250")?;
