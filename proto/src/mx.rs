@@ -15,7 +15,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::addr::Domain;
 use crate::dns::{Answer, Freshness, Lookup, Mx, Name, Question, RecordType, Records, Trouble};
@@ -103,6 +103,12 @@ struct Host {
     trouble: Option<Trouble>,
 }
 
+/// True for the names that mean this host and that the DNS is never asked about (RFC 6761 §6.3).
+fn is_localhost(name: &Domain) -> bool {
+    let name = name.as_ascii();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
 impl Search {
     /// For the hosts that take mail for `domain`; of `chance` any number will do.
     pub fn for_domain(domain: Domain, ourselves: Ourselves, chance: u64) -> Self {
@@ -135,6 +141,9 @@ impl Search {
                 let name = Name::from(&self.target);
                 self.ask(name, RecordType::Mx, Asked::Mx, actions);
             }
+            Input::Start if !self.by_mx && is_localhost(&self.target) => {
+                actions.push(Action::Found(self.loopback().into()));
+            }
             Input::Start if self.next_ask == 0 => self.ask_target(actions),
             Input::Start => {}
             Input::Answer(id, answer) => match self.open.remove(&id) {
@@ -148,6 +157,19 @@ impl Search {
                 None => {}
             },
         }
+    }
+
+    /// This host itself, by both families.
+    fn loopback(&self) -> [Candidate; 2] {
+        [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ]
+        .map(|address| Candidate {
+            host: Name::from(&self.target),
+            address,
+            preference: 0,
+        })
     }
 
     /// Asks one question.

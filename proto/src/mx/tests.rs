@@ -193,6 +193,7 @@ fn a_configured_host_is_looked_up_by_address_and_never_fails_for_good() {
             "4.4.4 the next hop gone.example has no address",
         ),
         ("mx.us.example", "mx.us.example 192.0.2.99"),
+        ("LocalHost", "localhost 127.0.0.1, localhost ::1"),
     ] {
         let search = Search::for_host(Domain::parse(host).unwrap());
         assert_eq!(shown(&run(search, WORLD, |_| 0)), end, "{host}");
