@@ -231,16 +231,23 @@ async fn silence_ends_at_the_deadline_and_a_second_server_saves_the_question() {
         .await;
     let taken = crate::clock::now().mono.as_millis() - begun;
     assert_eq!(answer, Answer::trouble(Trouble::Timeout));
-    assert!((400..2000).contains(&taken), "{taken} ms");
+    assert!(taken >= 400, "{taken} ms");
 
-    let (silent, _tasks) = odd_server(|_| async { Vec::new() }).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let (silent, _tasks) = odd_server(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { Vec::new() }
+    })
+    .await;
     let stub = Stub::new(Settings::new(vec![silent, authority.address()]));
     let answer = stub.ask(question("mail.example.org", RecordType::A)).await;
     assert!(matches!(answer.lookup, Lookup::Found(_)));
+    let before = asked.load(Ordering::Relaxed);
+    assert!(before > 0);
     // The one that answered is asked first from now on.
-    let begun = crate::clock::now().mono.as_millis();
     stub.ask(question("example.org", RecordType::Mx)).await;
-    assert!(crate::clock::now().mono.as_millis() - begun < 900);
+    assert_eq!(asked.load(Ordering::Relaxed), before);
 }
 
 #[tokio::test]
@@ -424,7 +431,7 @@ async fn a_client_that_names_silent_domains_delays_nobody_else() {
     let authority = serve(WORLD).await;
     // Far longer than the test takes: whoever waits for the flood is seen to.
     let stub = Stub::new(Settings {
-        deadline: Duration::from_secs(60),
+        deadline: Duration::from_mins(1),
         ..Settings::new(vec![authority.address()])
     });
     let mut flood = JoinSet::new();
