@@ -56,6 +56,8 @@ pub(super) struct Destination {
     clogged: bool,
     /// Works put off since it clogged.
     put_off: u32,
+    /// Works done since it was last looked at for keeping others waiting.
+    turned: usize,
 }
 
 impl Destination {
@@ -84,6 +86,7 @@ impl Destination {
     /// A work was done in a session. A next hop that limits sessions is asked for one more only
     /// after a good while.
     pub(super) fn did_one(&mut self) {
+        self.turned = self.turned.saturating_add(1);
         self.done = self.done.saturating_add(1);
         if let Some(ceiling) = self.ceiling
             && self.done >= ceiling.saturating_mul(WORKS_FOR_ONE_MORE)
@@ -116,6 +119,12 @@ impl Destination {
     /// Nothing is left that would have to be remembered.
     pub(super) fn is_forgettable(&self, now: Mono) -> bool {
         self.workers == 0 && self.waiting.is_empty() && self.is_down(now).is_none()
+    }
+
+    /// True if it has done its share since it was last asked: its line is long and moves, and the
+    /// leases it holds come free without anything being put off.
+    pub(super) fn moves(&mut self, share: usize) -> bool {
+        std::mem::take(&mut self.turned) >= share
     }
 
     /// Keeps others waiting: takes out what is beyond its share, to be put off.
@@ -191,6 +200,16 @@ mod tests {
         assert_eq!(next_hop.goes_down(at(50), outcome).len(), 2);
         assert_eq!(next_hop.allowed(20), 1);
         assert!(next_hop.is_down(at(49)).is_some() && next_hop.is_down(at(50)).is_none());
+    }
+
+    #[test]
+    fn a_long_line_that_moves_is_no_clog() {
+        let mut next_hop = Destination::default();
+        (0..4).for_each(|_| next_hop.did_one());
+        assert!(next_hop.moves(4));
+        assert!(!next_hop.moves(4), "what was done before counts once");
+        (0..3).for_each(|_| next_hop.did_one());
+        assert!(!next_hop.moves(4));
     }
 
     #[test]

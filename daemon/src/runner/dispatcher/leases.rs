@@ -1,6 +1,6 @@
 //! What is taken in hand: leases, the works they make, and room for others when a next hop is slow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use vouchsafe_proto::outcome::Outcome;
@@ -169,7 +169,11 @@ impl Dispatcher {
                 // A stranger that stands in line has no share yet.
                 let waits_for_a_worker =
                     destination.workers == 0 && destination.is_strange(next_hop);
-                let beyond = destination.clog(if waits_for_a_worker { 0 } else { share });
+                let beyond = if destination.moves(share) {
+                    VecDeque::new()
+                } else {
+                    destination.clog(if waits_for_a_worker { 0 } else { share })
+                };
                 // Those that stay begin to wait anew: they have their share.
                 for work in &mut destination.waiting {
                     work.since = now;
