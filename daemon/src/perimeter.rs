@@ -193,7 +193,7 @@ fn addresses(lookup: &Lookup) -> Option<Vec<IpAddr>> {
                 .collect(),
         ),
         Lookup::NoData | Lookup::NxDomain => Some(Vec::new()),
-        Lookup::Found(Records::Mx(_) | Records::Txt(_))
+        Lookup::Found(Records::Mx(_) | Records::Txt(_) | Records::Ptr(_))
         | Lookup::AliasLimit
         | Lookup::Trouble(_) => None,
     }

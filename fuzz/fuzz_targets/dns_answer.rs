@@ -51,6 +51,7 @@ fn records(u: &mut Unstructured<'_>, kind: RecordType) -> arbitrary::Result<Reco
                 })
                 .collect::<arbitrary::Result<_>>()?,
         ),
+        RecordType::Ptr => Records::Ptr(times.map(|_| name(u)).collect::<arbitrary::Result<_>>()?),
         RecordType::Txt => Records::Txt(
             times
                 .map(|_| {
@@ -78,6 +79,7 @@ fn answer(u: &mut Unstructured<'_>, question: &Question) -> arbitrary::Result<An
                 RecordType::Aaaa,
                 RecordType::Mx,
                 RecordType::Txt,
+                RecordType::Ptr,
             ])?;
             Lookup::Found(records(u, kind)?)
         }

@@ -157,6 +157,8 @@ pub enum RecordType {
     Mx,
     /// Text.
     Txt,
+    /// The name that an address stands for.
+    Ptr,
 }
 
 /// Whether a cached answer will do.
@@ -199,6 +201,8 @@ pub enum Records {
     Mx(Vec<Mx>),
     /// Texts: one entry a record, its character-strings joined.
     Txt(Vec<Box<[u8]>>),
+    /// Names that an address stands for, in the order of the answer.
+    Ptr(Vec<Name>),
 }
 
 /// Trouble: nothing is known, and nothing may be concluded.
@@ -342,6 +346,7 @@ impl fmt::Display for RecordType {
             Self::Aaaa => "AAAA",
             Self::Mx => "MX",
             Self::Txt => "TXT",
+            Self::Ptr => "PTR",
         })
     }
 }

@@ -131,6 +131,7 @@ pub fn content_weight(answer: &Answer) -> usize {
             all.iter().map(|mx| 32 + mx.exchange.as_str().len()).sum()
         }
         Lookup::Found(Records::Txt(all)) => all.iter().map(|text| 16 + text.len()).sum(),
+        Lookup::Found(Records::Ptr(all)) => all.iter().map(|name| 16 + name.as_str().len()).sum(),
         Lookup::NoData | Lookup::NxDomain | Lookup::AliasLimit | Lookup::Trouble(_) => 0,
     };
     let aliases: usize = answer

@@ -327,6 +327,7 @@ fn records_at(
         RecordType::Aaaa => Records::Aaaa(Vec::new()),
         RecordType::Mx => Records::Mx(Vec::new()),
         RecordType::Txt => Records::Txt(Vec::new()),
+        RecordType::Ptr => Records::Ptr(Vec::new()),
     };
     for record in here {
         match (&mut records, &record.data) {
@@ -336,6 +337,9 @@ fn records_at(
                 preference: mx.preference,
                 exchange: from_wire(&mx.exchange).ok_or(Trouble::Unreadable)?,
             }),
+            (Records::Ptr(all), RData::PTR(name)) => {
+                all.push(from_wire(&name.0).ok_or(Trouble::Unreadable)?);
+            }
             (Records::Txt(all), RData::TXT(text)) => {
                 all.push(text.txt_data.concat().into_boxed_slice());
             }
@@ -411,6 +415,7 @@ pub const fn wire_type(kind: RecordType) -> rr::RecordType {
         RecordType::Aaaa => rr::RecordType::AAAA,
         RecordType::Mx => rr::RecordType::MX,
         RecordType::Txt => rr::RecordType::TXT,
+        RecordType::Ptr => rr::RecordType::PTR,
     }
 }
 

@@ -118,7 +118,8 @@ mod tests {
     use vouchsafe_proto::dns::{
         Answer, Freshness, Lookup, Mx, Name, Question, RecordType, Records,
     };
-    use vouchsafe_proto::verify::mail_from::{Identity, Reason, Step};
+    use vouchsafe_proto::verify::Step;
+    use vouchsafe_proto::verify::mail_from::{Identity, Reason};
 
     fn key(at: usize) -> Key {
         let domain = Domain::parse(&format!("d{at}.example")).expect("a domain");

@@ -6,12 +6,15 @@
 
 pub mod lasting;
 pub mod mail_from;
+mod step;
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::reply::Reply;
+
+pub use self::step::{AskId, Step};
 
 /// The four verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use vouchsafe_proto::dns::{
     Answer, Freshness, Lookup, Mx, Name, Question, RecordType, Records, Trouble,
 };
+use vouchsafe_proto::verify::Step;
 use vouchsafe_proto::verify::VerdictResult;
-use vouchsafe_proto::verify::mail_from::{Budget, Reason, Report, Step};
+use vouchsafe_proto::verify::mail_from::{Budget, Reason, Report};
 
 use crate::world::World;
 use crate::world::drive::{Order, Random, Run, request, run};

@@ -262,6 +262,7 @@ pub fn reversed(mut answer: Answer) -> Answer {
             Records::Aaaa(list) => list.reverse(),
             Records::Mx(list) => list.reverse(),
             Records::Txt(list) => list.reverse(),
+            Records::Ptr(list) => list.reverse(),
         }
     }
     answer

@@ -1,5 +1,5 @@
 //! Lines of a zone file: `owner ttl type rdata`, one record a line, as any name server reads them.
-//! Read here: A, AAAA, MX, TXT, CNAME, NS; owners and names relative to the origin unless they end
+//! Read here: A, AAAA, MX, TXT, PTR, CNAME, NS; owners and names relative to the origin unless they end
 //! in a dot, `@` the origin; `;` begins a comment at the start of a line. Nothing else of RFC 1035
 //! §5: no `$` directives, no parentheses, no owner left out.
 
@@ -29,6 +29,8 @@ pub enum Rdata {
     Mx(Mx),
     /// Text, its strings joined.
     Txt(Box<[u8]>),
+    /// The name that an address stands for.
+    Ptr(Name),
     /// Alias.
     Cname(Name),
 }
@@ -41,6 +43,7 @@ impl Rdata {
             Self::Aaaa(_) => RecordType::Aaaa,
             Self::Mx(_) => RecordType::Mx,
             Self::Txt(_) => RecordType::Txt,
+            Self::Ptr(_) => RecordType::Ptr,
             Self::Cname(_) => return None,
         })
     }
@@ -71,6 +74,7 @@ fn parse_line(origin: &Name, line: &str) -> Option<Record> {
             })
         }
         "TXT" => Rdata::Txt(strings(rest)?),
+        "PTR" => Rdata::Ptr(absolute(origin, rest)?),
         _ => return None,
     };
     Some(Record {
@@ -132,6 +136,13 @@ pub fn records(kind: RecordType, of_kind: &[&Record]) -> Option<Records> {
         RecordType::Mx => Records::Mx(
             all.filter_map(|rdata| match rdata {
                 Rdata::Mx(mx) => Some(mx.clone()),
+                _ => None,
+            })
+            .collect(),
+        ),
+        RecordType::Ptr => Records::Ptr(
+            all.filter_map(|rdata| match rdata {
+                Rdata::Ptr(name) => Some(name.clone()),
                 _ => None,
             })
             .collect(),

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use vouchsafe_proto::dns::{Answer, Lookup, Name, Records, Trouble};
 use vouchsafe_proto::reply::Reply;
-use vouchsafe_proto::verify::mail_from::{Identity, Report, Step};
-use vouchsafe_proto::verify::{Evidence, Verdict};
+use vouchsafe_proto::verify::mail_from::{Identity, Report};
+use vouchsafe_proto::verify::{Evidence, Step, Verdict};
 
 /// What MAIL is answered when the verdict lets it go on: the session's words.
 fn go_on() -> Reply {
@@ -142,6 +142,7 @@ fn records(lookup: &Lookup) -> Vec<String> {
         Lookup::Found(Records::A(all)) => all.iter().map(ToString::to_string).collect(),
         Lookup::Found(Records::Aaaa(all)) => all.iter().map(ToString::to_string).collect(),
         Lookup::Found(Records::Mx(all)) => all.iter().map(ToString::to_string).collect(),
+        Lookup::Found(Records::Ptr(all)) => all.iter().map(ToString::to_string).collect(),
         Lookup::Found(Records::Txt(all)) => all
             .iter()
             .map(|text| format!("\"{}\"", text.escape_ascii()))

@@ -42,6 +42,7 @@ use core::net::IpAddr;
 use crate::addr::ReversePath;
 use crate::dns::{Answer, Freshness, Question};
 use crate::time::{Mono, Now};
+use crate::verify::{AskId, Step};
 
 use self::answers::{Answers, Wanted};
 use self::subject::{Plan, Subject};
@@ -49,7 +50,7 @@ use self::walk::{Progress, Walked};
 
 pub use self::budget::Budget;
 pub use self::reason::Reason;
-pub use self::report::{Host, Identity, PublishedSet, Report, Step, TroubleAt};
+pub use self::report::{Host, Identity, PublishedSet, Report, TroubleAt};
 
 /// What is checked.
 #[derive(Clone, Debug)]
@@ -65,10 +66,6 @@ pub struct Request {
     /// Nine random letters or digits from the driver: the sibling label of the wildcard test.
     pub sibling: Box<str>,
 }
-
-/// Names one question of one check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AskId(pub u32);
 
 /// What advances the check.
 #[derive(Clone, Debug)]

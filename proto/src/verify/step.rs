@@ -1,0 +1,123 @@
+//! One question that a check put to the DNS, and its answer: the steps behind a verdict, for logs
+//! and `check`. The same for every machine that asks.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::dns::{Answer, Lookup, Question, Records};
+
+/// Names one question of one check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub u32);
+
+/// One question and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// 1, or 2 in the repeated walk.
+    pub pass: u8,
+    /// What was asked.
+    pub question: Question,
+    /// What was said, its records sorted and cut; none if it was still open at the end.
+    pub answer: Option<Answer>,
+}
+
+impl Step {
+    /// True if the answer came from our own cache.
+    pub fn is_cached(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| answer.age > 0)
+    }
+}
+
+/// `mail-from.example.org MX: 0 rc.example.org (ttl 3600, age 0, secure)`.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.question)?;
+        let Some(answer) = &self.answer else {
+            return f.write_str("no answer in time");
+        };
+        for alias in &answer.aliases {
+            write!(f, "alias of {alias}, ")?;
+        }
+        write_lookup(f, &answer.lookup)?;
+        if !matches!(answer.lookup, Lookup::Trouble(_)) {
+            write!(f, " (ttl {}, age {}", answer.ttl, answer.age)?;
+            f.write_str(if answer.secure { ", secure)" } else { ")" })?;
+        }
+        Ok(())
+    }
+}
+
+/// What was found, on one line.
+fn write_lookup(f: &mut fmt::Formatter<'_>, lookup: &Lookup) -> fmt::Result {
+    match lookup {
+        Lookup::NoData => f.write_str("no such record"),
+        Lookup::NxDomain => f.write_str("no such name"),
+        Lookup::AliasLimit => f.write_str("too many aliases, or a loop of them"),
+        Lookup::Trouble(trouble) => write!(f, "{trouble}"),
+        Lookup::Found(Records::A(list)) => write_list(f, list),
+        Lookup::Found(Records::Aaaa(list)) => write_list(f, list),
+        Lookup::Found(Records::Mx(list)) => write_list(f, list),
+        Lookup::Found(Records::Ptr(list)) => write_list(f, list),
+        Lookup::Found(Records::Txt(list)) => {
+            let texts: Vec<_> = list.iter().map(|text| Text(text.as_ref())).collect();
+            write_list(f, &texts)
+        }
+    }
+}
+
+/// Records, a comma between them.
+fn write_list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, list: &[T]) -> fmt::Result {
+    for (at, record) in list.iter().enumerate() {
+        let mark = if at == 0 { "" } else { ", " };
+        write!(f, "{mark}{record}")?;
+    }
+    Ok(())
+}
+
+/// A text as it may stand in a log: quoted and escaped, whatever its publisher wrote.
+struct Text<'a>(&'a [u8]);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Step;
+    use crate::dns::{Answer, Freshness, Lookup, Name, Question, RecordType, Records};
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    #[test]
+    fn a_step_is_one_line_with_nothing_raw_in_it() {
+        let step = |lookup| Step {
+            pass: 1,
+            question: Question {
+                name: Name::parse("MAIL-FROM.example.org").unwrap(),
+                kind: RecordType::Txt,
+                freshness: Freshness::Cached,
+            },
+            answer: Some(Answer {
+                ttl: 30,
+                age: 7,
+                secure: true,
+                ..Answer::bare(lookup)
+            }),
+        };
+        let text = step(Lookup::Found(Records::Txt(vec![
+            b"v=MFMX1\r\n\x1b\"".as_slice().into(),
+        ])));
+        assert_eq!(
+            text.to_string(),
+            "mail-from.example.org TXT: \"v=MFMX1\\r\\n\\x1b\\\"\" (ttl 30, age 7, secure)"
+        );
+        assert!(text.is_cached());
+        let none = step(Lookup::NxDomain);
+        assert_eq!(
+            none.to_string(),
+            "mail-from.example.org TXT: no such name (ttl 30, age 7, secure)"
+        );
+    }
+}
