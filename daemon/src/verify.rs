@@ -24,7 +24,7 @@ use vouchsafe_proto::verify::lasting::Lasting;
 use vouchsafe_proto::verify::mail_from::{
     Action, Check, Input, Reason, Report, Request, TroubleAt, budget,
 };
-use vouchsafe_proto::verify::{Evidence, Verdict, VerdictResult};
+use vouchsafe_proto::verify::{Evidence, Machine, Verdict, VerdictResult};
 
 use self::kept::Kept;
 use crate::clock;

@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use vouchsafe_proto::addr::ReversePath;
 use vouchsafe_proto::dns::{Answer, Lookup, Mx, Name, Question, RecordType, Records, Trouble};
 use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_proto::verify::Machine;
 use vouchsafe_proto::verify::mail_from::{Action, Check, Input, Request};
 
 /// Few names, so that they meet again.

@@ -14,7 +14,7 @@ use core::fmt;
 
 use crate::reply::Reply;
 
-pub use self::step::{AskId, Step};
+pub use self::step::{Action, AskId, Input, Machine, Step};
 
 /// The four verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

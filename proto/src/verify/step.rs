@@ -1,10 +1,45 @@
-//! One question that a check put to the DNS, and its answer: the steps behind a verdict, for logs
-//! and `check`. The same for every machine that asks.
+//! The shape of every machine that asks the DNS, and the steps it leaves behind.
+//!
+//! A check under the drain contract takes an [`Input`] and the time, and gives [`Action`]s until it
+//! is done. Each question with its answer becomes a [`Step`], for logs and `check`.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::dns::{Answer, Lookup, Question, Records};
+use crate::time::{Mono, Now};
+
+/// A machine that asks the DNS and ends in a report.
+pub trait Machine {
+    /// What it ends in.
+    type Report;
+
+    /// Advances by one input. Nothing comes of an input that does not belong to the state.
+    fn step(&mut self, input: Input, now: Now) -> Vec<Action<Self::Report>>;
+}
+
+/// What advances a check.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The first input.
+    Begin,
+    /// The DNS has answered a question. Late and unasked-for answers are dropped.
+    Answer(AskId, Answer),
+    /// The timer that was set last has run out.
+    TimerFired,
+}
+
+/// What the driver of a check does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action<Report> {
+    /// Ask the DNS; several may be open at the same time.
+    Ask(AskId, Question),
+    /// Give [`Input::TimerFired`] at this moment; replaces the timer before.
+    SetTimer(Mono),
+    /// The check has ended; no more inputs.
+    Done(Box<Report>),
+}
 
 /// Names one question of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

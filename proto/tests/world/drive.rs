@@ -7,8 +7,8 @@ use std::time::Duration;
 use vouchsafe_proto::addr::ReversePath;
 use vouchsafe_proto::dns::{Answer, Lookup, Question};
 use vouchsafe_proto::time::{Mono, Now, Wall};
-use vouchsafe_proto::verify::AskId;
 use vouchsafe_proto::verify::mail_from::{Action, Check, Input, Report, Request};
+use vouchsafe_proto::verify::{AskId, Machine};
 
 use super::{World, reversed};
 

@@ -42,7 +42,7 @@ use core::net::IpAddr;
 use crate::addr::ReversePath;
 use crate::dns::{Answer, Freshness, Question};
 use crate::time::{Mono, Now};
-use crate::verify::{AskId, Step};
+use crate::verify::{AskId, Machine, Step};
 
 use self::answers::{Answers, Wanted};
 use self::subject::{Plan, Subject};
@@ -51,6 +51,7 @@ use self::walk::{Progress, Walked};
 pub use self::budget::Budget;
 pub use self::reason::Reason;
 pub use self::report::{Host, Identity, PublishedSet, Report, TroubleAt};
+pub use crate::verify::Input;
 
 /// What is checked.
 #[derive(Clone, Debug)]
@@ -67,27 +68,8 @@ pub struct Request {
     pub sibling: Box<str>,
 }
 
-/// What advances the check.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// The first input.
-    Begin,
-    /// The DNS has answered a question. Late and unasked-for answers are dropped.
-    Answer(AskId, Answer),
-    /// The timer that was set last has run out.
-    TimerFired,
-}
-
 /// What the driver does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Ask the DNS; several may be open at the same time.
-    Ask(AskId, Question),
-    /// Give [`Input::TimerFired`] at this moment; replaces the timer before.
-    SetTimer(Mono),
-    /// The check has ended; no more inputs.
-    Done(Box<Report>),
-}
+pub type Action = crate::verify::Action<Report>;
 
 /// The machine. Deterministic given its answers.
 #[derive(Debug)]
@@ -113,9 +95,12 @@ impl Check {
             state: State::Idle(request),
         }
     }
+}
 
-    /// Advances by one input. Nothing comes of an input that does not belong to the state.
-    pub fn step(&mut self, input: Input, now: Now) -> Vec<Action> {
+impl Machine for Check {
+    type Report = Report;
+
+    fn step(&mut self, input: Input, now: Now) -> Vec<Action> {
         let (state, actions) = match (core::mem::replace(&mut self.state, State::Ended), input) {
             (State::Idle(request), Input::Begin) => begin(&request, now.mono),
             (State::Asking(asking), Input::Answer(id, answer)) => {
