@@ -1,0 +1,43 @@
+//! All that talks: sockets, TLS, timers, configuration, commands. The binary is [`run`] and no more.
+//!
+//! A library so that measurements (`benches/`) drive the very code that the service runs, over its
+//! real sockets and clocks. It promises nothing to anybody outside this repository.
+
+mod cli;
+mod clock;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "part of it is for the tests, and [metrics] is not built yet"
+)]
+mod config;
+#[allow(unused_imports, reason = "part of it is for the tests")]
+mod control;
+mod current;
+mod demo;
+#[allow(dead_code, reason = "that zones change is for the tests")]
+pub mod dns;
+mod limits;
+mod log;
+mod maildir;
+mod mx_lookup;
+mod open_files;
+pub mod perimeter;
+mod runner;
+mod serve;
+mod shutdown;
+mod smtp_in;
+#[allow(dead_code, reason = "part of it is for the tests")]
+mod smtp_out;
+mod stream;
+#[allow(dead_code, reason = "nobody gives a status line yet")]
+mod supervisor;
+mod tls;
+pub mod verify;
+
+use std::process::ExitCode;
+
+/// The command line's work, from arguments to exit code.
+pub fn run() -> ExitCode {
+    cli::run().into()
+}
