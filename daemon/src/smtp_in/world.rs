@@ -45,8 +45,11 @@ pub(super) fn ask(
 ) -> Asking {
     let site = Arc::clone(site);
     match ask {
-        Ask::Verify { reverse_path, helo } => Box::pin(async move {
-            let client = peer.address.ip();
+        Ask::Verify {
+            reverse_path,
+            helo,
+            client,
+        } => Box::pin(async move {
             let verdict = site.verifier.verify(reverse_path, helo, client).await;
             Answer::Verdict(Box::new(verdict)).into()
         }),

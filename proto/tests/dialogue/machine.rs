@@ -192,9 +192,11 @@ impl Machine {
 
     fn answer(&mut self, ask: Ask) -> Answer {
         match ask {
-            Ask::Verify { reverse_path, helo } => {
-                Answer::Verdict(Box::new(self.verdict(reverse_path, helo)))
-            }
+            Ask::Verify {
+                reverse_path,
+                helo,
+                client,
+            } => Answer::Verdict(Box::new(self.verdict(reverse_path, helo, client))),
             Ask::Recipient(path) => {
                 let route = self.routes.route(&path, self.peer.may_relay);
                 Answer::Recipient(route.map(drop).map_err(RouteError::reply))
@@ -222,8 +224,8 @@ impl Machine {
         Ok(self.id())
     }
 
-    fn verdict(&self, reverse_path: ReversePath, helo: Box<str>) -> Verdict {
-        if self.peer.may_relay {
+    fn verdict(&self, reverse_path: ReversePath, helo: Box<str>, client: IpAddr) -> Verdict {
+        if self.routes.may_relay(client) {
             let domain = reverse_path.domain();
             let local_domain = domain.is_some_and(|domain| self.routes.is_local(domain));
             return Verdict::of(Evidence::RelayClient { local_domain }, []);
@@ -231,7 +233,7 @@ impl Machine {
         let request = vouchsafe_proto::verify::mail_from::Request {
             reverse_path,
             helo,
-            client: self.peer.address.ip(),
+            client,
             in_perimeter: false,
             sibling: "k3v9x0q2z".into(),
         };

@@ -38,6 +38,7 @@ impl Session {
         let ask = Ask::Verify {
             reverse_path: mail.reverse_path.clone(),
             helo: claimed,
+            client: self.peer.address.ip(),
         };
         self.ask(ask, Waiting::Mail(Box::new(mail)), turn);
     }

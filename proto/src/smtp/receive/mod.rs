@@ -42,7 +42,7 @@ pub use session::Session;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::addr::{Domain, ForwardPath, ReversePath};
@@ -146,8 +146,10 @@ pub enum Ask {
     Verify {
         /// MAIL FROM's argument.
         reverse_path: ReversePath,
-        /// EHLO's or HELO's.
+        /// What the client called itself.
         helo: Box<str>,
+        /// About whom the question is: not always the peer (XFORWARD).
+        client: IpAddr,
     },
     /// May this recipient be had? Answered by [`Answer::Recipient`].
     Recipient(ForwardPath),
