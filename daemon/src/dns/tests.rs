@@ -468,7 +468,7 @@ fn lines_that_are_no_zone_are_named() {
         ("zone example\nexample", 2, ZoneFault::Form),
         ("zone example\nexample A mail", 2, ZoneFault::Content),
         ("zone example\nexample MX mail", 2, ZoneFault::Content),
-        ("zone example\nexample PTR mail", 2, ZoneFault::Content),
+        ("zone example\nexample SRV mail", 2, ZoneFault::Content),
         ("zone example\nexample CNAME a..b", 2, ZoneFault::Name),
     ] {
         assert_eq!(

@@ -8,6 +8,7 @@
 //! RFC 1035 §4, RFC 2181 §8 (TTL), RFC 2308 §2 and §5 (negative answers), RFC 6604 (the response
 //! code belongs to the end of the chain), RFC 6891 (EDNS), RFC 8914 (extended errors).
 
+use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query as Asked, ResponseCode};
 use hickory_proto::rr;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
@@ -350,21 +351,15 @@ fn records_at(
     Ok(Some((records, ttl)))
 }
 
-/// The least labels field over the signatures of the type's records at `at` (RFC 4034 §3.1: type
-/// covered in two octets, algorithm, labels).
+/// The least labels field over the signatures of the type's records at `at` (RFC 4034 §3.1).
 fn signed_labels_at(message: &Message, at: &Name, kind: RecordType) -> Option<u8> {
-    let covered = u16::from(wire_type(kind)).to_be_bytes();
     let labels = message.answers.iter().filter_map(|record| {
-        let RData::Unknown { code, rdata } = &record.data else {
+        let RData::DNSSEC(DNSSECRData::RRSIG(signature)) = &record.data else {
             return None;
         };
-        let [high, low, _algorithm, labels, ..] = *rdata.anything.as_slice() else {
-            return None;
-        };
-        (*code == rr::RecordType::RRSIG
-            && [high, low] == covered
-            && from_wire(&record.name).as_ref() == Some(at))
-        .then_some(labels)
+        let signature = signature.input();
+        (signature.type_covered == wire_type(kind) && from_wire(&record.name).as_ref() == Some(at))
+            .then_some(signature.num_labels)
     });
     labels.min()
 }
@@ -496,7 +491,11 @@ mod tests {
 
     fn signature(owner: &str, covered: u16, labels: u8) -> Record {
         let [high, low] = covered.to_be_bytes();
-        let rdata = NULL::with(vec![high, low, 13, labels, 0, 0, 0, 60]);
+        let mut octets = vec![high, low, 13, labels];
+        // TTL, expiry, inception, key tag, the root as signer; then the signature itself.
+        octets.extend([0; 4 + 4 + 4 + 2 + 1]);
+        octets.extend([7; 64]);
+        let rdata = NULL::with(octets);
         let code = rr::RecordType::RRSIG;
         record(owner, 60, RData::Unknown { code, rdata })
     }
