@@ -167,6 +167,7 @@ fn takes(kind: Kind) -> String {
         Kind::NextHop => String::from("a next hop"),
         Kind::Networks => String::from("a list of IP addresses and networks"),
         Kind::Hosts => String::from("a list of host names, IP addresses and networks"),
+        Kind::Switch => String::from("`true` or `false`"),
         Kind::Word(words) => words
             .iter()
             .map(|word| format!("`\"{word}\"`"))

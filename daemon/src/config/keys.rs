@@ -4,7 +4,11 @@
 //! search for the nearest key; docs/config.md is written from it, and the annotated example is
 //! tested against it.
 
+mod verify;
+
 use std::time::Duration;
+
+pub use verify::VERIFY;
 
 /// One table of the file.
 #[derive(Debug)]
@@ -78,6 +82,8 @@ pub enum Kind {
     Networks,
     /// A list of host names, addresses and networks.
     Hosts,
+    /// `true` or `false`.
+    Switch,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A number within these bounds.
@@ -100,9 +106,9 @@ pub enum Presence {
 }
 
 /// All sections, in the order in which they are explained.
-pub static SECTIONS: [&Section; 12] = [
-    &TOP, &LISTEN, &DOMAINS, &RELAY, &PERIMETER, &DNS, &TLS, &LIMITS, &RETRY, &DELIVERY, &LOG,
-    &METRICS,
+pub static SECTIONS: [&Section; 13] = [
+    &TOP, &LISTEN, &DOMAINS, &RELAY, &PERIMETER, &VERIFY, &DNS, &TLS, &LIMITS, &RETRY, &DELIVERY,
+    &LOG, &METRICS,
 ];
 
 /// The keys before any table.

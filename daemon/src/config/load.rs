@@ -1,6 +1,8 @@
 //! From the file to a [`Config`]: every section is read, then the sections are held against each
 //! other, and only if nothing at all is wrong is there a configuration.
 
+mod verify;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use super::problem::{LoadError, Problem};
 use super::read::{Place, Reader, Setting};
 use super::schema::{
     Config, Delivery, Dns, Limits, LocalDomain, Log, LogFormat, PathMode, Perimeter, Relay, Tls,
+    Verify,
 };
 use super::validate;
 
@@ -122,6 +125,7 @@ pub(super) struct Draft {
     pub(super) domains: Vec<DraftDomain>,
     pub(super) relay: Option<Relay>,
     pub(super) perimeter: Option<Perimeter>,
+    pub(super) verify: Option<Verify>,
     pub(super) dns: Option<Dns>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
@@ -160,6 +164,7 @@ impl Draft {
         }
         let relay = read_relay(reader, &top);
         let perimeter = read_perimeter(reader, &top);
+        let verify = verify::read(reader, &top);
         let dns = read_dns(reader, &top);
         let tls = reader.table(&top, &keys::TLS);
         let certificate = reader.text(&tls, "certificate", absolute);
@@ -178,6 +183,7 @@ impl Draft {
             domains,
             relay,
             perimeter,
+            verify,
             dns,
             certificate,
             key,
@@ -207,6 +213,7 @@ impl Draft {
             domains,
             relay: self.relay?,
             perimeter: self.perimeter?,
+            verify: self.verify?,
             dns: self.dns?,
             tls: self
                 .certificate

@@ -290,6 +290,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// `true` or `false`.
+    pub fn switch(&mut self, place: &Place<'a>, name: &'static str) -> Option<bool> {
+        self.take(place, name, |_, value| {
+            value
+                .as_bool()
+                .ok_or_else(|| format!("expected true or false, found {}", show(value)))
+        })
+    }
+
     /// One of the words the key knows, turned into what it means.
     pub fn word<T>(
         &mut self,

@@ -28,6 +28,8 @@ pub struct Config {
     pub relay: Relay,
     /// Our own outer hosts.
     pub perimeter: Perimeter,
+    /// What is evidence about a reverse-path.
+    pub verify: Verify,
     /// The resolver.
     pub dns: Dns,
     /// Our certificate, if we have one.
@@ -90,6 +92,17 @@ impl Perimeter {
             .iter()
             .any(|network| network.contains(&client))
     }
+}
+
+/// `[verify]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// DKIM signatures are looked at.
+    pub dkim: bool,
+    /// Octets of the largest message whose signatures are looked at.
+    pub dkim_size: u64,
+    /// A signature of its domain may clear a reverse-path that MAIL-FROM MX repudiates.
+    pub dkim_rescues: bool,
 }
 
 /// `[dns]`.

@@ -70,6 +70,7 @@ fn values_of_every_kind_are_read() {
         perimeter.hosts = ["mx2.example.net", "192.0.2.0/24", "::ffff:198.51.100.1"]
         dns = { servers = ["127.0.0.1", "[::1]:5353", "::1"], trust_ad = "never" }
         limits.message_size = 1_000_000
+        verify = { dkim = false, dkim_size = "256 KiB" }
         retry = { first = "1m30s", longest = "30m" }
         [domains."EXAMPLE.org"]
         next_hop = "lmtp+unix:/run/lmtp"
@@ -90,6 +91,8 @@ fn values_of_every_kind_are_read() {
     assert_eq!(config.dns.trust_ad, Some(false));
     assert_eq!(config.retry.first, Duration::from_secs(90));
     assert_eq!(config.limits.message_size, 1_000_000);
+    assert!(!config.verify.dkim && !config.verify.dkim_rescues);
+    assert_eq!(config.verify.dkim_size, 256 << 10);
 }
 
 #[test]
@@ -140,6 +143,10 @@ v.toml:21: unknown key "limit"; did you mean "limits"?"#;
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn one_mistake_appended_to_what_is_right() {
     for (tail, told) in [
+        (
+            "[verify]\ndkim = \"on\"",
+            "v.toml:8: \"dkim\" in [verify]: expected true or false, found \"on\"",
+        ),
         (
             "[dns]\nservers = [\"localhost\"]",
             "v.toml:8: \"servers\" in [dns]: \"localhost\" is no address of a resolver; write \"127.0.0.1\" or \"[::1]:5353\"",
