@@ -33,6 +33,10 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// The recipients accepted, in order; never none.
     pub recipients: Vec<ForwardPath>,
+    /// The fields that we put above the content: whole lines, each with its CRLF; empty for our own
+    /// reports. They are known only at the end of the content, which is why they are here; whoever
+    /// reads the content from the spool gets them first.
+    pub trace: Box<str>,
 }
 
 /// Who gave us a message.

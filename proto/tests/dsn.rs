@@ -57,6 +57,7 @@ fn report(kind: Kind, hours: u64, recipients: &[(&str, Outcome)]) -> Vec<u8> {
         body: BodyType::SevenBit,
         smtputf8: false,
         recipients: paths.clone(),
+        trace: Box::default(),
     };
     let report = build(&Request {
         kind,

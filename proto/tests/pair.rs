@@ -306,6 +306,7 @@ impl Pair {
             }
             receive::Ask::Commit(envelope) => {
                 let content = self.draft.take().unwrap();
+                let content = [envelope.trace.as_bytes(), &content].concat();
                 self.end.kept.push((*envelope, content));
                 receive::Answer::Committed(Ok(Custody::of_durable_message(QueueId::new(
                     NOW.wall, 1,

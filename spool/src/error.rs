@@ -38,6 +38,18 @@ pub enum AppendError {
     Write(#[source] io::Error),
 }
 
+/// Why what was appended could not be read back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadBackError {
+    /// A barrier has failed before: the message cannot be had.
+    #[error("the spool is closed after a failed write")]
+    Poisoned,
+    /// A piece was not written, or the read failed.
+    #[error("reading content back")]
+    Read(#[source] io::Error),
+}
+
 /// Why a message is not in custody.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -158,6 +170,13 @@ impl AppendError {
     /// What the peer is told.
     pub fn reply(&self) -> Reply {
         reply(matches!(self, Self::NoSpace))
+    }
+}
+
+impl ReadBackError {
+    /// What the peer is told, where nothing can be said without it.
+    pub fn reply(&self) -> Reply {
+        reply(false)
     }
 }
 

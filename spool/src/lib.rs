@@ -19,7 +19,8 @@ pub mod fs;
 pub mod local;
 
 pub use error::{
-    AppendError, BeginError, CommitError, ContentError, LeaseError, ListError, SettleError,
+    AppendError, BeginError, CommitError, ContentError, LeaseError, ListError, ReadBackError,
+    SettleError,
 };
 pub use local::{Corruption, Finding, LocalSpool, OfflineSpool, OpenError, Options};
 
@@ -50,7 +51,7 @@ pub trait Spool: Send + Sync {
     /// [`Leased::next_due`] said.
     fn arrived(&self) -> Pending<'_, ()>;
 
-    /// Opens the content of a message in custody, from its first octet.
+    /// Opens the content of a message in custody, from the first octet of its trace fields.
     fn content(&self, id: QueueId) -> Pending<'_, Result<Box<dyn Content>, ContentError>>;
 
     /// Ends a lease: records what became of the message, and takes the reports about it into
@@ -80,6 +81,10 @@ pub trait Draft: Send {
     /// the end, the draft cannot be committed any more.
     fn append(&mut self, piece: Bytes) -> Pending<'_, Result<(), AppendError>>;
 
+    /// What was appended so far, if it is no more than `at_most` octets; else `None`. Nothing of the
+    /// draft changes by it, not even by a failure.
+    fn read_back(&mut self, at_most: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>>;
+
     /// Makes it durable. `due` is the first attempt's time. If it is not waited for to the end, the
     /// message may be taken or not.
     fn commit(
@@ -89,10 +94,10 @@ pub trait Draft: Send {
     ) -> Pending<'static, Result<Custody, CommitError>>;
 }
 
-/// The content of a message in custody.
+/// The content of a message in custody, behind the trace fields of its envelope.
 pub trait Content: Send {
-    /// The next piece, of at most 64 KiB; `None` at the end, after an error too. The checksum is
-    /// known only at the end: who passes content on must not complete it before the `None`.
+    /// The next piece, of at most 64 KiB; `None` at the end, after an error too. The trace fields
+    /// come first. The checksum is known only at the end: who passes content on must not complete it before the `None`.
     fn next(&mut self) -> Pending<'_, Result<Option<Bytes>, ContentError>>;
 }
 
@@ -105,7 +110,7 @@ pub struct Entry {
     pub envelope: Envelope,
     /// When we took it.
     pub arrived: Wall,
-    /// Octets of content.
+    /// Octets of the trace fields and the content.
     pub size: u64,
     /// What became of each of the envelope's recipients, in their order.
     pub progress: Vec<Progress>,

@@ -63,6 +63,7 @@ impl World {
             body: BodyType::EightBitMime,
             smtputf8: false,
             recipients: vec![ForwardPath::parse_inside(recipient).unwrap()],
+            trace: Box::default(),
         };
         let custody = draft.commit(envelope, now).await.unwrap();
         custody.queue_id().to_string()

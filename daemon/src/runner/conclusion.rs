@@ -163,6 +163,7 @@ mod tests {
                 body: BodyType::SevenBit,
                 smtputf8: false,
                 recipients: vec![recipient; recipients],
+                trace: Box::default(),
             },
             arrived: ARRIVED,
             size: 1,

@@ -19,6 +19,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -127,6 +128,7 @@ pub fn build(request: &Request<'_>) -> Option<Report> {
         },
         smtputf8: utf8,
         recipients: vec![ForwardPath::Mailbox(to)],
+        trace: Box::default(),
     };
     Some(Report { envelope, content })
 }

@@ -17,6 +17,7 @@ fn envelope(reverse_path: &str, verdict: VerdictResult) -> Envelope {
         body: BodyType::SevenBit,
         smtputf8: false,
         recipients: vec![ForwardPath::parse_inside("bob@example.net").unwrap()],
+        trace: "".into(),
     }
 }
 

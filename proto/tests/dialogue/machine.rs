@@ -243,7 +243,8 @@ impl Machine {
 
     #[expect(clippy::disallowed_methods, reason = "the test is the spool")]
     fn take_custody(&mut self, envelope: &Envelope, content: &[u8]) -> Custody {
-        self.queued.push(queued_of(envelope, content));
+        let whole = [envelope.trace.as_bytes(), content].concat();
+        self.queued.push(queued_of(envelope, &whole));
         Custody::of_durable_message(self.id())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Reads run on the spool's own threads: a message that has left the page cache waits for the
 //! disk, and on the caller's thread every other session there would wait with it. What is in the
-//! store is read whole when it is opened: it is small.
+//! store is read whole when it is opened: it is small. The envelope's trace fields come first; they
+//! are the record's, and not in the content's checksum.
 
 use std::io;
 use std::sync::Arc;
@@ -24,8 +25,10 @@ pub(super) struct LocalContent {
     id: QueueId,
     /// What it must be.
     wanted: ContentRecord,
+    /// What of the trace fields is still to be given.
+    trace: Bytes,
     source: Source,
-    /// Octets given so far.
+    /// Octets of content given so far.
     done: u64,
     crc: crc32fast::Hasher,
 }
@@ -50,6 +53,7 @@ impl LocalContent {
             .map_err(read)?
             .ok_or(ContentError::Unknown(id))?;
         let wanted = records.envelope.content;
+        let trace: Box<[u8]> = records.envelope.envelope.trace.into();
         let source = if wanted.file {
             let opened = shared.disk.open(&content_name(id), Access::Read);
             Source::File(opened.map_err(|error| vanished(shared, id, error))?)
@@ -61,6 +65,7 @@ impl LocalContent {
             shared: Arc::clone(shared),
             id,
             wanted,
+            trace: Bytes::from(trace),
             source,
             done: 0,
             crc: crc32fast::Hasher::new(),
@@ -69,6 +74,10 @@ impl LocalContent {
 
     /// The next piece from wherever it comes.
     async fn read(&mut self) -> io::Result<Option<Bytes>> {
+        if !self.trace.is_empty() {
+            let most = usize::try_from(PIECE).unwrap_or(usize::MAX);
+            return Ok(Some(self.trace.split_to(self.trace.len().min(most))));
+        }
         let left = self.wanted.size.saturating_sub(self.done);
         match std::mem::replace(&mut self.source, Source::End) {
             Source::End => Ok(None),

@@ -20,7 +20,7 @@ use super::committer::{Failure, New, Operation, Stored};
 use super::record::{ContentRecord, EnvelopeRecord, ProgressRecord};
 use super::{Shared, content_name};
 use crate::fs::DiskFile;
-use crate::{AppendError, CommitError, Draft, Pending, Progress};
+use crate::{AppendError, CommitError, Draft, Pending, Progress, ReadBackError};
 
 /// The largest content that goes into the store, and the most a draft holds in memory. Four pages
 /// of the store: above that, writing content twice (the store never overwrites) costs more than
@@ -192,6 +192,30 @@ impl LocalDraft {
         Ok(())
     }
 
+    /// What was appended, from the file and from memory.
+    async fn read(&self) -> Result<Bytes, ReadBackError> {
+        if self.shared.soundness.is_poisoned() {
+            return Err(ReadBackError::Poisoned);
+        }
+        let body = match &self.file {
+            FileState::Lost => return Err(ReadBackError::Read(lost())),
+            FileState::None => return Ok(Bytes::copy_from_slice(&self.buffer)),
+            FileState::Open(body) => body,
+        };
+        let (file, rest) = (Arc::clone(&body.file), self.buffer.clone());
+        let len = usize::try_from(body.len).unwrap_or(usize::MAX);
+        let read = self.shared.io.run(move || -> io::Result<_> {
+            let mut whole = Vec::with_capacity(len.saturating_add(rest.len()));
+            whole.resize(len, 0);
+            file.read_at(0, &mut whole)?;
+            whole.extend_from_slice(&rest);
+            Ok(Bytes::from(whole))
+        });
+        read.await
+            .map_err(|_| ReadBackError::Poisoned)?
+            .map_err(ReadBackError::Read)
+    }
+
     /// All that the committer needs; content in a file is flushed, its name is not.
     pub(super) async fn prepare(mut self, envelope: Envelope, due: Wall) -> Result<New, Failure> {
         if self.shared.soundness.is_poisoned() {
@@ -251,6 +275,17 @@ impl Draft for LocalDraft {
 
     fn append(&mut self, piece: Bytes) -> Pending<'_, Result<(), AppendError>> {
         Box::pin(async move { Ok(self.add(piece).await?) })
+    }
+
+    fn read_back(&mut self, at_most: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>> {
+        Box::pin(async move {
+            let fits = usize::try_from(self.size).is_ok_and(|size| size <= at_most);
+            if fits {
+                self.read().await.map(Some)
+            } else {
+                Ok(None)
+            }
+        })
     }
 
     fn commit(

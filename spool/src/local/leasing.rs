@@ -97,6 +97,7 @@ mod tests {
             body: BodyType::SevenBit,
             smtputf8: false,
             recipients: vec![ForwardPath::parse_inside("b@example.org").unwrap()],
+            trace: Box::default(),
         }
     }
 

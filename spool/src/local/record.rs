@@ -7,6 +7,9 @@
 //!
 //! The envelope record is written once; the progress record anew at each settlement. What does not
 //! read back exactly is [`Corruption`], never a guess.
+//!
+//! Version 2 of the envelope record has the trace fields, which version 1 has at the start of the
+//! content. The progress record has been the same from the start.
 
 use std::net::IpAddr;
 
@@ -21,9 +24,6 @@ use vouchsafe_proto::verify::VerdictResult;
 
 use super::recover::Corruption;
 use crate::Progress;
-
-/// The version this program writes, and the only one there has been.
-const VERSION: u8 = 1;
 
 /// Octets before the JSON: kind, version, checksum.
 const HEAD: usize = 6;
@@ -41,6 +41,14 @@ impl Kind {
         match self {
             Self::Envelope => b'E',
             Self::Progress => b'P',
+        }
+    }
+
+    /// The version this program writes; it reads all from 1 on.
+    const fn version(self) -> u8 {
+        match self {
+            Self::Envelope => 2,
+            Self::Progress => 1,
         }
     }
 }
@@ -82,7 +90,10 @@ impl EnvelopeRecord {
 
     /// Reads them back.
     pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
-        let schema: EnvelopeSchema = unframe(Kind::Envelope, id, octets)?;
+        let (version, schema): (_, EnvelopeSchema) = unframe(Kind::Envelope, id, octets)?;
+        if (version == 1) != schema.trace.is_none() {
+            return Err(Corruption::Schema);
+        }
         Self::try_from(schema)
     }
 }
@@ -95,28 +106,34 @@ impl ProgressRecord {
 
     /// Reads them back.
     pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
-        let schema: ProgressSchema = unframe(Kind::Progress, id, octets)?;
+        let (_, schema): (_, ProgressSchema) = unframe(Kind::Progress, id, octets)?;
         Ok(schema.into())
     }
 }
 
 /// Kind, version, checksum, JSON.
 fn frame(kind: Kind, id: QueueId, schema: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    let mut octets = vec![kind.octet(), VERSION, 0, 0, 0, 0];
+    let mut octets = vec![kind.octet(), kind.version(), 0, 0, 0, 0];
     serde_json::to_writer(&mut octets, schema)?;
-    let crc = checksum(kind, VERSION, id, octets.get(HEAD..).unwrap_or_default());
+    let crc = checksum(
+        kind,
+        kind.version(),
+        id,
+        octets.get(HEAD..).unwrap_or_default(),
+    );
     if let Some(place) = octets.get_mut(2..HEAD) {
         place.copy_from_slice(&crc.to_le_bytes());
     }
     Ok(octets)
 }
 
-/// The other way; the checksum comes first, so that a flipped bit is never taken for a version.
+/// The other way, with the version; the checksum comes first, so that a flipped bit is never taken
+/// for one.
 fn unframe<T: for<'a> Deserialize<'a>>(
     kind: Kind,
     id: QueueId,
     octets: &[u8],
-) -> Result<T, Corruption> {
+) -> Result<(u8, T), Corruption> {
     let (head, json) = octets
         .split_first_chunk::<HEAD>()
         .ok_or(Corruption::Checksum)?;
@@ -127,10 +144,13 @@ fn unframe<T: for<'a> Deserialize<'a>>(
     if u32::from_le_bytes(crc) != checksum(kind, version, id, json) {
         return Err(Corruption::Checksum);
     }
-    if version != VERSION {
+    if version == 0 || version > kind.version() {
         return Err(Corruption::Version(version));
     }
-    serde_json::from_slice(json).map_err(|_| Corruption::Schema)
+    match serde_json::from_slice(json) {
+        Ok(schema) => Ok((version, schema)),
+        Err(_) => Err(Corruption::Schema),
+    }
 }
 
 /// Over the id too: a record under another message's key is not taken for that message's.
@@ -142,7 +162,7 @@ fn checksum(kind: Kind, version: u8, id: QueueId, json: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Version 1 of the envelope record.
+/// The envelope record, version 1 or 2.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EnvelopeSchema {
@@ -154,6 +174,8 @@ struct EnvelopeSchema {
     body: BodySchema,
     smtputf8: bool,
     recipients: Vec<String>,
+    /// From version 2 on.
+    trace: Option<Box<str>>,
     content: ContentRecord,
 }
 
@@ -260,6 +282,7 @@ impl From<&EnvelopeRecord> for EnvelopeSchema {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            trace: Some(envelope.trace.clone()),
             content: record.content,
         }
     }
@@ -294,6 +317,7 @@ impl TryFrom<EnvelopeSchema> for EnvelopeRecord {
                 },
                 smtputf8: schema.smtputf8,
                 recipients: recipients.map_err(|_| Corruption::Schema)?,
+                trace: schema.trace.unwrap_or_default(),
             },
             arrived: Wall::from_millis(schema.arrived),
             content: schema.content,

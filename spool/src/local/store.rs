@@ -28,8 +28,9 @@ pub(super) const CORRUPT: TableDefinition<u128, &[u8]> = TableDefinition::new("c
 /// Facts about the store itself.
 const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
 
-/// The store's format, of which there has been one.
-pub(super) const FORMAT: u32 = 1;
+/// The store's format. Format 1 has envelope records of version 1 only; a program that knows no
+/// other would set aside the ones of version 2, and so must not open this one.
+pub(super) const FORMAT: u32 = 2;
 /// The store's file.
 const FILE: &str = "queue.redb";
 /// The same while it is being made.
@@ -80,12 +81,19 @@ impl Store {
             Err(error) => return Err(error.into()),
         }
         let database = open_live(&*disk, &soundness)?;
-        check_format(&database)?;
-        Ok(Self {
+        let format = check_format(&database)?;
+        let store = Self {
             disk,
             soundness,
             database: RwLock::new(Some(database)),
-        })
+        };
+        if format != FORMAT {
+            store.write(|transaction| {
+                transaction.open_table(META)?.insert("format", FORMAT)?;
+                Ok(())
+            })?;
+        }
+        Ok(store)
     }
 
     /// Opens the store only to look at it.
@@ -321,11 +329,13 @@ impl Records {
 
     /// What the contract shows of them.
     pub(super) fn into_entry(self, id: QueueId, active: bool) -> Entry {
+        let envelope = self.envelope.envelope;
+        let trace = u64::try_from(envelope.trace.len()).unwrap_or(u64::MAX);
         Entry {
             id,
-            envelope: self.envelope.envelope,
+            size: self.envelope.content.size.saturating_add(trace),
+            envelope,
             arrived: self.envelope.arrived,
-            size: self.envelope.content.size,
             progress: self.progress.progress,
             attempts: self.progress.attempts,
             due: self.progress.due,
@@ -374,15 +384,15 @@ fn redb_on(file: Arc<dyn DiskFile>, soundness: &Arc<Soundness>) -> io::Result<Da
         .map_err(io_error)
 }
 
-/// Refuses what a newer version made.
-fn check_format(database: &Database) -> Result<(), Unopened> {
+/// The format, if it is no newer than ours.
+fn check_format(database: &Database) -> Result<u32, Unopened> {
     let read = || -> Result<u32, redb::Error> {
         let table = database.begin_read()?.open_table(META)?;
         let format = table.get("format")?;
         Ok(format.map_or(0, |format| format.value()))
     };
     match read().map_err(io_error)? {
-        FORMAT => Ok(()),
+        known @ 1..=FORMAT => Ok(known),
         other => Err(Unopened::Format(other)),
     }
 }

@@ -11,7 +11,7 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_spool::fs::Disk;
 use vouchsafe_spool::{
     AppendError, BeginError, CommitError, Corruption, Finding, LeaseError, LocalSpool, OpenError,
-    Options, SettleError, Spool,
+    Options, ReadBackError, SettleError, Spool,
 };
 
 use crate::disk::{Crash, Fault, MemoryDisk};
@@ -61,6 +61,45 @@ async fn the_first_failed_flush_closes_the_spool() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_not_written_is_not_read_back() {
+    let disk = MemoryDisk::default();
+    let spool = open(&disk);
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    draft.append(content(1, 20_000).into()).await.unwrap();
+    disk.leave_room(0);
+    let failed = draft.append(content(2, 20_000).into()).await;
+    assert!(matches!(failed, Err(AppendError::NoSpace)));
+    let read = draft.read_back(usize::MAX).await;
+    assert!(matches!(read, Err(ReadBackError::Read(_))), "{read:?}");
+
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    draft.append(content(1, 20).into()).await.unwrap();
+    disk.fail(Fault::Sync(0));
+    let other = spool.begin(at(0)).await.unwrap();
+    let failed = other.commit(envelope(&["ann@example.net"]), at(0)).await;
+    assert!(matches!(failed, Err(CommitError::Poisoned)));
+    let read = draft.read_back(usize::MAX).await;
+    assert!(matches!(read, Err(ReadBackError::Poisoned)), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_read_that_fails_leaves_the_draft_as_it_was() {
+    let disk = MemoryDisk::default();
+    let spool = open(&disk);
+    let whole = content(1, 20_000);
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    draft.append(whole.clone().into()).await.unwrap();
+    disk.fail(Fault::Call(0));
+    let read = draft.read_back(usize::MAX).await;
+    assert!(matches!(read, Err(ReadBackError::Read(_))), "{read:?}");
+    disk.fail(Fault::Never);
+    assert!(draft.read_back(usize::MAX).await.unwrap().unwrap() == whole);
+    let custody = draft.commit(envelope(&["ann@example.net"]), at(0)).await;
+    let id = custody.unwrap().queue_id();
+    assert!(crate::mail::read(&spool, id).await.unwrap() == whole);
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! A folder that an older version left still opens.
 //!
-//! `testdata/spool/v1` was written by `write_this_version` below, once, and is never written again;
-//! a new format gets a folder beside it and a test like this one.
+//! `testdata/spool/v2` was written by `write_this_version` below, once, and `v1` by an older one;
+//! neither is ever written again. A new format gets a folder beside them and a test like these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use vouchsafe_proto::addr::ReversePath;
-use vouchsafe_proto::envelope::{BodyType, Origin};
+use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::verify::VerdictResult;
@@ -16,10 +16,16 @@ use vouchsafe_spool::{Entry, LocalSpool, OfflineSpool, Options, Progress, Settle
 
 use crate::mail::{at, content, envelope, lease_all, read, report, take};
 
-/// Where the folder of format 1 is kept.
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/spool/v1")
+/// Where the folder of a format is kept.
+fn golden(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../testdata/spool/v{version}"))
 }
+
+/// The format that is written now.
+const THIS_VERSION: u32 = 2;
+
+/// The trace fields of the first message, from format 2 on.
+const TRACE: &str = "Received: from x\r\n\tby y\r\n";
 
 /// What became of the first message's recipients.
 fn progress() -> Vec<Progress> {
@@ -43,14 +49,19 @@ fn progress() -> Vec<Progress> {
 #[tokio::test]
 #[ignore = "writes what the test below reads, and refuses to write it twice"]
 async fn write_this_version() {
-    assert!(!golden().exists(), "an old format is never written again");
-    fs::create_dir_all(golden().parent().unwrap()).unwrap();
-    let spool = LocalSpool::open(&golden(), Options::default().with_reserve(0)).unwrap();
+    let golden = golden(THIS_VERSION);
+    assert!(!golden.exists(), "an old format is never written again");
+    fs::create_dir_all(golden.parent().unwrap()).unwrap();
+    let spool = LocalSpool::open(&golden, Options::default().with_reserve(0)).unwrap();
     let mut draft = spool.begin(at(0)).await.unwrap();
     let small = Bytes::from(content(1, 1_000));
     draft.append(small).await.unwrap();
     let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
-    drop(draft.commit(envelope(&recipients), at(0)).await.unwrap());
+    let envelope = Envelope {
+        trace: TRACE.into(),
+        ..envelope(&recipients)
+    };
+    drop(draft.commit(envelope, at(0)).await.unwrap());
     let lease = lease_all(&spool, at(0)).await.pop().unwrap();
     let settlement = Settlement {
         progress: progress(),
@@ -66,7 +77,7 @@ async fn write_this_version() {
 }
 
 /// What must be there.
-fn check(entries: &[Entry]) {
+fn check(entries: &[Entry], trace: &str) {
     let (settled, report, large) = match entries {
         [one, other, large] if one.attempts == 3 => (one, other, large),
         [other, one, large] => (one, other, large),
@@ -76,7 +87,12 @@ fn check(entries: &[Entry]) {
     assert!(settled.delay_reported);
     assert_eq!(settled.progress, progress());
     let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
-    assert_eq!(settled.envelope, envelope(&recipients));
+    let expected = Envelope {
+        trace: trace.into(),
+        ..envelope(&recipients)
+    };
+    assert_eq!(settled.envelope, expected);
+    assert_eq!(settled.size, 1_000 + trace.len() as u64);
     assert_eq!(report.envelope.reverse_path, ReversePath::Null);
     assert_eq!(report.envelope.origin, Origin::Ourselves);
     assert_eq!(report.envelope.verdict, VerdictResult::Unknown);
@@ -89,18 +105,29 @@ fn check(entries: &[Entry]) {
 
 #[tokio::test]
 async fn a_folder_of_format_1_still_opens() {
-    let store = fs::read(golden().join("queue.redb")).unwrap();
-    let offline = OfflineSpool::open(&golden()).unwrap();
-    check(&offline.list(None, 9).unwrap());
+    still_opens(1, "").await;
+}
+
+#[tokio::test]
+async fn a_folder_of_format_2_still_opens() {
+    still_opens(2, TRACE).await;
+}
+
+/// Looks at a folder, then opens a copy of it and reads all messages.
+async fn still_opens(version: u32, trace: &str) {
+    let golden = golden(version);
+    let store = fs::read(golden.join("queue.redb")).unwrap();
+    let offline = OfflineSpool::open(&golden).unwrap();
+    check(&offline.list(None, 9).unwrap(), trace);
     drop(offline);
-    assert!(fs::read(golden().join("queue.redb")).unwrap() == store);
+    assert!(fs::read(golden.join("queue.redb")).unwrap() == store);
 
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("content")).unwrap();
     for name in ["queue.redb", "lock"] {
-        fs::copy(golden().join(name), folder.path().join(name)).unwrap();
+        fs::copy(golden.join(name), folder.path().join(name)).unwrap();
     }
-    for file in fs::read_dir(golden().join("content")).unwrap() {
+    for file in fs::read_dir(golden.join("content")).unwrap() {
         let file = file.unwrap();
         let to = folder.path().join("content").join(file.file_name());
         fs::copy(file.path(), to).unwrap();
@@ -108,14 +135,23 @@ async fn a_folder_of_format_1_still_opens() {
     let spool = LocalSpool::open(folder.path(), Options::default().with_reserve(0)).unwrap();
     assert!(spool.findings().is_empty());
     let entries = spool.list(None, 9).await.unwrap();
-    check(&entries);
+    check(&entries, trace);
     let mut contents = Vec::new();
     for entry in entries {
         contents.push(read(&spool, entry.id).await.unwrap());
     }
     contents.sort_by_key(Vec::len);
-    assert_eq!(
-        contents,
-        [b"a report".to_vec(), content(1, 1_000), content(2, 20_000)]
-    );
+    let first = [trace.as_bytes(), &content(1, 1_000)].concat();
+    assert_eq!(contents, [b"a report".to_vec(), first, content(2, 20_000)]);
+    drop(spool);
+    assert_eq!(format(&folder.path().join("queue.redb")), THIS_VERSION);
+}
+
+/// What a store says of its own format: an older program must not open this one.
+fn format(store: &Path) -> u32 {
+    let database = redb::Database::open(store).unwrap();
+    let meta = redb::TableDefinition::<&str, u32>::new("meta");
+    let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
+    let table = transaction.open_table(meta).unwrap();
+    table.get("format").unwrap().unwrap().value()
 }

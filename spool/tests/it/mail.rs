@@ -31,6 +31,7 @@ pub fn envelope(recipients: &[&str]) -> Envelope {
             .iter()
             .map(|path| ForwardPath::parse_inside(path).unwrap())
             .collect(),
+        trace: Box::default(),
     }
 }
 
@@ -125,6 +126,7 @@ pub fn report(content: Vec<u8>) -> Report {
             body: BodyType::SevenBit,
             smtputf8: false,
             recipients: vec![ForwardPath::parse_inside("joe@example.org").unwrap()],
+            trace: Box::default(),
         },
         content: Bytes::from(content),
     }

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_spool::{
@@ -333,4 +334,45 @@ async fn nobody_else_can_read_the_mail() {
             left.extend(inside.map(|entry| entry.unwrap().path()));
         }
     }
+}
+
+#[tokio::test]
+async fn the_trace_fields_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let long = "Received: from x\r\n".repeat(5_000);
+    for (trace, size) in [("", 0), ("A: b\r\n", 0), ("A: b\r\n", 7), (&long, 40_000)] {
+        let content = content(3, size);
+        let mut draft = spool.begin(at(0)).await.unwrap();
+        draft.append(content.clone().into()).await.unwrap();
+        let envelope = Envelope {
+            trace: trace.into(),
+            ..envelope(&["ann@example.net"])
+        };
+        let id = draft.commit(envelope, at(0)).await.unwrap().queue_id();
+        let whole = [trace.as_bytes(), &content].concat();
+        assert!(read(&spool, id).await.unwrap() == whole, "{size}");
+        let entry = spool.show(id).await.unwrap().unwrap();
+        assert_eq!(entry.size, whole.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn a_draft_gives_back_what_was_appended() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let whole = content(4, 100_000);
+    let mut draft = spool.begin(at(0)).await.unwrap();
+    let mut appended = 0;
+    for piece in whole.chunks(7_001) {
+        let so_far = draft.read_back(appended).await.unwrap();
+        assert!(so_far.unwrap() == whole[..appended], "{appended}");
+        draft.append(piece.to_vec().into()).await.unwrap();
+        assert!(draft.read_back(appended).await.unwrap().is_none());
+        appended += piece.len();
+    }
+    assert!(draft.read_back(usize::MAX).await.unwrap().unwrap() == whole);
+    let custody = draft.commit(envelope(&["ann@example.net"]), at(0)).await;
+    let id = custody.unwrap().queue_id();
+    assert!(read(&spool, id).await.unwrap() == whole);
 }

@@ -269,6 +269,7 @@ impl Bench {
             body: BodyType::SevenBit,
             smtputf8: false,
             recipients: recipients.collect(),
+            trace: Box::default(),
         };
         draft.commit(envelope, now).await.unwrap().queue_id()
     }

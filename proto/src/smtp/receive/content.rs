@@ -275,6 +275,7 @@ impl Session {
             },
             body,
             smtputf8: mail.smtputf8,
+            trace: self.trace(&mail, &recipients, queue_id, turn),
             recipients: recipients.clone(),
         };
         let accepted = Accepted {

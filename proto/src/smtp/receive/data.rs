@@ -3,13 +3,9 @@
 //! The octets of a BDAT come whatever is thought of it, so each of its refusals swallows them first
 //! and speaks afterwards.
 
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use super::content::{Arriving, Content, Draft};
-use super::session::{Open, Progress, Session, Transaction, Turn, Waiting};
-use super::{Action, Ask, replies};
-use crate::message::Received;
+use super::session::{Progress, Session, Transaction, Turn, Waiting};
+use super::{Ask, replies};
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::command::Chunk;
@@ -91,10 +87,6 @@ impl Session {
                 return self.swallow(chunk, "BDAT", replies::refusal(reply), turn);
             }
         };
-        let Some(field) = self.received_field(id, turn) else {
-            return;
-        };
-        turn.actions.push(Action::Append(field.into_bytes()));
         if let Transaction::Open(open) = &mut self.transaction {
             open.progress = Progress::Begun(Draft::new(id));
         }
@@ -132,35 +124,5 @@ impl Session {
         if chunk.length == 0 {
             self.chunk_ended(turn);
         }
-    }
-
-    /// Our trace field for the message that is about to come (RFC 5321 §4.4).
-    fn received_field(&self, id: QueueId, turn: &Turn<'_>) -> Option<String> {
-        let (Transaction::Open(open), Some(hello)) = (&self.transaction, &self.hello) else {
-            return None;
-        };
-        let Open {
-            mail, recipients, ..
-        } = &**open;
-        let field = Received {
-            helo: &hello.name,
-            client: self.peer.address.ip(),
-            by: &self.settings.hostname,
-            extended: hello.extended,
-            tls: self.tls.as_deref(),
-            smtputf8: mail.smtputf8,
-            id,
-            recipient: only(recipients),
-            at: turn.now.wall,
-        };
-        Some(field.to_field())
-    }
-}
-
-/// The only element, if there is just one.
-fn only<T>(of: &Vec<T>) -> Option<&T> {
-    match of.as_slice() {
-        [one] => Some(one),
-        _ => None,
     }
 }

@@ -23,7 +23,8 @@
 //!
 //! `session` the machine's loop · `ends` errors, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
 //! and its verdict · `recipient` RCPT · `data` DATA and BDAT until content flows · `content` the
-//! content and its end · `replies` what we say.
+//! content and its end · `trace` what we
+//! put above it · `replies` what we say.
 //!
 //! Left to the driver: octets to and from the wire, clocks, TLS, and every answer.
 
@@ -37,6 +38,7 @@ mod replies;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use session::Session;
 

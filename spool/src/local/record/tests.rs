@@ -23,6 +23,7 @@ fn sample() -> EnvelopeRecord {
                 ForwardPath::parse_inside("ann@example.net").unwrap(),
                 ForwardPath::Postmaster,
             ],
+            trace: "Received: from x\r\n\tby y\r\n".into(),
         },
         arrived: Wall::from_secs(1_795_256_100),
         content: ContentRecord {
@@ -55,9 +56,9 @@ fn progress() -> ProgressRecord {
 }
 
 #[test]
-fn the_octets_are_those_of_version_1() {
+fn the_octets_are_those_of_this_version() {
     let envelope = sample().encode(id()).unwrap();
-    assert_eq!(&envelope[..2], b"E\x01");
+    assert_eq!(&envelope[..2], b"E\x02");
     assert_eq!(
         std::str::from_utf8(&envelope[HEAD..]).unwrap(),
         concat!(
@@ -65,6 +66,7 @@ fn the_octets_are_those_of_version_1() {
             r#""verdict":"authorised","client":{"address":"2001:db8::1","#,
             r#""helo":"mail.example.org"},"body":"8bitmime","smtputf8":true,"#,
             r#""recipients":["ann@example.net","postmaster"],"#,
+            r#""trace":"Received: from x\r\n\tby y\r\n","#,
             r#""content":{"size":20000,"crc32":3735928559,"file":true}}"#,
         )
     );
@@ -88,7 +90,7 @@ fn the_octets_are_those_of_version_1() {
 }
 
 /// The checksums of the two records above, as they lie on disk.
-const GOLDEN_CRC: ([u8; 4], [u8; 4]) = ([91, 45, 47, 71], [56, 127, 185, 210]);
+const GOLDEN_CRC: ([u8; 4], [u8; 4]) = ([232, 84, 51, 226], [56, 127, 185, 210]);
 
 #[test]
 fn what_was_written_reads_back() {
@@ -96,6 +98,31 @@ fn what_was_written_reads_back() {
     assert_eq!(EnvelopeRecord::decode(id(), &octets), Ok(sample()));
     let octets = progress().encode(id()).unwrap();
     assert_eq!(ProgressRecord::decode(id(), &octets), Ok(progress()));
+}
+
+#[test]
+fn version_1_has_no_trace_and_version_2_has_one() {
+    let with = sample().encode(id()).unwrap();
+    let json = std::str::from_utf8(&with[HEAD..]).unwrap();
+    let trace = r#""trace":"Received: from x\r\n\tby y\r\n","#;
+    let without = json.replace(trace, "");
+    let framed = |version: u8, json: &str| {
+        let crc = checksum(Kind::Envelope, version, id(), json.as_bytes());
+        [&[b'E', version][..], &crc.to_le_bytes(), json.as_bytes()].concat()
+    };
+    let mut old = sample();
+    old.envelope.trace = Box::default();
+    for (version, json, expected) in [
+        (1, without.as_str(), Ok(old)),
+        (2, json, Ok(sample())),
+        (1, json, Err(Corruption::Schema)),
+        (2, without.as_str(), Err(Corruption::Schema)),
+        (0, without.as_str(), Err(Corruption::Version(0))),
+        (3, json, Err(Corruption::Version(3))),
+    ] {
+        let read = EnvelopeRecord::decode(id(), &framed(version, json));
+        assert_eq!(read, expected, "{version}");
+    }
 }
 
 #[test]
