@@ -3,6 +3,7 @@
 //! A library so that measurements (`benches/`) drive the very code that the service runs, over its
 //! real sockets and clocks. It promises nothing to anybody outside this repository.
 
+mod bounded;
 mod cli;
 mod clock;
 #[allow(

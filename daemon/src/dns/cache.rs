@@ -1,66 +1,40 @@
 //! Answers that may still be used, positive and negative, each for no longer than its TTL.
 //!
 //! Trouble is never kept: the next question may find it gone. What is kept is the answer at the
-//! end of the aliases, under the name that was asked. Bounded in entries and in octets; over
-//! either bound the answers that would end soonest go first. They cost one question more, never a
-//! wrong verdict.
+//! end of the aliases, under the name that was asked. Bounds and ends are [`crate::bounded`]'s.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use vouchsafe_proto::dns::{Answer, Lookup, Name, RecordType, Records};
 use vouchsafe_proto::time::Mono;
 
-/// Answers kept: some 20,000 domains with the questions that one check asks of each.
-pub const MAX_ENTRIES: usize = 100_000;
+use crate::bounded::{Bounded, Bounds};
 
-/// Octets kept, reckoned as in [`weight`]. An answer can hold 64 KiB, so entries alone bound nothing.
-pub const MAX_OCTETS: usize = 32 << 20;
+/// Answers kept: some 20,000 domains with the questions that one check asks of each. An answer can
+/// hold 64 KiB, so entries alone bound nothing; octets are reckoned as in [`weight`].
+pub const BOUNDS: Bounds = Bounds {
+    entries: 100_000,
+    octets: 32 << 20,
+};
 
 /// What an answer is filed under.
 pub type Key = (Name, RecordType);
 
 /// The cache.
 #[derive(Debug)]
-pub struct Cache {
-    entries: HashMap<Key, Entry>,
-    /// The keys by the end of their time; the number keeps those of one moment apart.
-    ends: BTreeMap<(Mono, u64), Key>,
-    serial: u64,
-    octets: usize,
-    max_entries: usize,
-    max_octets: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    answer: Answer,
-    given: Mono,
-    end: (Mono, u64),
-    octets: usize,
-}
+pub struct Cache(Bounded<Key, Answer>);
 
 impl Cache {
     /// An empty cache with these bounds.
-    pub fn new(max_entries: usize, max_octets: usize) -> Self {
-        Self {
-            entries: HashMap::new(),
-            ends: BTreeMap::new(),
-            serial: 0,
-            octets: 0,
-            max_entries,
-            max_octets,
-        }
+    pub fn new(bounds: Bounds) -> Self {
+        Self(Bounded::new(bounds))
     }
 
     /// The answer, its TTL counted down and its age told, if it may still be used.
     pub fn find(&self, key: &Key, now: Mono) -> Option<Answer> {
-        let entry = self.entries.get(key)?;
-        if entry.end.0 <= now {
-            return None;
-        }
-        let age = seconds_between(entry.given, now);
-        let mut answer = entry.answer.clone();
+        let (answer, given) = self.0.find(key, now)?;
+        let age = seconds_between(given, now);
+        let mut answer = answer.clone();
         answer.ttl = answer.ttl.saturating_sub(age);
         answer.age = age;
         Some(answer)
@@ -72,42 +46,8 @@ impl Cache {
         if matches!(answer.lookup, Lookup::Trouble(_)) {
             return;
         }
-        self.remove(&key);
-        let octets = weight(&key, answer);
-        if answer.ttl == 0 || octets > self.max_octets {
-            return;
-        }
-        self.serial += 1;
-        let end = (
-            now.plus(Duration::from_secs(answer.ttl.into())),
-            self.serial,
-        );
-        self.ends.insert(end, key.clone());
-        self.octets += octets;
-        let answer = answer.clone();
-        self.entries.insert(
-            key,
-            Entry {
-                answer,
-                given: now,
-                end,
-                octets,
-            },
-        );
-        while self.entries.len() > self.max_entries || self.octets > self.max_octets {
-            let Some((_, key)) = self.ends.pop_first() else {
-                return;
-            };
-            self.remove(&key);
-        }
-    }
-
-    /// Takes an answer out.
-    fn remove(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.ends.remove(&entry.end);
-            self.octets -= entry.octets;
-        }
+        let (time, octets) = (Duration::from_secs(answer.ttl.into()), weight(&key, answer));
+        self.0.keep(key, answer.clone(), time, octets, now);
     }
 }
 
@@ -166,7 +106,7 @@ mod tests {
 
     #[test]
     fn an_answer_ages_and_ends_with_its_ttl() {
-        let mut cache = Cache::new(10, 1 << 20);
+        let mut cache = Cache::new(BOUNDS);
         let found = Lookup::Found(Records::A(vec![Ipv4Addr::LOCALHOST]));
         cache.keep(key("a.example"), &answer(found.clone(), 77), at(10));
         let later = cache.find(&key("a.example"), at(12)).unwrap();
@@ -178,7 +118,7 @@ mod tests {
 
     #[test]
     fn trouble_is_not_kept_and_a_ttl_of_zero_puts_out_the_old() {
-        let mut cache = Cache::new(10, 1 << 20);
+        let mut cache = Cache::new(BOUNDS);
         let trouble = answer(Lookup::Trouble(Trouble::ServFail), 60);
         cache.keep(key("a.example"), &trouble, at(0));
         assert!(cache.find(&key("a.example"), at(0)).is_none());
@@ -187,25 +127,19 @@ mod tests {
         assert!(cache.find(&key("a.example"), at(1)).is_some());
         cache.keep(key("a.example"), &answer(Lookup::NoData, 0), at(1));
         assert!(cache.find(&key("a.example"), at(1)).is_none());
-        assert_eq!((cache.octets, cache.ends.len()), (0, 0));
     }
 
     #[test]
-    fn over_a_bound_the_soonest_to_end_goes() {
-        let mut cache = Cache::new(2, 1 << 20);
-        for (name, ttl) in [("a.example", 30), ("b.example", 10), ("c.example", 20)] {
-            cache.keep(key(name), &answer(Lookup::NxDomain, ttl), at(0));
-        }
-        assert!(cache.find(&key("b.example"), at(0)).is_none());
-        assert!(cache.find(&key("a.example"), at(0)).is_some());
-        assert!(cache.find(&key("c.example"), at(0)).is_some());
-
-        let mut cache = Cache::new(10, 1000);
+    fn an_answer_weighs_what_it_holds() {
+        let mut cache = Cache::new(Bounds {
+            entries: 10,
+            octets: 1000,
+        });
         let text = Lookup::Found(Records::Txt(vec![vec![0; 500].into()]));
         for name in ["a.example", "b.example"] {
             cache.keep(key(name), &answer(text.clone(), 60), at(0));
         }
-        assert_eq!(cache.entries.len(), 1);
-        assert!(cache.octets <= 1000);
+        assert!(cache.find(&key("a.example"), at(0)).is_none());
+        assert!(cache.find(&key("b.example"), at(0)).is_some());
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, Trouble};
 
-use super::cache::{Cache, Key, MAX_ENTRIES, MAX_OCTETS};
+use super::cache::{BOUNDS, Cache, Key};
 use super::servers::{Servers, ServersError, system_servers};
 use super::turns::{Turn, Turns};
 use super::wire::{MAX_TTL, Step, interpret};
@@ -88,7 +88,7 @@ impl Stub {
             servers: Servers::new(settings.servers),
             trust_ad: settings.trust_ad,
             deadline: settings.deadline,
-            cache: Mutex::new(Cache::new(MAX_ENTRIES, MAX_OCTETS)),
+            cache: Mutex::new(Cache::new(BOUNDS)),
             open: Mutex::new(HashMap::new()),
             turns: Arc::default(),
         }))

@@ -2,10 +2,9 @@
 //! (PROTOCOLS A.2: authorised and unknown for the smallest TTL used, repudiated for a minute at
 //! most, tempfail never). A busy relay's next message costs no walk.
 //!
-//! Bounded in entries and in octets: whoever publishes decides how much a walk sees. Over either
-//! bound the reports that would end soonest go first, which costs one walk more.
+//! Bounded in entries and in octets ([`crate::bounded`]): whoever publishes decides how much a walk
+//! sees.
 
-use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,33 +12,22 @@ use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::time::Mono;
 use vouchsafe_proto::verify::mail_from::{Report, Request};
 
+use crate::bounded::{Bounded, Bounds};
 use crate::dns::content_weight;
 
-/// Reports kept. One holds the sets and steps it saw, a few KiB as a rule.
-const MAX_ENTRIES: usize = 4096;
-
-/// Octets kept, reckoned as in [`weight`]. A publisher can make one report several hundred KiB.
-const MAX_OCTETS: usize = 16 << 20;
+/// Reports kept. One holds the sets and steps it saw, a few KiB as a rule; a publisher can make it
+/// several hundred KiB. Octets are reckoned as in [`weight`].
+const BOUNDS: Bounds = Bounds {
+    entries: 4096,
+    octets: 16 << 20,
+};
 
 /// What a report is filed under: the domain that answers, whether it stood in HELO, the client.
 pub type Key = (Domain, bool, IpAddr);
 
 /// Reports that may still stand.
-#[derive(Debug, Default)]
-pub struct Kept {
-    entries: HashMap<Key, Entry>,
-    /// The keys by the end of their time; the number keeps those of one moment apart.
-    ends: BTreeMap<(Mono, u64), Key>,
-    serial: u64,
-    octets: usize,
-}
-
 #[derive(Debug)]
-struct Entry {
-    report: Report,
-    end: (Mono, u64),
-    octets: usize,
-}
+pub struct Kept(Bounded<Key, Report>);
 
 /// Under what a request's report is filed; `None` if nothing will be asked for it.
 pub fn key_of(request: &Request) -> Option<Key> {
@@ -56,47 +44,23 @@ pub fn key_of(request: &Request) -> Option<Key> {
     }
 }
 
+impl Default for Kept {
+    fn default() -> Self {
+        Self(Bounded::new(BOUNDS))
+    }
+}
+
 impl Kept {
     /// The report, if it may still stand.
     pub fn find(&self, key: &Key, now: Mono) -> Option<Report> {
-        let entry = self.entries.get(key)?;
-        (entry.end.0 > now).then(|| entry.report.clone())
+        let (report, _) = self.0.find(key, now)?;
+        Some(report.clone())
     }
 
     /// Keeps a new report for as long as it says, in place of an older one.
     pub fn keep(&mut self, key: Key, report: &Report, now: Mono) {
-        self.remove(&key);
-        let (seconds, octets) = (report.keep_for(), weight(report));
-        if seconds == 0 || octets > MAX_OCTETS {
-            return;
-        }
-        self.serial += 1;
-        let end = (now.plus(Duration::from_secs(seconds.into())), self.serial);
-        self.ends.insert(end, key.clone());
-        self.octets += octets;
-        let report = report.clone();
-        self.entries.insert(
-            key,
-            Entry {
-                report,
-                end,
-                octets,
-            },
-        );
-        while self.entries.len() > MAX_ENTRIES || self.octets > MAX_OCTETS {
-            let Some((_, key)) = self.ends.pop_first() else {
-                return;
-            };
-            self.remove(&key);
-        }
-    }
-
-    /// Takes a report out.
-    fn remove(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.ends.remove(&entry.end);
-            self.octets -= entry.octets;
-        }
+        let time = Duration::from_secs(report.keep_for().into());
+        self.0.keep(key, report.clone(), time, weight(report), now);
     }
 }
 
@@ -155,33 +119,25 @@ mod tests {
     }
 
     #[test]
-    fn large_reports_drive_out_others_and_memory_stays_bounded() {
+    fn a_report_stands_for_as_long_as_it_says() {
+        let (mut kept, at) = (Kept::default(), |seconds: u64| {
+            Mono::from_millis(seconds * 1000)
+        });
+        let report = report(1);
+        kept.keep(key(1), &report, at(10));
+        assert_eq!(kept.find(&key(1), at(3609)), Some(report));
+        assert_eq!(kept.find(&key(1), at(3610)), None);
+    }
+
+    #[test]
+    fn large_reports_drive_out_others() {
         let (mut kept, now) = (Kept::default(), Mono::default());
         let large = report(2000);
         for at in 0..200 {
             kept.keep(key(at), &large, now);
-            assert!(kept.octets <= MAX_OCTETS);
         }
-        assert!((1..200).contains(&kept.entries.len()));
+        let standing = (0..200).filter(|at| kept.find(&key(*at), now).is_some());
+        assert!((1..200).contains(&standing.count()));
         assert!(kept.find(&key(199), now).is_some());
-        for at in 0..MAX_ENTRIES + 10 {
-            kept.keep(key(at), &report(1), now);
-        }
-        assert_eq!(kept.entries.len(), kept.ends.len());
-        assert!(kept.entries.len() <= MAX_ENTRIES);
-        for at in 0..MAX_ENTRIES + 10 {
-            kept.keep(
-                key(at),
-                &Report {
-                    ttl: Some(0),
-                    ..report(1)
-                },
-                now,
-            );
-        }
-        assert_eq!(
-            (kept.entries.len(), kept.ends.len(), kept.octets),
-            (0, 0, 0)
-        );
     }
 }
