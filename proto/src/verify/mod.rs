@@ -6,6 +6,7 @@
 
 pub mod lasting;
 pub mod mail_from;
+pub mod spf;
 mod step;
 
 use alloc::vec;
@@ -14,7 +15,7 @@ use core::fmt;
 
 use crate::reply::Reply;
 
-pub use self::step::{Action, AskId, Input, Machine, Step};
+pub use self::step::{Action, AskId, Input, Machine, Step, TroubleAt};
 
 /// The four verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

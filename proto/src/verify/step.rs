@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::dns::{Answer, Lookup, Question, Records};
+use crate::dns::{Answer, Lookup, Name, Question, RecordType, Records, Trouble};
 use crate::time::{Mono, Now};
 
 /// A machine that asks the DNS and ends in a report.
@@ -54,6 +54,17 @@ pub struct Step {
     pub question: Question,
     /// What was said, its records sorted and cut; none if it was still open at the end.
     pub answer: Option<Answer>,
+}
+
+/// Something that was not to be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TroubleAt {
+    /// Asked for this name,
+    pub name: Name,
+    /// and this type.
+    pub kind: RecordType,
+    /// What went wrong.
+    pub trouble: Trouble,
 }
 
 impl Step {

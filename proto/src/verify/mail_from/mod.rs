@@ -50,8 +50,8 @@ use self::walk::{Progress, Walked};
 
 pub use self::budget::Budget;
 pub use self::reason::Reason;
-pub use self::report::{Host, Identity, PublishedSet, Report, TroubleAt};
-pub use crate::verify::Input;
+pub use self::report::{Host, Identity, PublishedSet, Report};
+pub use crate::verify::{Input, TroubleAt};
 
 /// What is checked.
 #[derive(Clone, Debug)]

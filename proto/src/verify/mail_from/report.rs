@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::addr::{Domain, ReversePath};
-use crate::dns::{Mx, Name, RecordType, Trouble};
+use crate::dns::{Mx, Name};
 use crate::reply::{EnhancedStatus, Reply};
-use crate::verify::{Step, VerdictResult, Weight};
+use crate::verify::{Step, TroubleAt, VerdictResult, Weight};
 
 use super::budget::MAX_REJECTION_TTL;
 use super::{Budget, Reason};
@@ -110,17 +110,6 @@ pub struct Host {
     pub matched: bool,
     /// A validating resolver vouches for every answer about its addresses.
     pub secure: bool,
-}
-
-/// Something that was not to be known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TroubleAt {
-    /// Asked for this name,
-    pub name: Name,
-    /// and this type.
-    pub kind: RecordType,
-    /// What went wrong.
-    pub trouble: Trouble,
 }
 
 impl Report {

@@ -1,0 +1,81 @@
+//! Who a check is about: a sender as RFC 7208 §2.4 and §4.3 see it.
+
+use alloc::boxed::Box;
+
+use crate::addr::{Domain, MailDomain, ReversePath};
+
+use super::Identity;
+
+/// The local-part of a sender that has none (RFC 7208 §4.3).
+pub(super) const POSTMASTER: &str = "postmaster";
+
+/// Who a check is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The null reverse-path: postmaster at the HELO name.
+    Null,
+    /// An address with a domain that can be asked.
+    Address {
+        /// The local-part without quoting.
+        local_part: Box<str>,
+        /// The domain.
+        domain: Domain,
+    },
+    /// An address with no domain, an address literal, or a domain that the DNS cannot hold:
+    /// nobody to ask.
+    Unanswerable,
+}
+
+impl Sender {
+    /// A domain as a whole, as postmaster there.
+    pub fn domain(domain: Domain) -> Self {
+        Self::Address {
+            local_part: POSTMASTER.into(),
+            domain,
+        }
+    }
+
+    /// Reads what is left and right of the last `@`, more freely than SMTP does: RFC 7208 says
+    /// what a sender without a local-part means. Empty is null.
+    pub fn parse(text: &str) -> Self {
+        let Some((local_part, domain)) = text.rsplit_once('@') else {
+            return if text.is_empty() {
+                Self::Null
+            } else {
+                Self::Unanswerable
+            };
+        };
+        match Domain::parse(domain) {
+            Ok(domain) if local_part.is_empty() => Self::domain(domain),
+            Ok(domain) => Self::Address {
+                local_part: local_part.into(),
+                domain,
+            },
+            Err(_) => Self::Unanswerable,
+        }
+    }
+
+    /// Whose domain is asked.
+    pub const fn identity(&self) -> Identity {
+        match self {
+            Self::Null => Identity::Helo,
+            Self::Address { .. } | Self::Unanswerable => Identity::MailFrom,
+        }
+    }
+}
+
+impl From<&ReversePath> for Sender {
+    fn from(reverse_path: &ReversePath) -> Self {
+        match reverse_path {
+            ReversePath::Null => Self::Null,
+            ReversePath::Bare(_) => Self::Unanswerable,
+            ReversePath::Mailbox(mailbox) => match &mailbox.domain {
+                MailDomain::Name(domain) => Self::Address {
+                    local_part: mailbox.local_part.unquoted().into(),
+                    domain: domain.clone(),
+                },
+                MailDomain::Literal(_) | MailDomain::Unusable(_) => Self::Unanswerable,
+            },
+        }
+    }
+}
