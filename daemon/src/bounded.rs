@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use vouchsafe_proto::time::Mono;
 
 /// Ended entries taken out for each one put in: more than one, so that they cannot pile up, and
@@ -26,6 +27,42 @@ pub struct Bounds {
     pub octets: usize,
 }
 
+/// What has come of a table so far, and what is in it now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Things looked for and given out.
+    pub hits: u64,
+    /// Things looked for that were not there, or had ended.
+    pub misses: u64,
+    /// Things taken out over a bound, though they might still have been used.
+    pub evictions: u64,
+    /// Entries now; some may have ended.
+    pub entries: usize,
+    /// Their octets.
+    pub octets: usize,
+}
+
+impl Figures {
+    /// What has come since an earlier reading, and what is there now. A reading that is not
+    /// earlier is another table's, which this one has replaced: all is new.
+    #[must_use]
+    pub fn since(self, earlier: &Self) -> Self {
+        let (Some(hits), Some(misses), Some(evictions)) = (
+            self.hits.checked_sub(earlier.hits),
+            self.misses.checked_sub(earlier.misses),
+            self.evictions.checked_sub(earlier.evictions),
+        ) else {
+            return self;
+        };
+        Self {
+            hits,
+            misses,
+            evictions,
+            ..self
+        }
+    }
+}
+
 /// The table.
 #[derive(Debug)]
 pub struct Bounded<Key, Value> {
@@ -35,6 +72,9 @@ pub struct Bounded<Key, Value> {
     serial: u64,
     octets: usize,
     bounds: Bounds,
+    hits: u64,
+    misses: u64,
+    evictions: u64,
 }
 
 /// One thing that is kept.
@@ -55,11 +95,27 @@ impl<Key: Clone + Eq + Hash, Value> Bounded<Key, Value> {
             serial: 0,
             octets: 0,
             bounds,
+            hits: 0,
+            misses: 0,
+            evictions: 0,
         }
     }
 
-    /// What is kept under the key and may still be used, and since when it is kept.
-    pub fn find(&self, key: &Key, now: Mono) -> Option<(&Value, Mono)> {
+    /// What is kept under the key and may still be used, and since when it is kept. Counted.
+    pub fn find(&mut self, key: &Key, now: Mono) -> Option<(&Value, Mono)> {
+        let found = self.entries.get(key).filter(|entry| entry.end.0 > now);
+        // What wraps after 2^64 lookups is a figure in a log.
+        let counted = if found.is_some() {
+            &mut self.hits
+        } else {
+            &mut self.misses
+        };
+        *counted = counted.wrapping_add(1);
+        found.map(|entry| (&entry.value, entry.since))
+    }
+
+    /// The same, not counted: for whoever looks a second time.
+    pub fn peek(&self, key: &Key, now: Mono) -> Option<(&Value, Mono)> {
         let entry = self.entries.get(key)?;
         (entry.end.0 > now).then_some((&entry.value, entry.since))
     }
@@ -95,6 +151,18 @@ impl<Key: Clone + Eq + Hash, Value> Bounded<Key, Value> {
         );
         while self.entries.len() > self.bounds.entries || self.octets > self.bounds.octets {
             self.remove_first();
+            self.evictions = self.evictions.wrapping_add(1);
+        }
+    }
+
+    /// What has come of it.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            hits: self.hits,
+            misses: self.misses,
+            evictions: self.evictions,
+            entries: self.entries.len(),
+            octets: self.octets,
         }
     }
 
@@ -143,7 +211,7 @@ mod tests {
         fn holds(&self, now: u64) -> Vec<&'static str> {
             let keys = self.0.entries.keys().copied();
             let mut held: Vec<_> = keys
-                .filter(|key| self.0.find(key, at(now)).is_some())
+                .filter(|key| self.0.peek(key, at(now)).is_some())
                 .collect();
             held.sort_unstable();
             held
@@ -204,5 +272,39 @@ mod tests {
         table.keep("g", 10, 1, 40);
         table.keep("h", 10, 1, 40);
         assert_eq!(table.0.entries.len(), 3);
+    }
+
+    #[test]
+    fn what_comes_of_it_is_counted() {
+        let mut table = Table::new(2, 100);
+        assert_eq!(table.0.figures(), Figures::default());
+        for (key, seconds) in [("a", 30), ("b", 10), ("c", 20)] {
+            table.keep(key, seconds, 5, 0);
+        }
+        for (key, now) in [("a", 0), ("a", 29), ("a", 30), ("b", 0)] {
+            table.0.find(&key, at(now));
+            table.0.peek(&key, at(now));
+        }
+        let first = Figures {
+            hits: 2,
+            misses: 2,
+            evictions: 1,
+            entries: 2,
+            octets: 10,
+        };
+        assert_eq!(table.0.figures(), first);
+        // What has ended is swept, not driven out.
+        table.keep("d", 30, 7, 50);
+        table.0.find(&"d", at(50));
+        let second = table.0.figures();
+        let new = Figures {
+            hits: 1,
+            misses: 0,
+            evictions: 0,
+            entries: 1,
+            octets: 7,
+        };
+        assert_eq!(second.since(&first), new);
+        assert_eq!(first.since(&second), first);
     }
 }

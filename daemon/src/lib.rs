@@ -24,6 +24,7 @@ mod maildir;
 mod mx_lookup;
 mod open_files;
 pub mod perimeter;
+mod rates;
 mod runner;
 mod serve;
 mod shutdown;

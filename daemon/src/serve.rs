@@ -33,6 +33,7 @@ use crate::current::{Current, InForce};
 use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
 use crate::log::{Logging, chain};
 use crate::perimeter::Perimeter;
+use crate::rates::Rates;
 use crate::runner::{Environment, Runner};
 use crate::shutdown::Shutdown;
 use crate::smtp_in::{House, Listener, Site};
@@ -98,6 +99,8 @@ pub struct Service {
     runner: Runner,
     /// Control socket, perimeter, reloads: they never end, and hold nothing that could be lost.
     attendants: JoinSet<()>,
+    /// How well the caches serve; said once more at the end.
+    rates: Arc<Rates>,
     /// Closed last.
     spool: Arc<LocalSpool>,
 }
@@ -125,7 +128,9 @@ impl Service {
         let house = Arc::new(House::default());
         let listeners = open_doors(sockets, &house, &site, &shutdown);
 
+        let rates = Arc::new(shared.rates());
         let sources = Arc::new(Sources {
+            rates: Arc::clone(&rates),
             spool: Arc::clone(&shared.spool),
             current: Arc::clone(&current),
             shutdown,
@@ -139,11 +144,14 @@ impl Service {
         attendants.spawn(control.serve(sources));
         attendants.spawn(async move { perimeter.keep_fresh(resolver).await });
         attendants.spawn(follow_reloads(current, shared, site));
+        let saying = Arc::clone(&rates);
+        attendants.spawn(async move { saying.keep_saying().await });
         Ok(Self {
             addresses,
             listeners,
             runner,
             attendants,
+            rates,
             spool,
         })
     }
@@ -169,6 +177,7 @@ impl Service {
         let sessions = async { while self.listeners.join_next().await.is_some() {} };
         tokio::join!(sessions, self.runner.stop(STOP_GRACE));
         self.attendants.shutdown().await;
+        self.rates.say();
         let spool = self.spool;
         // Closing waits for the disk. That a panic there is not passed on matters to nobody now.
         let _ = tokio::task::spawn_blocking(move || drop(spool)).await;
@@ -276,6 +285,14 @@ impl Shared {
             spool,
             tls: tls::opportunistic().or_exit(Exit::Software)?,
         })
+    }
+
+    /// How well what it keeps serves.
+    fn rates(&self) -> Rates {
+        let (resolver, verifier) = (Arc::clone(&self.resolver), Arc::clone(&self.verifier));
+        Rates::new()
+            .and("dns", move || resolver.stub.load().1.figures())
+            .and("verdicts", move || verifier.figures())
     }
 
     /// What the sessions to come work with.

@@ -27,6 +27,7 @@ use vouchsafe_proto::verify::mail_from::{
 use vouchsafe_proto::verify::{Evidence, Machine, Verdict, VerdictResult};
 
 use self::kept::Kept;
+use crate::bounded::Figures;
 use crate::clock;
 use crate::dns::Resolver;
 use crate::perimeter::Perimeter;
@@ -80,6 +81,11 @@ impl Verifier {
     /// Goes by another policy from now on; what was learnt of domains stays.
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
+    }
+
+    /// What has come of the verdicts that were kept.
+    pub fn figures(&self) -> Figures {
+        lock(&self.kept).figures()
     }
 
     /// The verdict on a reverse-path given by this client, which called itself `helo`.

@@ -18,6 +18,7 @@ use super::wire::{Message, Refusal, Reply, Request, Status};
 use crate::clock;
 use crate::current::Current;
 use crate::log::chain;
+use crate::rates::Rates;
 use crate::shutdown::Shutdown;
 use crate::smtp_in::House;
 
@@ -47,6 +48,8 @@ pub struct Sources {
     pub listening: Vec<SocketAddr>,
     /// Its sessions.
     pub house: Arc<House>,
+    /// How well its caches serve.
+    pub rates: Arc<Rates>,
 }
 
 /// The socket, open.
@@ -220,6 +223,12 @@ fn status(sources: &Sources) -> Status {
         sessions_open: sources.house.door.open(),
         sessions: sources.house.sessions(),
         panics: sources.house.panics(),
+        caches: sources
+            .rates
+            .totals()
+            .into_iter()
+            .map(|(name, figures)| (String::from(name), figures))
+            .collect(),
         sound: sources.spool.is_sound(),
         stopping: sources.shutdown.has_begun(),
     }

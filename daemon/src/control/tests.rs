@@ -14,10 +14,12 @@ use vouchsafe_spool::{LocalSpool, Options, Spool};
 use super::client::{AskError, ask};
 use super::wire::{Refusal, Reply, Request, State};
 use super::{BindError, Control, Sources};
+use crate::bounded::Figures;
 use crate::clock;
 use crate::config::parse;
 use crate::config::schema::control_socket;
 use crate::current::Current;
+use crate::rates::Rates;
 use crate::shutdown::Shutdown;
 
 /// A service that is nothing but its control socket.
@@ -44,6 +46,10 @@ impl World {
             started: clock::now().wall,
             listening: vec!["127.0.0.1:25".parse().unwrap()],
             house: Arc::default(),
+            rates: Arc::new(Rates::new().and("dns", || Figures {
+                hits: 3,
+                ..Figures::default()
+            })),
         });
         Self { folder, sources }
     }
@@ -128,6 +134,7 @@ async fn other_requests_are_answered_or_refused() {
     assert_eq!(status.listening, ["127.0.0.1:25"]);
     assert!(status.sound && !status.stopping);
     assert_eq!(status.hostname, "mx.example.org");
+    assert_eq!(status.caches.get("dns").unwrap().hits, 3);
     for id in ["0123456789ABCDEFGHJK", "nonsense"] {
         let id = String::from(id);
         let refused = world.ask(Request::Show { id }).await.err().unwrap();

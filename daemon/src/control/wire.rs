@@ -1,10 +1,14 @@
 //! Requests and replies, and a queued message as the command line and its users see it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use vouchsafe_proto::envelope::{BodyType, Origin};
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{Entry, Progress};
+
+use crate::bounded::Figures;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +76,8 @@ pub struct Status {
     pub sessions: u64,
     /// Sessions that ended in a panic; each is a bug.
     pub panics: u64,
+    /// How well each cache has served since the start.
+    pub caches: BTreeMap<String, Figures>,
     /// False once a write has failed and nothing is taken any more.
     pub sound: bool,
     /// It is finishing what is in hand.

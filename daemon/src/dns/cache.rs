@@ -8,7 +8,7 @@ use std::time::Duration;
 use vouchsafe_proto::dns::{Answer, Lookup, Name, RecordType, Records};
 use vouchsafe_proto::time::Mono;
 
-use crate::bounded::{Bounded, Bounds};
+use crate::bounded::{Bounded, Bounds, Figures};
 
 /// Answers kept: some 20,000 domains with the questions that one check asks of each. An answer can
 /// hold 64 KiB, so entries alone bound nothing; octets are reckoned as in [`weight`].
@@ -31,13 +31,20 @@ impl Cache {
     }
 
     /// The answer, its TTL counted down and its age told, if it may still be used.
-    pub fn find(&self, key: &Key, now: Mono) -> Option<Answer> {
+    pub fn find(&mut self, key: &Key, now: Mono) -> Option<Answer> {
         let (answer, given) = self.0.find(key, now)?;
-        let age = seconds_between(given, now);
-        let mut answer = answer.clone();
-        answer.ttl = answer.ttl.saturating_sub(age);
-        answer.age = age;
-        Some(answer)
+        Some(aged(answer, given, now))
+    }
+
+    /// The same for whoever has looked already, and is counted.
+    pub fn find_again(&self, key: &Key, now: Mono) -> Option<Answer> {
+        let (answer, given) = self.0.peek(key, now)?;
+        Some(aged(answer, given, now))
+    }
+
+    /// What has come of it so far.
+    pub fn figures(&self) -> Figures {
+        self.0.figures()
     }
 
     /// Keeps an answer that a server has just given, in place of an older one. Trouble leaves the
@@ -51,10 +58,16 @@ impl Cache {
     }
 }
 
-/// Whole seconds from one moment to a later one.
-fn seconds_between(from: Mono, to: Mono) -> u32 {
-    let millis = to.as_millis().saturating_sub(from.as_millis());
-    u32::try_from(millis / 1000).unwrap_or(u32::MAX)
+/// The answer as it is after a while: the TTL is what is left in whole seconds, so that nothing
+/// made from it outlives it.
+fn aged(answer: &Answer, given: Mono, now: Mono) -> Answer {
+    let millis = now.as_millis().saturating_sub(given.as_millis());
+    let seconds = |millis: u64| u32::try_from(millis).unwrap_or(u32::MAX);
+    Answer {
+        ttl: answer.ttl.saturating_sub(seconds(millis.div_ceil(1000))),
+        age: seconds(millis / 1000),
+        ..answer.clone()
+    }
 }
 
 /// About what an entry takes: its names twice (both maps), its records, and the maps' own part.
@@ -111,6 +124,9 @@ mod tests {
         cache.keep(key("a.example"), &answer(found.clone(), 77), at(10));
         let later = cache.find(&key("a.example"), at(12)).unwrap();
         assert_eq!((later.ttl, later.age, later.lookup), (75, 2, found));
+        let later = cache.find(&key("a.example"), Mono::from_millis(12_001));
+        let later = later.map(|answer| (answer.ttl, answer.age));
+        assert_eq!(later, Some((74, 2)));
         assert!(cache.find(&key("a.example"), at(86)).is_some());
         assert!(cache.find(&key("a.example"), at(87)).is_none());
         assert!(cache.find(&key("b.example"), at(12)).is_none());

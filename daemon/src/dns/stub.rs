@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, Trouble};
+use vouchsafe_proto::time::Mono;
 
 use super::cache::{BOUNDS, Cache, Key};
 use super::servers::{Servers, ServersError, system_servers};
 use super::turns::{Turn, Turns};
 use super::wire::{MAX_TTL, Step, interpret};
 use super::{Asking, Resolver};
+use crate::bounded::Figures;
 use crate::clock;
 use crate::config::Config;
 
@@ -93,6 +95,11 @@ impl Stub {
             turns: Arc::default(),
         }))
     }
+
+    /// What has come of its cache so far.
+    pub fn figures(&self) -> Figures {
+        lock(&self.0.cache).figures()
+    }
 }
 
 impl Resolver for Stub {
@@ -118,7 +125,7 @@ impl Shared {
     async fn answer(self: &Arc<Self>, client: Option<IpAddr>, question: Question) -> Answer {
         let deadline = clock::instant(clock::now().mono.plus(self.deadline));
         let answered = async {
-            let found = self.find(&question, &lock(&self.open));
+            let found = self.find(&question, &lock(&self.open), Cache::find);
             let found = match found {
                 Some(found) => found,
                 None => self.begin(question, self.turns.take(client).await),
@@ -140,7 +147,12 @@ impl Shared {
     }
 
     /// Where the answer to a question is, if it need not be begun.
-    fn find(&self, question: &Question, open: &OpenQuestions) -> Option<Found> {
+    fn find(
+        &self,
+        question: &Question,
+        open: &OpenQuestions,
+        look: impl FnOnce(&mut Cache, &Key, Mono) -> Option<Answer>,
+    ) -> Option<Found> {
         if let Some(outcome) = open.get(question) {
             return Some(Found::Coming(outcome.clone()));
         }
@@ -148,7 +160,7 @@ impl Shared {
             return None;
         }
         let key = (question.name.clone(), question.kind);
-        let kept = lock(&self.cache).find(&key, clock::now().mono);
+        let kept = look(&mut lock(&self.cache), &key, clock::now().mono);
         kept.map(Found::Kept)
     }
 
@@ -156,7 +168,8 @@ impl Shared {
     /// long as the question does.
     fn begin(self: &Arc<Self>, question: Question, turn: Turn) -> Found {
         let mut open = lock(&self.open);
-        if let Some(found) = self.find(&question, &open) {
+        let again = |cache: &mut Cache, key: &Key, now| cache.find_again(key, now);
+        if let Some(found) = self.find(&question, &open, again) {
             return found;
         }
         let (tell, outcome) = watch::channel(None);

@@ -12,7 +12,7 @@ use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::time::Mono;
 use vouchsafe_proto::verify::mail_from::{Report, Request};
 
-use crate::bounded::{Bounded, Bounds};
+use crate::bounded::{Bounded, Bounds, Figures};
 use crate::dns::content_weight;
 
 /// Reports kept. One holds the sets and steps it saw, a few KiB as a rule; a publisher can make it
@@ -52,7 +52,7 @@ impl Default for Kept {
 
 impl Kept {
     /// The report, if it may still stand.
-    pub fn find(&self, key: &Key, now: Mono) -> Option<Report> {
+    pub fn find(&mut self, key: &Key, now: Mono) -> Option<Report> {
         let (report, _) = self.0.find(key, now)?;
         Some(report.clone())
     }
@@ -61,6 +61,11 @@ impl Kept {
     pub fn keep(&mut self, key: Key, report: &Report, now: Mono) {
         let time = Duration::from_secs(report.keep_for().into());
         self.0.keep(key, report.clone(), time, weight(report), now);
+    }
+
+    /// What has come of it so far.
+    pub fn figures(&self) -> Figures {
+        self.0.figures()
     }
 }
 
