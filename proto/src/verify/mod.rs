@@ -4,6 +4,7 @@
 //! turns them into a verdict (DESIGN §3). A verdict cannot be made without evidence, and keeps it,
 //! for logs and `check`. The word is always about a return path; *check* is about syntax.
 
+pub mod dkim;
 pub mod lasting;
 pub mod mail_from;
 pub mod spf;
