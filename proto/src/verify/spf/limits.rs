@@ -30,3 +30,15 @@ pub const MAX_NAME: usize = 253;
 
 /// Octets of an explanation: it goes into a reply, whose lines have 512 (RFC 5321 §4.5.3.1.5).
 pub const MAX_EXPLANATION: usize = 400;
+
+/// Octets of HELO that macros can use: no host name has more (RFC 5321 §4.5.3.1.2).
+pub(super) const MAX_HELO: usize = 255;
+
+/// Addresses kept of one answer, those nearest to the client first: no term can need another.
+pub(super) const KEPT_ADDRESSES: usize = 20;
+
+/// Texts kept of one answer besides the SPF records, for the report.
+pub(super) const KEPT_TEXTS: usize = 4;
+
+/// Octets kept of a text that is no SPF record: more than any explanation has.
+pub(super) const KEPT_OCTETS: usize = 1024;

@@ -3,23 +3,50 @@
 //! [`Check`] is a machine under the drain contract, of the shape of [`super::mail_from`]:
 //! questions go out as [`Action::Ask`], answers come in, and the end is a [`Report`] that keeps all
 //! that was seen. [`Record`] is a record as a tree, for whoever publishes or looks one over.
+//!
+//! # How it works
+//!
+//! [`walk`] is a function of the answers at hand: it either ends, or names the questions it cannot
+//! do without. The machine asks those, all at the same time, and walks again from the start when
+//! they are in. So the result hangs on what the answers say, never on when they came.
+//!
+//! # What it promises
+//!
+//! The result is RFC 7208's, trouble never becomes pass or fail but where that RFC passes it over
+//! (a client's reverse DNS), and the report says so ([`Report::is_firm`]). It ends within
+//! [`limits::DEADLINE`]. It asks no more than the limits of RFC 7208 §4.6.4 let it, keeps little
+//! of what it is told, and does not panic on any answer.
+//!
+//! # What it leaves to others
+//!
+//! Asking, caching and validating (the driver's resolver); what a result weighs beside other
+//! evidence, and what the peer is told (the verdict); trouble that lasts.
 
+mod answers;
 mod expand;
 pub mod limits;
 pub mod macro_string;
 pub mod record;
 mod report;
 mod sender;
+mod sentence;
 mod syntax;
+mod terms;
+mod walk;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::addr::{Domain, ReversePath};
-use crate::time::Now;
-use crate::verify::Machine;
+use crate::dns::{Answer, Freshness, Question};
+use crate::time::{Mono, Now};
+use crate::verify::{AskId, Machine, Step};
+
+use self::answers::{Answers, Wanted};
+use self::walk::{Plan, Settled, Walked};
 
 pub use self::macro_string::MacroString;
 pub use self::record::{Directive, DualCidr, Mechanism, MechanismKind, Qualifier, Record};
@@ -77,6 +104,8 @@ pub struct Check {
 enum State {
     /// Not begun.
     Idle(Box<Request>),
+    /// Questions are open.
+    Asking(Box<Asking>),
     /// The report is out.
     Ended,
 }
@@ -93,15 +122,155 @@ impl Check {
 impl Machine for Check {
     type Report = Report;
 
-    fn step(&mut self, input: Input, _now: Now) -> Vec<Action> {
-        match (core::mem::replace(&mut self.state, State::Ended), input) {
-            (State::Idle(request), Input::Begin) => {
-                let identity = request.sender.identity();
-                let report = Report::unasked(SpfResult::None, identity, request.client);
-                vec![Action::Done(Box::new(report))]
+    fn step(&mut self, input: Input, now: Now) -> Vec<Action> {
+        let (state, actions) = match (core::mem::replace(&mut self.state, State::Ended), input) {
+            (State::Idle(request), Input::Begin) => begin(&request, now),
+            (State::Asking(asking), Input::Answer(id, answer)) => {
+                asking.answered(id, answer, now.mono)
             }
-            _ => Vec::new(),
+            (State::Asking(asking), Input::TimerFired) => asking.timer_fired(now.mono),
+            (state, _) => (state, Vec::new()),
+        };
+        self.state = state;
+        actions
+    }
+}
+
+/// Decides whom to ask; nobody, for some senders.
+fn begin(request: &Request, now: Now) -> (State, Vec<Action>) {
+    let client = request.client.to_canonical();
+    let identity = request.sender.identity();
+    let Some((domain, plan)) = sender::plan(request, client, now.wall) else {
+        let report = Report::unasked(SpfResult::None, identity, client);
+        return (State::Ended, vec![Action::Done(Box::new(report))]);
+    };
+    let deadline = now.mono.plus(limits::DEADLINE);
+    let asking = Box::new(Asking {
+        identity,
+        domain,
+        plan,
+        answers: Answers::default(),
+        open: BTreeMap::new(),
+        asked: 0,
+        steps: BTreeMap::new(),
+        deadline,
+    });
+    let (state, mut actions) = asking.advance(now.mono);
+    if matches!(state, State::Asking(_)) {
+        actions.push(Action::SetTimer(deadline));
+    }
+    (state, actions)
+}
+
+/// A check whose questions are open.
+#[derive(Debug)]
+struct Asking {
+    identity: Identity,
+    domain: Domain,
+    plan: Plan,
+    answers: Answers,
+    open: BTreeMap<AskId, Question>,
+    /// Questions asked so far, which is also the next question's name.
+    asked: u32,
+    steps: BTreeMap<AskId, Step>,
+    deadline: Mono,
+}
+
+impl Asking {
+    /// Takes an answer in; walks again when none is open any more.
+    fn answered(mut self: Box<Self>, id: AskId, answer: Answer, now: Mono) -> (State, Vec<Action>) {
+        let Some(question) = self.open.remove(&id) else {
+            return (State::Asking(self), Vec::new());
+        };
+        let answer = self
+            .answers
+            .take(&question, answer, self.plan.values.client);
+        self.note(id, question, Some(answer));
+        if self.open.is_empty() {
+            self.advance(now)
+        } else {
+            (State::Asking(self), Vec::new())
         }
+    }
+
+    /// The time is over, and a question is still open.
+    fn timer_fired(self: Box<Self>, now: Mono) -> (State, Vec<Action>) {
+        if now < self.deadline {
+            let deadline = self.deadline;
+            return (State::Asking(self), vec![Action::SetTimer(deadline)]);
+        }
+        let walked = walk::walk(&self.plan, &self.answers);
+        (*self).end(walked)
+    }
+
+    /// Walks as far as the answers lead.
+    fn advance(mut self: Box<Self>, now: Mono) -> (State, Vec<Action>) {
+        let walked = walk::walk(&self.plan, &self.answers);
+        if walked.wanted.is_empty() || now >= self.deadline {
+            return (*self).end(walked);
+        }
+        let actions = self.ask(walked.wanted);
+        (State::Asking(self), actions)
+    }
+
+    /// Asks what is wanted, in the order in which the walk came to it.
+    fn ask(&mut self, wanted: Vec<Wanted>) -> Vec<Action> {
+        let mut actions = Vec::with_capacity(wanted.len().saturating_add(1));
+        for (name, kind) in wanted {
+            let question = Question {
+                name,
+                kind,
+                freshness: Freshness::Cached,
+            };
+            if self.open.values().any(|open| *open == question) {
+                continue;
+            }
+            let id = AskId(self.asked);
+            self.asked = self.asked.saturating_add(1);
+            self.open.insert(id, question.clone());
+            actions.push(Action::Ask(id, question));
+        }
+        actions
+    }
+
+    /// Notes a step; there is one pass only.
+    fn note(&mut self, id: AskId, question: Question, answer: Option<Answer>) {
+        let step = Step {
+            pass: 1,
+            question,
+            answer,
+        };
+        self.steps.insert(id, step);
+    }
+
+    /// Hands out the report; questions still open stand in it without an answer. If the result
+    /// hangs on one of those it is temperror (RFC 7208 §4.6.4); an explanation is done without.
+    fn end(mut self, walked: Walked) -> (State, Vec<Action>) {
+        for (id, question) in core::mem::take(&mut self.open) {
+            self.note(id, question, None);
+        }
+        let settled = walked.settled.unwrap_or(Settled {
+            result: SpfResult::TempError,
+            matched: None,
+            problem: None,
+            explanation: None,
+        });
+        let report = Report {
+            result: settled.result,
+            identity: self.identity,
+            domain: Some(self.domain),
+            client: self.plan.values.client,
+            matched: settled.matched,
+            explanation: settled.explanation,
+            problem: settled.problem,
+            trouble: walked.trouble,
+            lookups: walked.lookups,
+            void_lookups: walked.void_lookups,
+            ttl: self.answers.least_ttl(),
+            questions: self.asked,
+            steps: self.steps.into_values().collect(),
+        };
+        (State::Ended, vec![Action::Done(Box::new(report))])
     }
 }
 

@@ -197,6 +197,13 @@ impl Report {
         }
     }
 
+    /// True if no trouble was passed over on the way to a definite result. RFC 7208 §5.5 passes
+    /// over trouble with a client's reverse DNS, which may hide a match: a fail that is not firm
+    /// must not reject.
+    pub fn is_firm(&self) -> bool {
+        self.result != SpfResult::TempError && self.trouble.is_empty()
+    }
+
     /// True if this proves the reverse-path where MAIL-FROM says nothing (DESIGN §3): a pass that
     /// names this client's network, not through `all`, `ptr` or a name of the client's own making,
     /// and a network no wider than /16, or /32 in IPv6. A pass by `exists` names no network, and
@@ -214,6 +221,7 @@ impl Report {
             IpNet::V6(network) => network.prefix_len() >= WIDEST_V6,
         });
         self.result == SpfResult::Pass
+            && self.is_firm()
             && narrow
             && !matched.client_named
             && !matched.is_through_all()
@@ -221,11 +229,12 @@ impl Report {
     }
 
     /// Seconds for which the result may stand for the same sender, HELO and client; 0 for not at
-    /// all, which is so for what is temporary.
+    /// all, which is so for what is temporary or rests on it.
     pub fn keep_for(&self) -> u32 {
-        match self.result {
-            SpfResult::TempError => 0,
-            _ => self.ttl.unwrap_or(0),
+        if self.is_firm() {
+            self.ttl.unwrap_or(0)
+        } else {
+            0
         }
     }
 }

@@ -1,10 +1,16 @@
 //! Who a check is about: a sender as RFC 7208 §2.4 and §4.3 see it.
 
 use alloc::boxed::Box;
+use alloc::string::ToString;
+use core::net::IpAddr;
 
 use crate::addr::{Domain, MailDomain, ReversePath};
+use crate::time::Wall;
 
-use super::Identity;
+use super::expand::{Target, UNKNOWN, Values};
+use super::limits::MAX_HELO;
+use super::walk::Plan;
+use super::{Identity, Request};
 
 /// The local-part of a sender that has none (RFC 7208 §4.3).
 pub(super) const POSTMASTER: &str = "postmaster";
@@ -78,4 +84,52 @@ impl From<&ReversePath> for Sender {
             },
         }
     }
+}
+
+/// The domain that is asked and what the walk starts from; none if there is nobody to ask
+/// (RFC 7208 §4.3).
+pub(super) fn plan(request: &Request, client: IpAddr, now: Wall) -> Option<(Domain, Plan)> {
+    let (local_part, domain) = match &request.sender {
+        Sender::Null => (POSTMASTER, helo_domain(&request.helo)?),
+        Sender::Address { local_part, domain } => (&**local_part, domain.clone()),
+        Sender::Unanswerable => return None,
+    };
+    let target = Target::of(text_of(&domain))?;
+    let values = Values {
+        local_part: local_part.to_string(),
+        sender_domain: target.text.clone(),
+        client,
+        helo: cut(&request.helo).to_string(),
+        receiver: match &*request.receiver {
+            "" => UNKNOWN.to_string(),
+            receiver => receiver.to_string(),
+        },
+        time: now.as_millis() / 1000,
+    };
+    Some((domain, Plan { target, values }))
+}
+
+/// The HELO argument, if it is a domain; an address in its place is none.
+fn helo_domain(helo: &str) -> Option<Domain> {
+    let domain = Domain::parse(helo).ok()?;
+    domain
+        .as_ascii()
+        .parse::<IpAddr>()
+        .is_err()
+        .then_some(domain)
+}
+
+/// The text of a domain for macros: as it came if it is ASCII, else its A-labels (RFC 7208 §4.3).
+fn text_of(domain: &Domain) -> &str {
+    if domain.as_str().is_ascii() {
+        domain.as_str()
+    } else {
+        domain.as_ascii()
+    }
+}
+
+/// As much of HELO as macros can use.
+fn cut(helo: &str) -> &str {
+    let end = helo.floor_char_boundary(MAX_HELO);
+    helo.get(..end).unwrap_or_default()
 }
