@@ -50,6 +50,7 @@ impl World {
         };
         let settings = Settings {
             hostname: Domain::parse("mx.example").expect("a domain"),
+            authserv_id: Domain::parse("mx.example").expect("a domain"),
             limits,
             starttls: seed & 1 == 1,
         };

@@ -118,6 +118,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
     };
     let server = receive::Settings {
         hostname: Domain::parse("mx.example.net").unwrap(),
+        authserv_id: Domain::parse("mx.example.net").unwrap(),
         limits: receive::Limits::default(),
         starttls: line.starttls,
     };

@@ -164,7 +164,7 @@ impl Draft {
         }
         let relay = read_relay(reader, &top);
         let perimeter = read_perimeter(reader, &top);
-        let verify = verify::read(reader, &top);
+        let verify = verify::read(reader, &top, hostname.as_ref());
         let dns = read_dns(reader, &top);
         let tls = reader.table(&top, &keys::TLS);
         let certificate = reader.text(&tls, "certificate", absolute);

@@ -97,6 +97,8 @@ impl Perimeter {
 /// `[verify]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verify {
+    /// In whose name `Authentication-Results` is written.
+    pub authserv_id: Domain,
     /// DKIM signatures are looked at.
     pub dkim: bool,
     /// Octets of the largest message whose signatures are looked at.

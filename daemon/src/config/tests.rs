@@ -50,6 +50,7 @@ fn wrong(text: &str) -> Vec<String> {
 #[test]
 fn the_smallest_configuration_has_sound_defaults() {
     let config = right(SMALLEST);
+    assert_eq!(config.verify.authserv_id, config.hostname);
     assert_eq!(config.postmaster, mailbox("postmaster@example.org"));
     assert_eq!(config.limits.message_size, 50 << 20);
     assert_eq!(config.retry.expire, Duration::from_hours(120));
@@ -70,7 +71,7 @@ fn values_of_every_kind_are_read() {
         perimeter.hosts = ["mx2.example.net", "192.0.2.0/24", "::ffff:198.51.100.1"]
         dns = { servers = ["127.0.0.1", "[::1]:5353", "::1"], trust_ad = "never" }
         limits.message_size = 1_000_000
-        verify = { dkim = false, dkim_size = "256 KiB" }
+        verify = { authserv_id = "example.org", dkim = false, dkim_size = "256 KiB" }
         retry = { first = "1m30s", longest = "30m" }
         [domains."EXAMPLE.org"]
         next_hop = "lmtp+unix:/run/lmtp"
@@ -91,6 +92,7 @@ fn values_of_every_kind_are_read() {
     assert_eq!(config.dns.trust_ad, Some(false));
     assert_eq!(config.retry.first, Duration::from_secs(90));
     assert_eq!(config.limits.message_size, 1_000_000);
+    assert_eq!(config.verify.authserv_id.as_ascii(), "example.org");
     assert!(!config.verify.dkim && !config.verify.dkim_rescues);
     assert_eq!(config.verify.dkim_size, 256 << 10);
 }

@@ -56,6 +56,7 @@ impl Site {
         Self {
             settings: Arc::new(receive::Settings {
                 hostname: config.hostname.clone(),
+                authserv_id: config.verify.authserv_id.clone(),
                 limits: receive::Limits {
                     message_size: limits.message_size,
                     recipients: limits.recipients,

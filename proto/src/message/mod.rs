@@ -1,8 +1,16 @@
-//! The header, as it streams by (RFC 5322 §2.2), and the trace field that we put above it
+//! The header, as it streams by (RFC 5322 §2.2), and the trace fields that we put above it
 //! (RFC 5321 §4.4).
 //!
-//! Nothing here changes content that came in, and nothing is kept of it: the scan is a counter and
-//! a place. What a peer said is made harmless before it stands in a field of ours.
+//! `filter` takes out what others have written in our name, for which `authserv_id` reads whom a
+//! field claims to come from. Here are the count of `Received` fields, which is a counter and a
+//! place, and the one of our own. What a peer said is made harmless before it stands in a field of
+//! ours.
+
+mod authserv_id;
+mod filter;
+
+pub use authserv_id::AuthservId;
+pub use filter::{HeaderFilter, MOST_HELD};
 
 use alloc::borrow::Cow;
 use alloc::format;

@@ -265,6 +265,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
     let nowhere = || NextHop::parse("maildir:/nowhere").expect("a next hop");
     let mut settings = Settings {
         hostname: domain("mx.example.org"),
+        authserv_id: domain("mx.example.org"),
         limits: Limits::default(),
         starttls: true,
     };

@@ -10,6 +10,15 @@ pub static VERIFY: Section = Section {
           of its domain (MAIL-FROM MX), which are always asked about.",
     keys: &[
         Key {
+            name: "authserv_id",
+            kind: Kind::Hostname,
+            presence: Presence::Optional(r#""example.org""#),
+            doc: "The name in which `Authentication-Results` fields are written, for those who \
+                  read them behind this host. Without it that is `hostname`. Several hosts of one \
+                  site may have the same; each then removes what the others wrote, as it removes \
+                  what anybody else writes in this name.",
+        },
+        Key {
             name: "dkim",
             kind: Kind::Switch,
             presence: Presence::Default("true"),

@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::session::{Open, Phase, Progress, Session, Transaction, Turn, Waiting};
-use super::{Accepted, Action, Ask, Limits, Note, replies};
+use super::{Accepted, Action, Ask, Limits, Note, Settings, replies};
 use crate::addr::ReversePath;
 use crate::custody::Custody;
 use crate::envelope::{BodyType, Envelope, Origin};
-use crate::message::ReceivedCount;
+use crate::message::{HeaderFilter, ReceivedCount};
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::framing::{DotText, LineEnds};
@@ -57,6 +57,8 @@ pub(super) struct Draft {
     size: u64,
     /// Its `Received` fields so far.
     received: ReceivedCount,
+    /// What its header goes through.
+    filter: HeaderFilter,
     /// The line ends of its chunks.
     line_ends: LineEnds,
     /// An octet above 127 was in it.
@@ -76,6 +78,7 @@ impl Draft {
             queue_id,
             size: 0,
             received: ReceivedCount::default(),
+            filter: HeaderFilter::default(),
             line_ends: LineEnds::default(),
             eight_bit: false,
             stray: false,
@@ -96,17 +99,17 @@ impl Draft {
 
     /// Takes decoded content: counts it, judges it, hands it on. All is counted to the end, so
     /// that what is said then does not depend on how the octets were split.
-    fn take(&mut self, octets: Vec<u8>, stray: bool, limits: &Limits, turn: &mut Turn<'_>) {
+    fn take(&mut self, octets: Vec<u8>, stray: bool, settings: &Settings, turn: &mut Turn<'_>) {
         let more = u64::try_from(octets.len()).unwrap_or(u64::MAX);
         self.size = self.size.saturating_add(more);
         self.received.read(&octets);
         self.eight_bit |= !octets.is_ascii();
         self.stray |= stray;
-        if self.failure(limits).is_some() {
-            self.abandon(turn);
-        } else if !octets.is_empty() {
-            turn.actions.push(Action::Append(octets));
+        if self.failure(&settings.limits).is_some() {
+            return self.abandon(turn);
         }
+        let octets = self.filter.pass(octets, &settings.authserv_id);
+        append(octets, turn);
     }
 
     /// Why it cannot be had, if it cannot. The spool comes first, whose trouble is not the peer's.
@@ -133,6 +136,13 @@ impl Draft {
     }
 }
 
+/// Has the driver append what there is.
+fn append(octets: Vec<u8>, turn: &mut Turn<'_>) {
+    if !octets.is_empty() {
+        turn.actions.push(Action::Append(octets));
+    }
+}
+
 impl Session {
     /// Reads content, up to its end or that of `octets`. Gives how many were used.
     pub(super) fn take_content(&mut self, octets: &[u8], turn: &mut Turn<'_>) -> usize {
@@ -146,13 +156,13 @@ impl Session {
             },
             _ => None,
         };
-        let limits = &self.settings.limits;
+        let settings = &self.settings;
         match content {
             Content::Data(text) => {
                 let mut decoded = Vec::with_capacity(octets.len());
                 let (used, ended) = text.read(octets, &mut decoded);
                 if let Some(draft) = draft {
-                    draft.take(decoded, text.is_tainted(), limits, turn);
+                    draft.take(decoded, text.is_tainted(), settings, turn);
                 }
                 if ended {
                     self.message_ended(turn);
@@ -167,7 +177,7 @@ impl Session {
                 let ended = *remaining == 0;
                 if let (Some(draft), Arriving::Taken { .. }) = (draft, fate) {
                     let stray = draft.line_ends.check(piece).is_err();
-                    draft.take(piece.to_vec(), stray, limits, turn);
+                    draft.take(piece.to_vec(), stray, settings, turn);
                 }
                 if ended {
                     self.chunk_ended(turn);
@@ -257,6 +267,7 @@ impl Session {
         if let Some(failure) = draft.failure(&self.settings.limits) {
             return self.refuse_content(queue_id, mail.reverse_path, size, failure, turn);
         }
+        append(draft.filter.finish(&self.settings.authserv_id), turn);
         let body = if draft.eight_bit {
             BodyType::EightBitMime
         } else {

@@ -16,7 +16,7 @@
 //!    [`Action::Close`] drops it itself.
 //!
 //! Content with bare CR, bare LF or NUL is refused at its end, and so is what is too large or
-//! loops; 8-bit content is taken without BODY=8BITMIME too, as every server in use does, and
+//! loops; `Authentication-Results` fields in our name are taken out of it; 8-bit content is taken without BODY=8BITMIME too, as every server in use does, and
 //! marked. Content that does not end in CRLF (BDAT can do that) is kept as it is.
 //!
 //! # Map
@@ -60,6 +60,8 @@ use crate::verify::{Verdict, VerdictResult};
 pub struct Settings {
     /// Our own name: greeting, EHLO, trace fields.
     pub hostname: Domain,
+    /// In whose name we write `Authentication-Results`, and nobody else may.
+    pub authserv_id: Domain,
     /// Caps and timers.
     pub limits: Limits,
     /// STARTTLS is offered: there is a certificate.

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 fn settings() -> Arc<Settings> {
     Arc::new(Settings {
         hostname: Domain::parse("mx.example.org").expect("a domain"),
+        authserv_id: Domain::parse("mx.example.org").expect("a domain"),
         limits: Limits {
             message_size: 60,
             recipients: 2,
@@ -156,6 +157,8 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "DATA\r\n",
         "Subject: x\r\n\r\nbody\r\n.\r\n",
         "Received: x\r\nReceived: y\r\nReceived: z\r\n.\r\n",
+        "Authentication-Results:\tmx.example.org\r\n\r\nx\r\n.\r\n",
+        "Authentication-Results: (mx.example.org",
         "\r\n.\r\n",
         "\n.\r\n",
         "\r\n.\r\r\n",
