@@ -188,6 +188,18 @@ impl World {
         self.names.get_mut(name).unwrap().push(record);
     }
 
+    /// Adds one record.
+    pub fn put(&mut self, name: &str, record: Record) {
+        self.names.entry(name_of(name)).or_default().push(record);
+    }
+
+    /// Nothing about this name is ever answered.
+    pub fn silence(&mut self, name: &str) {
+        let name = name_of(name);
+        self.names.entry(name.clone()).or_default();
+        self.silent.entry(name).or_default().push(None);
+    }
+
     /// The answer, if one ever comes.
     pub fn answer(&self, question: &Question) -> Option<Answer> {
         let mut aliases = Vec::new();

@@ -56,8 +56,7 @@ impl Target {
 }
 
 impl Values {
-    /// The target-name of a `domain-spec` in the record of `domain`. None if it is no name:
-    /// RFC 7208 §4.8 leaves open what follows; here such a name does not exist.
+    /// The target-name of a `domain-spec` in the record of `domain`; none if it is no name.
     pub(super) fn target(&self, spec: &MacroString, domain: &str, name: &str) -> Option<Target> {
         let mut pieces: Vec<Cow<'_, str>> = Vec::new();
         let mut length = 0_usize;

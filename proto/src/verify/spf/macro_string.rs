@@ -5,6 +5,7 @@
 //! (`expand`): this file knows neither sender nor client.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
@@ -176,10 +177,14 @@ impl MacroString {
     /// The name it stands for, whoever the sender and the client are; none if a macro is in it, or
     /// if it is no name.
     pub fn as_name(&self) -> Option<Name> {
-        match &*self.parts {
-            [Part::Literal(text)] => super::expand::name_of(text),
-            _ => None,
-        }
+        let plain = self.parts.iter().map(|part| match part {
+            Part::Literal(text) => Some(&**text),
+            Part::Percent => Some("%"),
+            Part::Blank => Some(" "),
+            Part::UrlBlank => Some("%20"),
+            Part::Expand(_) => None,
+        });
+        super::expand::name_of(&plain.collect::<Option<String>>()?)
     }
 }
 

@@ -153,6 +153,8 @@ pub enum ProblemKind {
     Syntax(SyntaxErrorKind),
     /// More than one record at the name (RFC 7208 §4.5).
     ManyRecords,
+    /// A name that the DNS cannot hold: an empty label, or one of more than 63 octets.
+    BadName,
     /// `include:` or `redirect=` leads to a name without a record, or to no name.
     NoRecord,
     /// More than [`super::limits::MAX_LOOKUPS`] terms that ask the DNS.

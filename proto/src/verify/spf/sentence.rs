@@ -97,6 +97,12 @@ impl fmt::Display for Problem {
                 }
             }
             ProblemKind::ManyRecords => write!(f, "{owner} has more than one record"),
+            ProblemKind::BadName => {
+                write!(
+                    f,
+                    "the record of {owner} has a name that the DNS cannot hold"
+                )
+            }
             ProblemKind::NoRecord => {
                 write!(f, "the record of {owner} leads to one that is not there")
             }

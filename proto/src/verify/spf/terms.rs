@@ -51,6 +51,22 @@ impl Trail<'_> {
         }))
     }
 
+    /// The name that a mechanism asks about. RFC 7208 §4.8 leaves open what a text means that is
+    /// no name: written so, it is the publisher's mistake; made so by macros, it does not match,
+    /// or a sender could choose a local-part that voids the record.
+    fn asked(
+        &mut self,
+        spec: Option<&MacroString>,
+        target: &Target,
+    ) -> Result<Option<Target>, Stop> {
+        let asked = self.target(spec, target)?;
+        let is_written = spec.is_some_and(|spec| spec.macros().next().is_none());
+        if asked.is_none() && is_written {
+            return Err(stop(ProblemKind::BadName, target));
+        }
+        Ok(asked)
+    }
+
     /// `a` (RFC 7208 §5.3).
     fn a(
         &mut self,
@@ -58,7 +74,7 @@ impl Trail<'_> {
         cidr: DualCidr,
         target: &Target,
     ) -> Result<Hit, Stop> {
-        let Some(asked) = self.target(spec, target)? else {
+        let Some(asked) = self.asked(spec, target)? else {
             return Ok(None);
         };
         let family = self.family();
@@ -78,7 +94,7 @@ impl Trail<'_> {
         cidr: DualCidr,
         target: &Target,
     ) -> Result<Hit, Stop> {
-        let Some(asked) = self.target(spec, target)? else {
+        let Some(asked) = self.asked(spec, target)? else {
             return Ok(None);
         };
         let known = self.need(&asked, RecordType::Mx)?;
@@ -102,6 +118,10 @@ impl Trail<'_> {
                 return Ok(Some(hit));
             }
         }
+        // Trouble first: what is not known could still be a match, and a mistake beside it not.
+        for (host, known) in hosts.iter().zip(&answers) {
+            self.trouble_at(known, host, family)?;
+        }
         let mut any = hosts.is_empty();
         for (host, known) in hosts.iter().zip(answers) {
             any |= self.records(known, host, family)?.is_some();
@@ -114,7 +134,7 @@ impl Trail<'_> {
 
     /// `exists` (RFC 7208 §5.7): an A record, whatever the client's family.
     fn exists(&mut self, spec: &MacroString, target: &Target) -> Result<Hit, Stop> {
-        let Some(asked) = self.target(Some(spec), target)? else {
+        let Some(asked) = self.asked(Some(spec), target)? else {
             return Ok(None);
         };
         let known = self.need(&asked, RecordType::A)?;
@@ -127,7 +147,7 @@ impl Trail<'_> {
 
     /// `ptr` (RFC 7208 §5.5). Only those of the client's names are confirmed that could match.
     fn ptr(&mut self, spec: Option<&MacroString>, target: &Target) -> Result<Hit, Stop> {
-        let Some(within) = self.target(spec, target)? else {
+        let Some(within) = self.asked(spec, target)? else {
             return Ok(None);
         };
         let Some(reverse) = self.reverse() else {

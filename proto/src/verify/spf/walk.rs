@@ -286,14 +286,25 @@ impl<'a> Trail<'a> {
         target: &Target,
         kind: RecordType,
     ) -> Result<Option<&'a Records>, Stop> {
+        self.trouble_at(known, target, kind)?;
         match &known.answer.lookup {
             Lookup::Found(records) => Ok(Some(records)),
-            Lookup::NoData | Lookup::NxDomain => Ok(None),
             Lookup::AliasLimit => Err(stop(ProblemKind::Aliases, target)),
-            Lookup::Trouble(_) => {
-                self.note_trouble(known, target, kind);
-                Err(Stop::Trouble)
-            }
+            Lookup::NoData | Lookup::NxDomain | Lookup::Trouble(_) => Ok(None),
+        }
+    }
+
+    /// Ends the check if that is what the answer says.
+    pub(super) fn trouble_at(
+        &mut self,
+        known: &Known,
+        target: &Target,
+        kind: RecordType,
+    ) -> Result<(), Stop> {
+        self.note_trouble(known, target, kind);
+        match known.answer.lookup {
+            Lookup::Trouble(_) => Err(Stop::Trouble),
+            _ => Ok(()),
         }
     }
 
