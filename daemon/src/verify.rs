@@ -7,6 +7,7 @@
 //! Leaves to others: every decision (proto), every question (the resolver), what is replied and
 //! logged (the session).
 
+pub mod dkim;
 mod kept;
 #[cfg(test)]
 mod tests;

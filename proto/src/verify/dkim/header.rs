@@ -64,6 +64,15 @@ impl<'a> Content<'a> {
         Ok(Self { fields, body: &[] })
     }
 
+    /// The `From` field, if there is just one and its name is written plainly. Where a reader could
+    /// find another, or one that a signature over `From` does not reach, there is none.
+    pub fn sole_from(&self) -> Option<&Field<'a>> {
+        let mut all = self.fields.iter().filter(|field| field.is("from"));
+        let from = all.next()?;
+        let plain = from.name.eq_ignore_ascii_case(b"from");
+        (plain && all.next().is_none()).then_some(from)
+    }
+
     /// The fields of this name, from the top.
     pub fn named<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b Field<'a>> {
         self.fields.iter().filter(move |field| field.is(name))
