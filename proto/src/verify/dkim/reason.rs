@@ -109,31 +109,31 @@ impl Reason {
     }
 
     /// One word for machines: JSON, and the log.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",
             Self::Body => "body",
             Self::Header => "header",
             Self::Expired => "expired",
             Self::Syntax => "syntax",
-            Self::TooManySigned => "too-many-signed",
+            Self::TooManySigned => "too_many_signed",
             Self::Internal => "internal",
-            Self::KeyTrouble(_) => "key-trouble",
+            Self::KeyTrouble(_) => "key_trouble",
             Self::Version => "version",
-            Self::MissingTag => "missing-tag",
+            Self::MissingTag => "missing_tag",
             Self::Algorithm => "algorithm",
             Self::Sha1 => "sha1",
             Self::Canonicalisation => "canonicalisation",
-            Self::QueryMethod => "query-method",
-            Self::FromUnsigned => "from-unsigned",
+            Self::QueryMethod => "query_method",
+            Self::FromUnsigned => "from_unsigned",
             Self::Identity => "identity",
-            Self::NoKey => "no-key",
-            Self::KeySyntax => "key-syntax",
-            Self::SeveralKeys => "several-keys",
-            Self::KeyRevoked => "key-revoked",
-            Self::KeyType => "key-type",
-            Self::KeyUse => "key-use",
-            Self::KeyTooShort => "key-too-short",
+            Self::NoKey => "no_key",
+            Self::KeySyntax => "key_syntax",
+            Self::SeveralKeys => "several_keys",
+            Self::KeyRevoked => "key_revoked",
+            Self::KeyType => "key_type",
+            Self::KeyUse => "key_use",
+            Self::KeyTooShort => "key_too_short",
         }
     }
 }

@@ -194,12 +194,12 @@ impl fmt::Display for Arc {
 
 impl Skipped {
     /// One word for machines.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
-            Self::NoSignature => "no-signature",
-            Self::TooLarge => "too-large",
-            Self::TooManyFields => "too-many-fields",
+            Self::NoSignature => "no_signature",
+            Self::TooLarge => "too_large",
+            Self::TooManyFields => "too_many_fields",
             Self::Busy => "busy",
         }
     }
