@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use vouchsafe_proto::dns::{Answer, Lookup, Name, RecordType, Records};
+use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Question, Records};
 use vouchsafe_proto::time::Mono;
 
 use crate::bounded::{Bounded, Bounds, Figures};
@@ -17,12 +17,9 @@ pub const BOUNDS: Bounds = Bounds {
     octets: 32 << 20,
 };
 
-/// What an answer is filed under.
-pub type Key = (Name, RecordType);
-
-/// The cache.
+/// The cache. An answer is filed under its question, as one that a kept answer will do for.
 #[derive(Debug)]
-pub struct Cache(Bounded<Key, Answer>);
+pub struct Cache(Bounded<Question, Answer>);
 
 impl Cache {
     /// An empty cache with these bounds.
@@ -30,15 +27,16 @@ impl Cache {
         Self(Bounded::new(bounds))
     }
 
-    /// The answer, its TTL counted down and its age told, if it may still be used.
-    pub fn find(&mut self, key: &Key, now: Mono) -> Option<Answer> {
-        let (answer, given) = self.0.find(key, now)?;
+    /// The answer, its TTL counted down and its age told, if it may still be used. None for a
+    /// question that wants a fresh one.
+    pub fn find(&mut self, question: &Question, now: Mono) -> Option<Answer> {
+        let (answer, given) = self.0.find(question, now)?;
         Some(aged(answer, given, now))
     }
 
     /// The same for whoever has looked already, and is counted.
-    pub fn find_again(&self, key: &Key, now: Mono) -> Option<Answer> {
-        let (answer, given) = self.0.peek(key, now)?;
+    pub fn find_again(&self, question: &Question, now: Mono) -> Option<Answer> {
+        let (answer, given) = self.0.peek(question, now)?;
         Some(aged(answer, given, now))
     }
 
@@ -49,10 +47,14 @@ impl Cache {
 
     /// Keeps an answer that a server has just given, in place of an older one. Trouble leaves the
     /// older one where it is: a server that fails now takes nothing back.
-    pub fn keep(&mut self, key: Key, answer: &Answer, now: Mono) {
+    pub fn keep(&mut self, question: &Question, answer: &Answer, now: Mono) {
         if matches!(answer.lookup, Lookup::Trouble(_)) {
             return;
         }
+        let key = Question {
+            freshness: Freshness::Cached,
+            ..question.clone()
+        };
         let (time, octets) = (Duration::from_secs(answer.ttl.into()), weight(&key, answer));
         self.0.keep(key, answer.clone(), time, octets, now);
     }
@@ -71,8 +73,8 @@ fn aged(answer: &Answer, given: Mono, now: Mono) -> Answer {
 }
 
 /// About what an entry takes: its names twice (both maps), its records, and the maps' own part.
-fn weight((name, _): &Key, answer: &Answer) -> usize {
-    256 + 2 * name.as_str().len() + content_weight(answer)
+fn weight(question: &Question, answer: &Answer) -> usize {
+    256 + 2 * question.name.as_str().len() + content_weight(answer)
 }
 
 /// About what an answer's records and aliases take.
@@ -100,10 +102,14 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use vouchsafe_proto::dns::Trouble;
+    use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 
-    fn key(text: &str) -> Key {
-        (Name::parse(text).expect("a name"), RecordType::A)
+    fn key(text: &str) -> Question {
+        Question {
+            name: Name::parse(text).expect("a name"),
+            kind: RecordType::A,
+            freshness: Freshness::Cached,
+        }
     }
 
     fn answer(lookup: Lookup, ttl: u32) -> Answer {
@@ -121,7 +127,7 @@ mod tests {
     fn an_answer_ages_and_ends_with_its_ttl() {
         let mut cache = Cache::new(BOUNDS);
         let found = Lookup::Found(Records::A(vec![Ipv4Addr::LOCALHOST]));
-        cache.keep(key("a.example"), &answer(found.clone(), 77), at(10));
+        cache.keep(&key("a.example"), &answer(found.clone(), 77), at(10));
         let later = cache.find(&key("a.example"), at(12)).unwrap();
         assert_eq!((later.ttl, later.age, later.lookup), (75, 2, found));
         let later = cache.find(&key("a.example"), Mono::from_millis(12_001));
@@ -136,12 +142,12 @@ mod tests {
     fn trouble_is_not_kept_and_a_ttl_of_zero_puts_out_the_old() {
         let mut cache = Cache::new(BOUNDS);
         let trouble = answer(Lookup::Trouble(Trouble::ServFail), 60);
-        cache.keep(key("a.example"), &trouble, at(0));
+        cache.keep(&key("a.example"), &trouble, at(0));
         assert!(cache.find(&key("a.example"), at(0)).is_none());
-        cache.keep(key("a.example"), &answer(Lookup::NxDomain, 60), at(0));
-        cache.keep(key("a.example"), &trouble, at(1));
+        cache.keep(&key("a.example"), &answer(Lookup::NxDomain, 60), at(0));
+        cache.keep(&key("a.example"), &trouble, at(1));
         assert!(cache.find(&key("a.example"), at(1)).is_some());
-        cache.keep(key("a.example"), &answer(Lookup::NoData, 0), at(1));
+        cache.keep(&key("a.example"), &answer(Lookup::NoData, 0), at(1));
         assert!(cache.find(&key("a.example"), at(1)).is_none());
     }
 
@@ -153,7 +159,7 @@ mod tests {
         });
         let text = Lookup::Found(Records::Txt(vec![vec![0; 500].into()]));
         for name in ["a.example", "b.example"] {
-            cache.keep(key(name), &answer(text.clone(), 60), at(0));
+            cache.keep(&key(name), &answer(text.clone(), 60), at(0));
         }
         assert!(cache.find(&key("a.example"), at(0)).is_none());
         assert!(cache.find(&key("b.example"), at(0)).is_some());

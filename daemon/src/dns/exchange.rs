@@ -2,12 +2,15 @@
 //!
 //! Each question has a socket, a port and an id of its own, all random (RFC 5452 §9); the socket
 //! is connected, so that only the server's own datagrams arrive and its absence is heard at once.
+//! A server on loopback is asked from sockets that are used again, one question at a time: nobody
+//! on the network can send in its name, and a socket costs more than the question.
 //! No clock runs here: whoever asks gives up by dropping the question.
 //!
 //! RFC 1035 §4.2, RFC 6891 §7 (a server without EDNS), RFC 7766 (TCP).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hickory_proto::op::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,12 +19,69 @@ use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 
 use super::wire::{Query, Reading, UDP_PAYLOAD};
 
-/// Asks one server until it has said something of use, or trouble is all it has.
-pub async fn ask_one(
-    server: SocketAddr,
-    name: &Name,
-    kind: RecordType,
-) -> Result<Box<Message>, Trouble> {
+/// One server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    /// Sockets that may be used again; none, unless it is on loopback.
+    idle: Mutex<Vec<UdpSocket>>,
+}
+
+/// Sockets kept for one server: what a busy second has open at a time, and few beside the
+/// sessions' own.
+const MAX_IDLE: usize = 64;
+
+impl Server {
+    /// The server at this address.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks until it has said something of use, or trouble is all it has.
+    pub async fn ask(&self, name: &Name, kind: RecordType) -> Result<Box<Message>, Trouble> {
+        ask(self, name, kind).await
+    }
+
+    /// A socket that nobody else uses.
+    async fn socket(&self) -> io::Result<UdpSocket> {
+        let kept = self.idle().pop();
+        if let Some(socket) = kept {
+            return Ok(socket);
+        }
+        let any: IpAddr = if self.address.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let socket = UdpSocket::bind((any, 0)).await?;
+        socket.connect(self.address).await?;
+        Ok(socket)
+    }
+
+    /// Takes a socket back on which nothing more is to come.
+    fn put_back(&self, socket: UdpSocket) {
+        let mut idle = self.idle();
+        if self.address.ip().is_loopback() && idle.len() < MAX_IDLE {
+            idle.push(socket);
+        }
+    }
+
+    /// The sockets, whoever panicked while holding them: each change is whole in itself.
+    fn idle(&self) -> MutexGuard<'_, Vec<UdpSocket>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks one server, in one form after the other.
+async fn ask(server: &Server, name: &Name, kind: RecordType) -> Result<Box<Message>, Trouble> {
     let mut form = Form {
         edns: true,
         tcp: false,
@@ -30,7 +90,7 @@ pub async fn ask_one(
         // Over TCP a forger cannot answer, and some servers there do not keep the case.
         let query = Query::new(name, kind, !form.tcp, form.edns).ok_or(Trouble::Unreadable)?;
         let reading = if form.tcp {
-            over_tcp(server, &query).await
+            over_tcp(server.address, &query).await
         } else {
             over_udp(server, &query).await
         };
@@ -46,7 +106,7 @@ pub async fn ask_one(
             },
             Ok(_) => return Err(Trouble::Unreadable),
             Err(error) => {
-                tracing::debug!(%server, question = %name, %error, "DNS server not reached");
+                tracing::debug!(server = %server.address, question = %name, %error, "DNS server not reached");
                 return Err(Trouble::Timeout);
             }
         };
@@ -61,14 +121,8 @@ struct Form {
 }
 
 /// Sends a datagram and waits for its response, passing over all that is not.
-async fn over_udp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
-    let any: IpAddr = if server.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
+async fn over_udp(server: &Server, query: &Query) -> io::Result<Reading> {
+    let socket = server.socket().await?;
     socket.send(&encoded(query)?).await?;
     // One octet more than may come: a datagram that fills it is longer than we offered to take.
     let mut octets = [0; UDP_PAYLOAD as usize + 1];
@@ -76,12 +130,16 @@ async fn over_udp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
         let length = socket.recv(&mut octets).await?;
         match query.read(octets.get(..length).unwrap_or_default()) {
             Reading::Foreign => {
-                tracing::debug!(%server, "DNS datagram that answers no question of ours");
+                tracing::debug!(server = %server.address, "DNS datagram that answers no question of ours");
             }
-            Reading::Trouble(Trouble::Unreadable) if length > usize::from(UDP_PAYLOAD) => {
-                return Ok(Reading::Truncated);
+            reading => {
+                server.put_back(socket);
+                let cut = length > usize::from(UDP_PAYLOAD);
+                return Ok(match reading {
+                    Reading::Trouble(Trouble::Unreadable) if cut => Reading::Truncated,
+                    reading => reading,
+                });
             }
-            reading => return Ok(reading),
         }
     }
 }

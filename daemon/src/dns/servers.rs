@@ -14,18 +14,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hickory_proto::op::Message;
-use tokio::task::JoinSet;
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 use vouchsafe_proto::time::Mono;
 
-use super::exchange::ask_one;
+use super::exchange::Server;
 use crate::clock;
 
 /// The servers, and which of them answered last.
 #[derive(Debug)]
 pub struct Servers {
-    all: Vec<SocketAddr>,
+    all: Vec<Server>,
     preferred: AtomicUsize,
 }
 
@@ -45,7 +46,7 @@ impl Servers {
     /// These servers, the first preferred.
     pub fn new(all: Vec<SocketAddr>) -> Self {
         Self {
-            all,
+            all: all.into_iter().map(Server::new).collect(),
             preferred: AtomicUsize::new(0),
         }
     }
@@ -59,7 +60,7 @@ impl Servers {
         patience: Duration,
     ) -> Result<Given, Trouble> {
         let mut plan = self.plan().into_iter();
-        let mut tries = JoinSet::new();
+        let mut tries = FuturesUnordered::new();
         let mut troubled = Vec::new();
         let mut worst = Trouble::Timeout;
         let mut next_at = clock::now().mono;
@@ -67,31 +68,30 @@ impl Servers {
             if clock::now().mono >= next_at
                 && let Some((round, at)) = plan.find(|(_, at)| !troubled.contains(at))
             {
-                let Some(server) = self.all.get(at).copied() else {
+                let Some(server) = self.all.get(at) else {
                     continue;
                 };
-                let name = name.clone();
-                tries.spawn(async move { (at, server, ask_one(server, &name, kind).await) });
+                tries.push(async move { (at, server.address(), server.ask(name, kind).await) });
                 next_at = clock::now().mono.plus(patience.saturating_mul(1 << round));
             }
             let done = tokio::select! {
-                done = tries.join_next() => done,
+                done = tries.next() => done,
                 () = tokio::time::sleep_until(clock::instant(next_at)), if plan.len() > 0 => continue,
             };
             match done {
-                Some(Ok((at, server, Ok(message)))) => {
+                Some((at, server, Ok(message))) => {
                     self.preferred.store(at, Ordering::Relaxed);
                     return Ok(Given { message, server });
                 }
-                Some(Ok((_, _, Err(Trouble::Bogus)))) => return Err(Trouble::Bogus),
-                Some(Ok((at, _, Err(trouble)))) => {
+                Some((_, _, Err(Trouble::Bogus))) => return Err(Trouble::Bogus),
+                Some((at, _, Err(trouble))) => {
                     worst = more_telling(worst, trouble);
                     troubled.push(at);
                     next_at = Mono::default();
                 }
                 // Nothing is open any more.
                 None if plan.len() == 0 => return Err(worst),
-                Some(Err(_)) | None => next_at = Mono::default(),
+                None => next_at = Mono::default(),
             }
         }
     }

@@ -1,23 +1,29 @@
 //! The stub resolver: cache, one question at a time for each name and type, aliases, a deadline.
 //!
 //! Whoever asks what is being asked already waits for the same answer: it is kinder to the servers,
-//! and a forger has one question to guess at, not many (RFC 5452 §5). A question that was begun
-//! runs to its end even if everybody who asked has gone, for the cache; one that waits for its turn
-//! (`turns`) goes with whoever asked.
+//! and a forger has one question to guess at, not many (RFC 5452 §5). A question is worked at by
+//! whoever asked it first, in its own task: a hand-over costs more than most answers do. One that
+//! was begun runs to its end even if everybody who asked has gone, for the cache; one that waits
+//! for its turn (`turns`) goes with whoever asked.
 //!
 //! The AD bit counts as *secure* only from servers that are trusted with it: on this machine, or
 //! said so in the settings. From anywhere else it is a bit that anyone on the way can set.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
 use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, Trouble};
 use vouchsafe_proto::time::Mono;
 
-use super::cache::{BOUNDS, Cache, Key};
+use super::cache::{BOUNDS, Cache};
 use super::servers::{Servers, ServersError, system_servers};
 use super::turns::{Turn, Turns};
 use super::wire::{MAX_TTL, Step, interpret};
@@ -41,8 +47,8 @@ pub struct Settings {
 /// whole check (PROTOCOLS A.2), so that a silent server is told from a check that ran out of time.
 pub const DEADLINE: Duration = Duration::from_secs(8);
 
-/// The questions that are being asked, each with the place where its answer will appear.
-type OpenQuestions = HashMap<Question, watch::Receiver<Option<Answer>>>;
+/// The questions that are being asked, each with those who wait for its answer besides the first.
+type OpenQuestions = HashMap<Question, Vec<oneshot::Sender<Answer>>>;
 
 /// A stub resolver. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -116,51 +122,84 @@ impl Resolver for Stub {
 enum Found {
     /// It is there.
     Kept(Answer),
-    /// It will appear.
-    Coming(watch::Receiver<Option<Answer>>),
+    /// Somebody else works at it.
+    Coming(oneshot::Receiver<Answer>),
+    /// Whoever asks is the first, and works at it.
+    Begun(Begun),
+}
+
+/// The work on a question that was begun. Dropped before its end, it goes on by itself.
+struct Begun(Option<Pin<Box<dyn Future<Output = Answer> + Send>>>);
+
+impl Future for Begun {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let Some(work) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        let answer = work.as_mut().poll(context);
+        if answer.is_ready() {
+            self.0 = None;
+        }
+        answer
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // Without a runtime the process is on its way out.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
 }
 
 impl Shared {
     /// The answer, or trouble at the deadline, the wait for a turn included.
     async fn answer(self: &Arc<Self>, client: Option<IpAddr>, question: Question) -> Answer {
         let deadline = clock::instant(clock::now().mono.plus(self.deadline));
-        let answered = async {
-            let found = self.find(&question, &lock(&self.open), Cache::find);
-            let found = match found {
-                Some(found) => found,
-                None => self.begin(question, self.turns.take(client).await),
-            };
-            match found {
-                Found::Kept(answer) => answer,
-                Found::Coming(mut outcome) => match outcome.wait_for(Option::is_some).await {
-                    Ok(answer) => answer
-                        .clone()
-                        .unwrap_or_else(|| Answer::trouble(Trouble::Timeout)),
-                    // The task is gone without an answer: the process is on its way out.
-                    Err(_) => Answer::trouble(Trouble::Timeout),
-                },
-            }
+        let found = self.find(&question, &mut lock(&self.open), Cache::find);
+        let mut waited = false;
+        let found = if let Some(found) = found {
+            found
+        } else if let Some(turn) = self.turns.take_now(client) {
+            self.begin(question, turn)
+        } else if let Ok(turn) = timeout_at(deadline, self.turns.take(client)).await {
+            waited = true;
+            self.begin(question, turn)
+        } else {
+            return Answer::trouble(Trouble::Timeout);
         };
-        tokio::time::timeout_at(deadline, answered)
-            .await
-            .unwrap_or_else(|_| Answer::trouble(Trouble::Timeout))
+        let answer = match found {
+            Found::Kept(answer) => Some(answer),
+            // It has a deadline of its own, which is the same.
+            Found::Begun(work) if !waited => Some(work.await),
+            Found::Begun(work) => timeout_at(deadline, work).await.ok(),
+            // The inner error: the work is gone without an answer, with the process.
+            Found::Coming(answer) => timeout_at(deadline, answer).await.ok().and_then(Result::ok),
+        };
+        answer.unwrap_or_else(|| Answer::trouble(Trouble::Timeout))
     }
 
     /// Where the answer to a question is, if it need not be begun.
     fn find(
         &self,
         question: &Question,
-        open: &OpenQuestions,
-        look: impl FnOnce(&mut Cache, &Key, Mono) -> Option<Answer>,
+        open: &mut OpenQuestions,
+        look: impl FnOnce(&mut Cache, &Question, Mono) -> Option<Answer>,
     ) -> Option<Found> {
-        if let Some(outcome) = open.get(question) {
-            return Some(Found::Coming(outcome.clone()));
+        if let Some(waiting) = open.get_mut(question) {
+            let (tell, answer) = oneshot::channel();
+            waiting.push(tell);
+            return Some(Found::Coming(answer));
         }
         if question.freshness == Freshness::Fresh {
             return None;
         }
-        let key = (question.name.clone(), question.kind);
-        let kept = look(&mut lock(&self.cache), &key, clock::now().mono);
+        let kept = look(&mut lock(&self.cache), question, clock::now().mono);
         kept.map(Found::Kept)
     }
 
@@ -168,26 +207,28 @@ impl Shared {
     /// long as the question does.
     fn begin(self: &Arc<Self>, question: Question, turn: Turn) -> Found {
         let mut open = lock(&self.open);
-        let again = |cache: &mut Cache, key: &Key, now| cache.find_again(key, now);
-        if let Some(found) = self.find(&question, &open, again) {
+        let again = |cache: &mut Cache, question: &Question, now| cache.find_again(question, now);
+        if let Some(found) = self.find(&question, &mut open, again) {
             return found;
         }
-        let (tell, outcome) = watch::channel(None);
-        open.insert(question.clone(), outcome.clone());
+        open.insert(question.clone(), Vec::new());
         drop(open);
-        let shared = Arc::clone(self);
-        tokio::spawn(async move {
-            let closing = Closing {
-                shared: &shared,
-                question: &question,
-            };
-            let answer = shared.within_deadline(&question).await;
-            let key: Key = (question.name.clone(), question.kind);
-            lock(&shared.cache).keep(key, &answer, clock::now().mono);
-            drop((closing, turn));
-            tell.send_replace(Some(answer));
-        });
-        Found::Coming(outcome)
+        let mut closing = Closing {
+            shared: Arc::clone(self),
+            question,
+            closed: false,
+        };
+        Found::Begun(Begun(Some(Box::pin(async move {
+            let shared = &closing.shared;
+            let answer = shared.within_deadline(&closing.question).await;
+            lock(&shared.cache).keep(&closing.question, &answer, clock::now().mono);
+            drop(turn);
+            for waiting in closing.close() {
+                // Whoever has gone needs no answer.
+                let _ = waiting.send(answer.clone());
+            }
+            answer
+        }))))
     }
 
     /// The answer to a question that has its turn, or trouble. The deadline is the question's own:
@@ -249,15 +290,28 @@ impl Shared {
     }
 }
 
-/// Takes a question off the list of open ones, even if its task is torn down.
-struct Closing<'a> {
-    shared: &'a Shared,
-    question: &'a Question,
+/// Takes a question off the list of open ones, even if the work on it is torn down.
+struct Closing {
+    shared: Arc<Shared>,
+    question: Question,
+    /// Done; the next entry of this question is another's.
+    closed: bool,
 }
 
-impl Drop for Closing<'_> {
+impl Closing {
+    /// Takes it off, and gives those who wait for its answer.
+    fn close(&mut self) -> Vec<oneshot::Sender<Answer>> {
+        if std::mem::replace(&mut self.closed, true) {
+            return Vec::new();
+        }
+        let mut open = lock(&self.shared.open);
+        open.remove(&self.question).unwrap_or_default()
+    }
+}
+
+impl Drop for Closing {
     fn drop(&mut self) {
-        lock(&self.shared.open).remove(self.question);
+        self.close();
     }
 }
 

@@ -428,6 +428,22 @@ async fn the_same_question_at_the_same_time_is_asked_once() {
 }
 
 #[tokio::test]
+async fn a_question_that_was_begun_is_answered_though_whoever_asked_has_gone() {
+    let (server, _tasks, count) = counting_server().await;
+    let stub = stub(&[server]);
+    let mut first = stub.ask(question("a.example", RecordType::Mx));
+    let mut second = stub.ask(question("a.example", RecordType::Mx));
+    for asked in [&mut first, &mut second] {
+        assert!(futures_util::poll!(asked.as_mut()).is_pending());
+    }
+    drop(first);
+    assert_eq!(second.await.lookup, Lookup::NxDomain);
+    let third = stub.ask(question("a.example", RecordType::Mx)).await;
+    assert_eq!(third.lookup, Lookup::NxDomain);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_names_silent_domains_delays_nobody_else() {
     let authority = serve(WORLD).await;
     // Far longer than the test takes: whoever waits for the flood is seen to.

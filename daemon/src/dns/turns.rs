@@ -69,6 +69,21 @@ impl Default for Turns {
 }
 
 impl Turns {
+    /// A turn, if there is one without waiting.
+    pub fn take_now(self: &Arc<Self>, client: Option<IpAddr>) -> Option<Turn> {
+        let of_client = match client {
+            Some(client) => {
+                let (turns, in_line) = self.line_up(counted_as(client));
+                Some((turns.try_acquire_owned().ok()?, in_line))
+            }
+            None => None,
+        };
+        Some(Turn {
+            _of_client: of_client,
+            _of_all: Some(Arc::clone(&self.total).try_acquire_owned().ok()?),
+        })
+    }
+
     /// Waits for a turn: in the client's own line first, if it is for one, then in that of all.
     pub async fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Turn {
         let of_client = match client {

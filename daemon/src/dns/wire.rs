@@ -44,10 +44,8 @@ impl Query {
         if exact_case {
             owner.randomize_label_case();
         }
+        // With an id from the same generator as the letters' case, one that cannot be foreseen.
         let mut message = Message::query();
-        let mut id = [0; 2];
-        getrandom::fill(&mut id).ok()?;
-        message.metadata.id = u16::from_be_bytes(id);
         message.metadata.recursion_desired = true;
         // Asks for the AD bit without the records that make it up (RFC 6840 §5.7).
         message.metadata.authentic_data = true;
