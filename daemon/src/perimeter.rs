@@ -1,33 +1,62 @@
 //! The perimeter: our own outer hosts, which pass on to us what others sent (PROTOCOLS A.4).
 //!
-//! Networks and addresses are configured; hosts may be named instead, and their names are looked
-//! up by TTL. What a name last led to stays when a refresh fails. As long as a name has never been
-//! looked up with success, the perimeter is *incomplete*: a client may be inside it without our
-//! knowing, and whoever would reject on its being outside must not (draft §1.6).
+//! Configured networks and names, and what the DNS of the local domains adds; `proto::perimeter`
+//! says what to ask and what follows, here it is asked, by TTL, and looked at. As long as something
+//! that matters has never been looked up with success, the perimeter is *incomplete*: a client may
+//! be inside it without our knowing, and whoever would reject on its being outside must not
+//! (draft §1.6).
 //!
-//! Not here: the MX hosts of local domains, and finding the client behind the perimeter.
+//! Not here: finding the client behind the perimeter (the receive machine, `proto::message`).
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use vouchsafe_proto::addr::Domain;
-use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, RecordType, Records};
-use vouchsafe_proto::time::Mono;
+use vouchsafe_proto::dns::{Answer, Name, Question};
+use vouchsafe_proto::perimeter::Hosts;
+use vouchsafe_proto::smtp::receive::UNKNOWN_CLIENT;
 
 use crate::clock;
+use crate::config::Config;
+use crate::config::schema::any_contains;
 use crate::dns::Resolver;
 
-/// A name is looked up again at least this often, so that a short TTL costs one question a minute,
-/// and at most this late after trouble.
-const MIN_REFRESH: Duration = Duration::from_mins(1);
+/// What the perimeter is made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Hosts by address.
+    pub networks: Vec<IpNet>,
+    /// Hosts by name.
+    pub names: Vec<Domain>,
+    /// Domains whose MX and MAIL-FROM sets count.
+    pub domains: Vec<Domain>,
+}
 
-/// A name is looked up again after this at the latest, however long its TTL.
-const MAX_REFRESH: Duration = Duration::from_hours(1);
+impl Sources {
+    /// What a configuration makes of it.
+    pub fn of(config: &Config) -> Self {
+        let perimeter = &config.perimeter;
+        let mut networks = perimeter.networks.clone();
+        // They speak for others, so what they say of their own is no client's either.
+        networks.extend(&perimeter.xclient);
+        let mut domains = Vec::new();
+        if perimeter.automatic {
+            let ours = config.listening().into_iter().map(|address| address.ip());
+            // Loopback is where other programs of this host are, and no outer host of ours.
+            let ours = ours.filter(|ip| !ip.is_unspecified() && !ip.to_canonical().is_loopback());
+            networks.extend(ours.map(|ip| IpNet::from(ip.to_canonical())));
+            domains.extend(config.domains.keys().cloned());
+        }
+        Self {
+            networks,
+            names: perimeter.names.clone(),
+            domains,
+        }
+    }
+}
 
 /// Our own outer hosts.
 #[derive(Debug, Default)]
@@ -36,98 +65,63 @@ pub struct Perimeter {
     changed: Notify,
 }
 
+/// What is known of them.
 #[derive(Debug, Default)]
 struct State {
     networks: Vec<IpNet>,
-    names: BTreeMap<(Name, Family), Known>,
-}
-
-/// A and AAAA are refreshed apart from each other, since either may fail alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Family {
-    V4,
-    V6,
-}
-
-/// What one name led to.
-#[derive(Clone, Debug, Default)]
-struct Known {
-    /// The last good set; `None` until there was one.
-    addresses: Option<Vec<IpAddr>>,
-    /// When to look again.
-    due: Mono,
+    hosts: Hosts,
 }
 
 impl Perimeter {
     /// A perimeter whose names are yet to be looked up.
-    pub fn new(networks: Vec<IpNet>, names: &[Domain]) -> Self {
+    pub fn new(sources: &Sources) -> Self {
         let perimeter = Self::default();
-        perimeter.configure(networks, names);
+        perimeter.configure(sources);
         perimeter
     }
 
     /// Takes a new configuration; names that stay keep what they led to.
-    pub fn configure(&self, networks: Vec<IpNet>, names: &[Domain]) {
+    pub fn configure(&self, sources: &Sources) {
         let mut state = self.lock();
-        let mut before = std::mem::take(&mut state.names);
-        for name in names {
-            for family in [Family::V4, Family::V6] {
-                let key = (Name::from(name), family);
-                let known = before.remove(&key).unwrap_or_default();
-                state.names.insert(key, known);
-            }
-        }
-        state.networks = networks;
+        state.networks.clone_from(&sources.networks);
+        state.hosts.configure(&sources.names, &sources.domains);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// True if the client is known to be one of our own hosts.
+    /// True if the client is known to be one of our own hosts, or one that a host of ours has and
+    /// does not know.
     pub fn contains(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         let state = self.lock();
-        state
-            .networks
-            .iter()
-            .any(|network| network.contains(&client))
-            || state
-                .names
-                .values()
-                .filter_map(|known| known.addresses.as_ref())
-                .any(|addresses| addresses.contains(&client))
+        client == UNKNOWN_CLIENT
+            || any_contains(&state.networks, client)
+            || state.hosts.contains(client)
     }
 
-    /// A name that has never been looked up with success, if there is one.
+    /// A name that matters and has never been looked up with success, if there is one.
     pub fn missing(&self) -> Option<Name> {
         let state = self.lock();
-        let mut names = state.names.iter();
-        names.find_map(|((name, _), known)| known.addresses.is_none().then(|| name.clone()))
+        state.hosts.missing().map(|(name, _)| name.clone())
     }
 
-    /// Looks up, all at the same time, the names that are due.
+    /// Looks up what is due, and what that leads to.
     pub async fn refresh(&self, resolver: &Arc<dyn Resolver>) {
-        let now = clock::now().mono;
-        let due: Vec<(Name, Family)> = {
-            let state = self.lock();
-            let due = state.names.iter().filter(|(_, known)| known.due <= now);
-            due.map(|(key, _)| key.clone()).collect()
-        };
-        let mut asking = JoinSet::new();
-        for key in due {
-            let resolver = Arc::clone(resolver);
-            asking.spawn(async move {
-                let (name, family) = key.clone();
-                let question = Question {
-                    name,
-                    kind: family.kind(),
-                    freshness: Freshness::Cached,
-                };
-                (key, resolver.ask(question).await)
-            });
-        }
-        while let Some(done) = asking.join_next().await {
-            if let Ok((key, answer)) = done {
-                self.note(&key, &answer);
+        let mut asking: JoinSet<(Question, Answer)> = JoinSet::new();
+        loop {
+            let room = ASKED_AT_ONCE.saturating_sub(asking.len());
+            let due = self.lock().hosts.ask(clock::now().mono, room);
+            for question in due {
+                let resolver = Arc::clone(resolver);
+                asking.spawn(async move {
+                    let answer = resolver.ask(question.clone()).await;
+                    (question, answer)
+                });
+            }
+            match asking.join_next().await {
+                Some(Ok((question, answer))) => self.note(&question, &answer),
+                Some(Err(_)) => {}
+                None => return,
             }
         }
     }
@@ -136,7 +130,7 @@ impl Perimeter {
     pub async fn keep_fresh(&self, resolver: Arc<dyn Resolver>) {
         loop {
             self.refresh(&resolver).await;
-            let next = self.lock().names.values().map(|known| known.due).min();
+            let next = self.lock().hosts.next_due();
             match next {
                 Some(due) => tokio::select! {
                     () = tokio::time::sleep_until(clock::instant(due)) => {}
@@ -148,21 +142,15 @@ impl Perimeter {
     }
 
     /// Takes an answer in.
-    fn note(&self, key: &(Name, Family), answer: &Answer) {
-        let mut state = self.lock();
-        // The configuration may have changed while the question was open.
-        let Some(known) = state.names.get_mut(key) else {
-            return;
-        };
-        let wait = Duration::from_secs(answer.ttl.into());
-        known.due = clock::now().mono.plus(wait.clamp(MIN_REFRESH, MAX_REFRESH));
-        let found = addresses(&answer.lookup);
-        if found.is_none() {
-            let (name, family) = key;
-            let kind = family.kind();
-            tracing::warn!(%name, %kind, lookup = ?answer.lookup, "perimeter host not looked up; keeping what is known");
-        } else {
-            known.addresses = found;
+    fn note(&self, question: &Question, answer: &Answer) {
+        let taken = self.lock().hosts.take(question, answer, clock::now().mono);
+        if !taken {
+            tracing::warn!(
+                name = %question.name,
+                kind = %question.kind,
+                lookup = ?answer.lookup,
+                "perimeter host not looked up; keeping what is known"
+            );
         }
     }
 
@@ -172,32 +160,9 @@ impl Perimeter {
     }
 }
 
-impl Family {
-    /// The type to ask for.
-    const fn kind(self) -> RecordType {
-        match self {
-            Self::V4 => RecordType::A,
-            Self::V6 => RecordType::Aaaa,
-        }
-    }
-}
-
-/// What a definite answer says; `None` for trouble. An endless alias is the owner's mistake, and
-/// taken as trouble here: it must not empty the set.
-fn addresses(lookup: &Lookup) -> Option<Vec<IpAddr>> {
-    match lookup {
-        Lookup::Found(Records::A(all)) => Some(all.iter().copied().map(IpAddr::V4).collect()),
-        Lookup::Found(Records::Aaaa(all)) => Some(
-            all.iter()
-                .map(|address| IpAddr::V6(*address).to_canonical())
-                .collect(),
-        ),
-        Lookup::NoData | Lookup::NxDomain => Some(Vec::new()),
-        Lookup::Found(Records::Mx(_) | Records::Txt(_) | Records::Ptr(_))
-        | Lookup::AliasLimit
-        | Lookup::Trouble(_) => None,
-    }
-}
+/// Questions open at the same time. A site with thousands of domains must not crowd its resolver,
+/// which verdicts need too.
+const ASKED_AT_ONCE: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -209,39 +174,66 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    #[tokio::test]
-    async fn names_and_networks_make_the_perimeter_and_failures_leave_it() {
-        let world = "zone example.net\nmx2.example.net 60 A 127.0.0.7\nmx2.example.net AAAA ::7";
-        let authority = Authority::start(([127, 0, 0, 1], 0).into(), Zones::parse(world).unwrap())
-            .await
-            .unwrap();
-        let resolver: Arc<dyn Resolver> =
-            Arc::new(Stub::new(Settings::new(vec![authority.address()])));
-        let names = [Domain::parse("mx2.example.net").unwrap()];
-        let perimeter = Perimeter::new(vec!["192.0.2.0/24".parse().unwrap()], &names);
-        assert!(perimeter.contains(address("192.0.2.9")));
-        assert!(perimeter.contains(address("::ffff:192.0.2.9")));
-        assert!(!perimeter.contains(address("127.0.0.7")));
-        assert_eq!(perimeter.missing(), Some(Name::from(&names[0])));
+    fn resolver(authority: &Authority) -> Arc<dyn Resolver> {
+        Arc::new(Stub::new(Settings::new(vec![authority.address()])))
+    }
 
-        perimeter.refresh(&resolver).await;
-        assert_eq!(perimeter.missing(), None);
-        for inside in ["127.0.0.7", "::ffff:127.0.0.7", "::7"] {
+    async fn serve(world: &str) -> Authority {
+        let zones = Zones::parse(world).expect("zones");
+        Authority::start(([127, 0, 0, 1], 0).into(), zones)
+            .await
+            .expect("an authority")
+    }
+
+    #[tokio::test]
+    async fn names_networks_and_local_domains_make_the_perimeter() {
+        let world = "zone example.net\nmx2.example.net 60 A 127.0.0.7\n\
+                     mx2.example.net AAAA ::7\n\
+                     zone example.org\nexample.org MX 10 mx.example.org\n\
+                     example.org MX 20 backup.example.net\nmx.example.org A 127.0.0.8\n\
+                     backup.example.net A 127.0.0.9\n\
+                     mail-from.example.org MX 0 relay.example.org\nrelay.example.org A 127.0.0.10";
+        let authority = serve(world).await;
+        let sources = Sources {
+            networks: vec!["192.0.2.0/24".parse().unwrap()],
+            names: vec![Domain::parse("mx2.example.net").unwrap()],
+            domains: vec![Domain::parse("example.org").unwrap()],
+        };
+        let perimeter = Perimeter::new(&sources);
+        for inside in ["192.0.2.9", "::ffff:192.0.2.9", "0.0.0.0"] {
             assert!(perimeter.contains(address(inside)), "{inside}");
         }
+        assert!(!perimeter.contains(address("127.0.0.7")));
+        assert!(perimeter.missing().is_some());
 
-        // A new resolver, so that no cache answers in the place of the server that now fails.
-        authority.replace(Zones::parse("servfail example.net").unwrap());
-        let resolver: Arc<dyn Resolver> =
-            Arc::new(Stub::new(Settings::new(vec![authority.address()])));
-        for known in perimeter.lock().names.values_mut() {
-            known.due = Mono::default();
+        perimeter.refresh(&resolver(&authority)).await;
+        assert_eq!(perimeter.missing(), None);
+        let looked_up = [
+            "127.0.0.7",
+            "::ffff:127.0.0.7",
+            "::7",
+            "127.0.0.8",
+            "127.0.0.9",
+        ];
+        for inside in looked_up.into_iter().chain(["127.0.0.10"]) {
+            assert!(perimeter.contains(address(inside)), "{inside}");
         }
-        perimeter.refresh(&resolver).await;
-        assert!(perimeter.contains(address("127.0.0.7")));
+        assert!(!perimeter.contains(address("127.0.0.11")));
 
-        perimeter.configure(Vec::new(), &[]);
+        perimeter.configure(&Sources::default());
         assert!(!perimeter.contains(address("127.0.0.7")));
         assert_eq!(perimeter.missing(), None);
+    }
+
+    #[tokio::test]
+    async fn a_failed_lookup_leaves_the_perimeter_incomplete() {
+        let authority = serve("servfail example.net").await;
+        let name = Domain::parse("mx2.example.net").unwrap();
+        let perimeter = Perimeter::new(&Sources {
+            names: vec![name.clone()],
+            ..Sources::default()
+        });
+        perimeter.refresh(&resolver(&authority)).await;
+        assert_eq!(perimeter.missing(), Some(Name::from(&name)));
     }
 }

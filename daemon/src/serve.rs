@@ -26,13 +26,13 @@ use vouchsafe_proto::dns::Question;
 use vouchsafe_spool::{Finding, LocalSpool, OpenError, Options, Spool};
 
 use crate::cli::{Ended, Exit, Failure, OrExit as _};
-use crate::config::schema::control_socket;
+use crate::config::schema::{Listen, control_socket};
 use crate::config::{Config, load};
 use crate::control::{Control, Sources};
 use crate::current::{Current, InForce};
 use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
 use crate::log::{Logging, chain};
-use crate::perimeter::Perimeter;
+use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
 use crate::runner::{Environment, Runner};
 use crate::shutdown::Shutdown;
@@ -243,10 +243,10 @@ async fn open_spool(config: &Config) -> Result<Arc<LocalSpool>, Failure> {
 }
 
 /// Binds every address, or none.
-async fn bind(addresses: &[SocketAddr]) -> Result<Vec<Listener>, Failure> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        listeners.push(Listener::bind(*address).await.or_exit(Exit::Unavailable)?);
+async fn bind(all: &[Listen]) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::with_capacity(all.len());
+    for listen in all {
+        listeners.push(Listener::bind(*listen).await.or_exit(Exit::Unavailable)?);
     }
     Ok(listeners)
 }
@@ -269,10 +269,7 @@ impl Shared {
     /// What the configuration makes of it.
     fn new(config: &Config, spool: Arc<dyn Spool>) -> Result<Self, Failure> {
         let resolver = Arc::new(Swappable::new(config).or_exit(Exit::Config)?);
-        let perimeter = Arc::new(Perimeter::new(
-            config.perimeter.networks.clone(),
-            &config.perimeter.names,
-        ));
+        let perimeter = Arc::new(Perimeter::new(&perimeter::Sources::of(config)));
         let verifier = Arc::new(Verifier::new(
             Arc::clone(&resolver) as Arc<dyn Resolver>,
             Arc::clone(&perimeter),
@@ -314,10 +311,7 @@ async fn follow_reloads(current: Arc<Current>, shared: Shared, site: Arc<ArcSwap
         if let Err(error) = shared.resolver.follow(config) {
             error!(error = %chain(&error), "the resolvers stay as they were");
         }
-        let perimeter = &config.perimeter;
-        shared
-            .perimeter
-            .configure(perimeter.networks.clone(), &perimeter.names);
+        shared.perimeter.configure(&perimeter::Sources::of(config));
         shared.verifier.set_policy(policy(config));
         site.store(Arc::new(shared.site(&in_force)));
         debug!("sessions go by the new configuration");

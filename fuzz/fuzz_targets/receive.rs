@@ -57,6 +57,7 @@ impl World {
         let peer = Peer {
             address: ([192, 0, 2, 1], 4025).into(),
             may_relay: false,
+            is_front: seed & 0x80 != 0,
         };
         let session = Session::new(Arc::new(settings), peer);
         Self {
@@ -77,6 +78,11 @@ impl World {
                 [],
             ))),
             Ask::Recipient(_) => Answer::Recipient(if fails(2) { Err(no()) } else { Ok(()) }),
+            Ask::Peer(client) => Answer::Peer(Peer {
+                address: *client,
+                may_relay: false,
+                is_front: false,
+            }),
             Ask::Begin { .. } => {
                 assert!(!self.begun, "begun twice");
                 self.begun = !fails(3);

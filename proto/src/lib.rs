@@ -36,6 +36,7 @@ pub mod envelope;
 pub mod message;
 pub mod mx;
 pub mod outcome;
+pub mod perimeter;
 pub mod queue_id;
 pub mod reply;
 pub mod retry;

@@ -125,6 +125,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
     let peer = receive::Peer {
         address: "192.0.2.1:4000".parse().unwrap(),
         may_relay: false,
+        is_front: false,
     };
     let mut pair = Pair {
         line: line.clone(),
@@ -301,6 +302,7 @@ impl Pair {
                     Ok(())
                 })
             }
+            receive::Ask::Peer(_) => unreachable!("there is no front"),
             receive::Ask::Begin { .. } => {
                 assert!(self.draft.replace(vec![]).is_none());
                 receive::Answer::Begun(Ok(QueueId::new(NOW.wall, 1)))

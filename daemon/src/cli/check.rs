@@ -19,7 +19,7 @@ use vouchsafe_proto::verify::VerdictResult;
 use super::{Ended, Exit, Failure, Format, OrExit, Output, print};
 use crate::config::{Config, load};
 use crate::dns::{Resolver, Settings, Stub, system_servers};
-use crate::perimeter::Perimeter;
+use crate::perimeter::{Perimeter, Sources};
 use crate::verify::{Policy, Verifier};
 
 /// `vouchsafe check ...`
@@ -124,8 +124,7 @@ fn resolver(command: &Command, config: Option<&Config>) -> Result<Arc<dyn Resolv
 /// The perimeter of the configuration; none without one.
 fn perimeter(config: Option<&Config>) -> Perimeter {
     config.map_or_else(Perimeter::default, |config| {
-        let configured = &config.perimeter;
-        Perimeter::new(configured.networks.clone(), &configured.names)
+        Perimeter::new(&Sources::of(config))
     })
 }
 

@@ -72,7 +72,7 @@ fn check_json(file: &ConfigFile) -> Ended {
 fn summary(loaded: &Loaded) -> String {
     let config = &loaded.config;
     let mut parts = vec![format!("{} is right", config.hostname)];
-    let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+    let listen: Vec<_> = config.listening().iter().map(ToString::to_string).collect();
     parts.push(format!("listens at {}", listen.join(" and ")));
     parts.push(match config.domains.len() {
         0 => String::from("no local domain"),
@@ -97,15 +97,15 @@ fn summary(loaded: &Loaded) -> String {
 /// The configuration as TOML; it can be read again.
 pub fn show(loaded: &Loaded) -> String {
     let mut text = String::new();
-    let mut header = "";
+    let (mut header, mut first) = ("", "");
     let (top, tables): (Vec<_>, Vec<_>) = loaded
         .settings
         .iter()
         .partition(|setting| setting.header.is_empty());
     for setting in top.into_iter().chain(tables) {
         // Each [[listen]] begins a table of its own, although the header is the same.
-        if setting.header != header || header.starts_with("[[") {
-            header = &setting.header;
+        if setting.header != header || (header.starts_with("[[") && setting.key == first) {
+            (header, first) = (&setting.header, setting.key);
             text.extend(["\n", header, "\n"]);
         }
         text.extend([setting.key, " = ", &setting.value, "\n"]);

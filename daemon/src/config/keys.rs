@@ -5,10 +5,12 @@
 //! tested against it.
 
 mod verify;
+mod ways_in;
 
 use std::time::Duration;
 
 pub use verify::VERIFY;
+pub use ways_in::{LISTEN, PERIMETER};
 
 /// One table of the file.
 #[derive(Debug)]
@@ -144,21 +146,6 @@ pub static TOP: Section = Section {
     ],
 };
 
-/// Where connections are taken.
-pub static LISTEN: Section = Section {
-    name: "listen",
-    form: Form::List,
-    doc: "Where connections are taken; at least one. Takes effect at the next start, not at a \
-          reload, because a port below 1024 can be opened at the start only.",
-    keys: &[Key {
-        name: "address",
-        kind: Kind::Socket,
-        presence: Presence::Required(r#""[::]:25""#),
-        doc: "Address and port. `[::]:25` takes IPv6 and IPv4 on every interface; port 0 takes \
-              any that is free, which the log then names.",
-    }],
-};
-
 /// Local domains.
 pub static DOMAINS: Section = Section {
     name: "domains",
@@ -215,24 +202,6 @@ pub static RELAY: Section = Section {
             doc: "The port of MX hosts. For laboratories: in the world it is 25.",
         },
     ],
-};
-
-/// Our own outer hosts.
-pub static PERIMETER: Section = Section {
-    name: "perimeter",
-    form: Form::Table,
-    doc: "Our own outer hosts, such as a backup MX: they pass on what others sent, so the test of \
-          the reverse-path says nothing about them.",
-    keys: &[Key {
-        name: "hosts",
-        kind: Kind::Hosts,
-        presence: Presence::Default("[]"),
-        doc: "Host names, addresses and networks. Names are looked up in the DNS, and again when \
-              their TTL has passed. As long as looking one up has only ever ended in trouble (no \
-              answer, SERVFAIL), a client may be that host without our knowing: mail that would be \
-              rejected gets a 450 instead, until the name resolves. A name that the DNS says does \
-              not exist stands for no host, and holds nothing up.",
-    }],
 };
 
 /// The resolver.

@@ -2,6 +2,7 @@
 //! other, and only if nothing at all is wrong is there a configuration.
 
 mod verify;
+mod ways_in;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -17,8 +18,8 @@ use super::keys;
 use super::problem::{LoadError, Problem};
 use super::read::{Place, Reader, Setting};
 use super::schema::{
-    Config, Delivery, Dns, Limits, LocalDomain, Log, LogFormat, PathMode, Perimeter, Relay, Tls,
-    Verify,
+    Config, Delivery, Dns, Limits, Listen, LocalDomain, Log, LogFormat, PathMode, Perimeter, Relay,
+    Tls, Verify,
 };
 use super::validate;
 
@@ -121,7 +122,7 @@ pub(super) struct Draft {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) postmaster: Option<ForwardPath>,
     /// In the order of the file; false when the section has mistakes of its own.
-    pub(super) listen: (Vec<SocketAddr>, bool),
+    pub(super) listen: (Vec<Listen>, bool),
     pub(super) domains: Vec<DraftDomain>,
     pub(super) relay: Option<Relay>,
     pub(super) perimeter: Option<Perimeter>,
@@ -153,7 +154,7 @@ impl Draft {
         let hostname = reader.text(&top, "hostname", hostname);
         let data_dir = reader.text(&top, "data_dir", absolute);
         let mut postmaster = reader.text(&top, "postmaster", mailbox);
-        let listen = read_listen(reader, &top);
+        let listen = ways_in::listen(reader, &top);
         let domains = read_domains(reader, &top);
         if !reader
             .settings
@@ -163,7 +164,7 @@ impl Draft {
             postmaster = first_postmaster(reader, &domains);
         }
         let relay = read_relay(reader, &top);
-        let perimeter = read_perimeter(reader, &top);
+        let perimeter = ways_in::perimeter(reader, &top);
         let verify = verify::read(reader, &top, hostname.as_ref());
         let dns = read_dns(reader, &top);
         let tls = reader.table(&top, &keys::TLS);
@@ -228,16 +229,6 @@ impl Draft {
     }
 }
 
-/// `[[listen]]`; false if some of it could not be read.
-fn read_listen<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> (Vec<SocketAddr>, bool) {
-    let before = reader.problems.len();
-    let mut all = Vec::new();
-    for place in reader.list(top, &keys::LISTEN) {
-        all.extend(reader.text(&place, "address", socket));
-    }
-    (all, reader.problems.len() == before)
-}
-
 /// `[domains]`, in the order of the file.
 fn read_domains<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Vec<DraftDomain> {
     let mut all = Vec::new();
@@ -286,26 +277,6 @@ fn read_relay<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Relay> {
         next_hop,
         mx_port: mx_port?,
     })
-}
-
-/// `[perimeter]`.
-fn read_perimeter<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Perimeter> {
-    let place = reader.table(top, &keys::PERIMETER);
-    let hosts = reader.texts(&place, "hosts", |text| match network(text) {
-        Ok(network) => Ok(Ok(network)),
-        Err(why) => match hostname(text) {
-            Ok(name) if !name.as_ascii().ends_with(|c: char| c.is_ascii_digit()) => Ok(Err(name)),
-            _ => Err(why),
-        },
-    })?;
-    let mut perimeter = Perimeter::default();
-    for host in hosts {
-        match host {
-            Ok(network) => perimeter.networks.push(network),
-            Err(name) => perimeter.names.push(name),
-        }
-    }
-    Some(perimeter)
 }
 
 /// `[dns]`.

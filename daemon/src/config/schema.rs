@@ -21,7 +21,7 @@ pub struct Config {
     /// Who gets mail for the bare postmaster; nobody, where no domain is local and none was named.
     pub postmaster: Option<ForwardPath>,
     /// Where connections are taken; never none.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// The local domains.
     pub domains: BTreeMap<Domain, LocalDomain>,
     /// Who may send to anywhere.
@@ -44,6 +44,15 @@ pub struct Config {
     pub log: Log,
     /// Where figures for a monitor could be had.
     pub metrics: Option<SocketAddr>,
+}
+
+/// One of `[[listen]]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Every connection begins with a PROXY header.
+    pub proxy: bool,
 }
 
 /// One of `[domains]`.
@@ -82,16 +91,18 @@ pub struct Perimeter {
     pub names: Vec<Domain>,
     /// Hosts by address.
     pub networks: Vec<IpNet>,
+    /// What the DNS says of the local domains counts too.
+    pub automatic: bool,
+    /// Load balancers whose PROXY headers are believed.
+    pub proxies: Vec<IpNet>,
+    /// Hosts in front whose XCLIENT and XFORWARD are obeyed.
+    pub xclient: Vec<IpNet>,
 }
 
-impl Perimeter {
-    /// True for a client inside one of the networks. An IPv4-mapped address counts as IPv4.
-    pub fn contains(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        self.networks
-            .iter()
-            .any(|network| network.contains(&client))
-    }
+/// True for a client inside one of the networks. An IPv4-mapped address counts as IPv4.
+pub fn any_contains(networks: &[IpNet], client: IpAddr) -> bool {
+    let client = client.to_canonical();
+    networks.iter().any(|network| network.contains(&client))
 }
 
 /// `[verify]`.
@@ -207,6 +218,11 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// The addresses at which connections are taken.
+    pub fn listening(&self) -> Vec<SocketAddr> {
+        self.listen.iter().map(|listen| listen.address).collect()
+    }
+
     /// Where mail goes.
     pub fn routes(&self) -> Routes {
         Routes {

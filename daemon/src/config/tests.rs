@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use vouchsafe_proto::addr::ForwardPath;
 
+use super::schema::any_contains;
 use super::{Config, LoadError, Loaded, parse};
 
 /// The smallest configuration, to which tests append.
@@ -67,8 +68,10 @@ fn values_of_every_kind_are_read() {
         hostname = "mx.example.org"
         data_dir = "/tmp/vouchsafe"
         relay = { from = ["192.0.2.7", "2001:db8::/32"], next_hop = "smtp://[2001:db8::1]" }
-        listen = [{ address = "127.0.0.1:0" }, { address = "[::1]:25" }]
+        listen = [{ address = "127.0.0.1:0" }, { address = "[::1]:25", proxy = true }]
         perimeter.hosts = ["mx2.example.net", "192.0.2.0/24", "::ffff:198.51.100.1"]
+        perimeter.automatic = false
+        perimeter.proxies = ["127.0.0.1"]
         dns = { servers = ["127.0.0.1", "[::1]:5353", "::1"], trust_ad = "never" }
         limits.message_size = 1_000_000
         verify = { authserv_id = "example.org", dkim = false, dkim_size = "256 KiB" }
@@ -81,12 +84,11 @@ fn values_of_every_kind_are_read() {
     assert_eq!(config.relay.from.len(), 2);
     assert_eq!(config.listen.len(), 2);
     assert_eq!(config.perimeter.names.len(), 1);
-    assert!(
-        config
-            .perimeter
-            .contains("::ffff:192.0.2.9".parse().unwrap())
-    );
-    assert!(config.perimeter.contains("198.51.100.1".parse().unwrap()));
+    assert!(!config.listen[0].proxy && config.listen[1].proxy);
+    let hosts = &config.perimeter.networks;
+    assert!(any_contains(hosts, "::ffff:192.0.2.9".parse().unwrap()));
+    assert!(any_contains(hosts, "198.51.100.1".parse().unwrap()));
+    assert!(!config.perimeter.automatic && config.perimeter.xclient.is_empty());
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["127.0.0.1:53", "[::1]:5353", "[::1]:53"]);
     assert_eq!(config.dns.trust_ad, Some(false));
@@ -216,6 +218,14 @@ fn one_mistake_appended_to_what_is_right() {
         (
             "[[listen]]\naddress = \"[::]:25\"",
             "v.toml:8: [[listen]]: [::]:25 stands twice",
+        ),
+        (
+            "[[listen]]\naddress = \"[::]:26\"\nproxy = true",
+            "v.toml:9: \"proxy\" in [[listen]]: there is no \"proxies\" in [perimeter], so nobody could connect",
+        ),
+        (
+            "[perimeter]\nxclient = [\"0.0.0.0/0\"]",
+            "v.toml:8: \"xclient\" in [perimeter]: \"0.0.0.0/0\" is so wide that this host would be an open relay; the widest is /8",
         ),
         (
             "[[listen]]\naddress = \"localhost:25\"",

@@ -20,6 +20,7 @@ const HEARD_WITHIN: Duration = Duration::from_hours(6);
 pub fn check(draft: &Draft, reader: &mut Reader<'_>) {
     check_reach(draft, reader);
     check_data_dir(draft, reader);
+    check_proxies(draft, reader);
     check_domains(draft, reader);
     check_relay_next_hop(draft, reader);
     check_tls(draft, reader);
@@ -42,10 +43,10 @@ fn check_reach(draft: &Draft, reader: &mut Reader<'_>) {
     let lines: Vec<_> = reader
         .settings
         .iter()
-        .filter(|setting| setting.header == "[[listen]]")
+        .filter(|setting| setting.header == "[[listen]]" && setting.key == "address")
         .map(|setting| setting.line)
         .collect();
-    for (address, line) in listen.iter().zip(lines) {
+    for (address, line) in listen.iter().map(|listen| listen.address).zip(lines) {
         if address.port() != 0 && !seen.insert(address) {
             reader.problem(line, format!("[[listen]]: {address} stands twice"));
         }
@@ -59,6 +60,24 @@ fn check_reach(draft: &Draft, reader: &mut Reader<'_>) {
             None,
             "neither [domains.\"...\"] nor \"from\" in [relay]: every recipient would be refused",
         );
+    }
+}
+
+/// Where a PROXY header is wanted, somebody may give it.
+fn check_proxies(draft: &Draft, reader: &mut Reader<'_>) {
+    let nobody = draft
+        .perimeter
+        .as_ref()
+        .is_some_and(|perimeter| perimeter.proxies.is_empty());
+    if nobody && draft.listen.0.iter().any(|listen| listen.proxy) {
+        let line = reader
+            .settings
+            .iter()
+            .find(|setting| setting.key == "proxy" && setting.value == "true")
+            .and_then(|setting| setting.line);
+        let why = "\"proxy\" in [[listen]]: there is no \"proxies\" in [perimeter], so nobody could \
+                   connect";
+        reader.problem(line, why);
     }
 }
 
@@ -135,7 +154,8 @@ fn is_ourselves(next_hop: &NextHop, draft: &Draft) -> bool {
         .listen
         .0
         .iter()
-        .any(|listen| listen.port() == *port && reaches(*listen, host, draft.hostname.as_ref()))
+        .map(|listen| listen.address)
+        .any(|listen| listen.port() == *port && reaches(listen, host, draft.hostname.as_ref()))
 }
 
 /// True when connecting to `host` may end at the listener.

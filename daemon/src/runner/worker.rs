@@ -334,10 +334,11 @@ impl Worker {
                 Ok(endpoints(named, *port, Protocol::Lmtp))
             }
             NextHop::Mx { domain, port } => {
-                let ourselves = mx_lookup::ourselves(&config.hostname, &config.listen, *port);
+                let listening = config.listening();
+                let ourselves = mx_lookup::ourselves(&config.hostname, &listening, *port);
                 let search = Search::for_domain(domain.clone(), ourselves, super::chance());
                 let all = mx_lookup::run(search, resolver).await?;
-                let others = mx_lookup::without_this_machine(all, &config.listen, *port);
+                let others = mx_lookup::without_this_machine(all, &listening, *port);
                 if others.is_empty() {
                     let text = format!("mail for {domain} loops back to this server");
                     return Err(Outcome::local((5, 4, 6), None, text));

@@ -13,11 +13,14 @@ use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, error, info, warn};
 use vouchsafe_proto::smtp::receive::Peer;
 
+use super::proxy;
 use super::session::Session;
 use super::wire::Wire;
 use super::{House, Site};
 use crate::clock;
+use crate::config::schema::Listen;
 use crate::limits::{Pass, Shed};
+use crate::log;
 use crate::shutdown::Shutdown;
 
 /// A socket that is bound and not yet served.
@@ -27,6 +30,8 @@ pub struct Listener {
     socket: TcpListener,
     /// Where it is bound, the port no longer 0.
     address: SocketAddr,
+    /// Every connection begins with a PROXY header.
+    proxy: bool,
 }
 
 /// Why an address cannot be listened at.
@@ -42,11 +47,16 @@ pub struct BindError {
 
 impl Listener {
     /// Binds. `[::]` takes IPv4 too, as the system does by default.
-    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+    pub async fn bind(listen: Listen) -> Result<Self, BindError> {
+        let Listen { address, proxy } = listen;
         let bound = async {
             let socket = TcpListener::bind(address).await?;
             let address = socket.local_addr()?;
-            Ok(Self { socket, address })
+            Ok(Self {
+                socket,
+                address,
+                proxy,
+            })
         };
         bound.await.map_err(|source| BindError { address, source })
     }
@@ -73,7 +83,17 @@ impl Listener {
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, address)) => {
                         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-                        admit(stream, address, &house, &site.load(), &stop, &mut sessions);
+                        let coming = Coming {
+                            address,
+                            house: Arc::clone(&house),
+                            site: site.load_full(),
+                            stop: stop.clone(),
+                        };
+                        if self.proxy {
+                            coming.through_proxy(stream, &mut sessions);
+                        } else {
+                            coming.admit(stream, &mut sessions);
+                        }
                     }
                     Err(error) => pause(&error, &house).await,
                 },
@@ -86,25 +106,75 @@ impl Listener {
     }
 }
 
-/// Begins a session, or turns the client away.
-fn admit(
-    stream: TcpStream,
+/// A connection that was accepted.
+struct Coming {
+    /// Where it comes from.
     address: SocketAddr,
-    house: &Arc<House>,
-    site: &Arc<Site>,
-    stop: &Shutdown,
-    sessions: &mut JoinSet<()>,
-) {
-    match house.door.enter(address.ip(), site.caps_for(address.ip())) {
-        Ok(pass) => {
-            let session = begin(stream, address, house, site);
-            let stop = stop.clone();
-            sessions.spawn(async move {
-                let _pass: Pass = pass;
-                session.run(stop).await;
-            });
+    /// Where it would come in.
+    house: Arc<House>,
+    /// What its session would work with.
+    site: Arc<Site>,
+    /// The service's end.
+    stop: Shutdown,
+}
+
+impl Coming {
+    /// Begins a session, or turns the client away.
+    fn admit(self, stream: TcpStream, sessions: &mut JoinSet<()>) {
+        if let Some(pass) = self.enter(&stream) {
+            sessions.spawn(self.hold(stream, pass));
         }
-        Err(shed) => turn_away(&stream, address, shed),
+    }
+
+    /// Begins a session for the client that a PROXY header names. A peer that may not give one is
+    /// closed on: whatever it sends was meant for a proxy.
+    fn through_proxy(mut self, mut stream: TcpStream, sessions: &mut JoinSet<()>) {
+        let proxy = self.address.ip();
+        if !self.site.is_proxy(proxy) {
+            info!(client = %proxy, "closed: not one of the proxies");
+            return;
+        }
+        let Some(pass) = self.enter(&stream) else {
+            return;
+        };
+        sessions.spawn(async move {
+            let named = tokio::select! {
+                named = proxy::read(&mut stream, proxy::PATIENCE) => named,
+                () = self.stop.begun() => return,
+            };
+            match named {
+                Ok(Some(client)) => self.address = client,
+                Ok(None) => {}
+                Err(error) => {
+                    info!(%proxy, error = %log::chain(&error), "closed: no client named");
+                    return;
+                }
+            }
+            // From here on it is the client that counts, not the proxy.
+            drop(pass);
+            if let Some(pass) = self.enter(&stream) {
+                self.hold(stream, pass).await;
+            }
+        });
+    }
+
+    /// The right to be a session, if there is room; otherwise the client is told so.
+    fn enter(&self, stream: &TcpStream) -> Option<Pass> {
+        let client = self.address.ip();
+        match self.house.door.enter(client, self.site.caps_for(client)) {
+            Ok(pass) => Some(pass),
+            Err(shed) => {
+                turn_away(stream, self.address, shed);
+                None
+            }
+        }
+    }
+
+    /// The session, from its greeting to its end.
+    async fn hold(self, stream: TcpStream, pass: Pass) {
+        let _pass = pass;
+        let session = begin(stream, self.address, &self.house, &self.site);
+        session.run(self.stop).await;
     }
 }
 
@@ -117,6 +187,7 @@ fn begin(stream: TcpStream, address: SocketAddr, house: &House, site: &Arc<Site>
     let peer = Peer {
         address,
         may_relay: site.routes.may_relay(address.ip()),
+        is_front: site.is_front(address.ip()),
     };
     let wire = Wire::new(stream, site.settings.limits.command_timeout);
     Session::new(house.next_session(), Arc::clone(site), peer, wire)

@@ -12,6 +12,7 @@
 
 mod listener;
 mod notes;
+pub mod proxy;
 mod session;
 mod wire;
 mod world;
@@ -22,11 +23,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use vouchsafe_proto::route::Routes;
 use vouchsafe_proto::smtp::receive;
 use vouchsafe_spool::Spool;
 
+use crate::config::schema::any_contains;
 use crate::current::InForce;
 use crate::limits::{Door, SessionCaps};
 use crate::verify::Verifier;
@@ -38,6 +41,8 @@ pub struct Site {
     pub settings: Arc<receive::Settings>,
     /// Who may send where.
     pub routes: Arc<Routes>,
+    /// Hosts that may say whom they speak for, by PROXY header or by XCLIENT and XFORWARD.
+    fronts: Fronts,
     /// Our certificate, if STARTTLS is offered.
     pub tls: Option<Arc<ServerConfig>>,
     /// How many sessions may be open.
@@ -46,6 +51,14 @@ pub struct Site {
     pub verifier: Arc<Verifier>,
     /// Where messages are kept.
     pub spool: Arc<dyn Spool>,
+}
+
+/// Hosts of ours in front of us.
+struct Fronts {
+    /// They give PROXY headers.
+    proxies: Vec<IpNet>,
+    /// They speak XCLIENT and XFORWARD.
+    xclient: Vec<IpNet>,
 }
 
 impl Site {
@@ -69,6 +82,10 @@ impl Site {
                 starttls: in_force.tls.is_some(),
             }),
             routes: Arc::new(config.routes()),
+            fronts: Fronts {
+                proxies: config.perimeter.proxies.clone(),
+                xclient: config.perimeter.xclient.clone(),
+            },
             tls: in_force.tls.clone(),
             caps: SessionCaps {
                 total: limits.sessions,
@@ -79,6 +96,16 @@ impl Site {
         }
     }
 
+    /// True for a load balancer whose PROXY header is believed.
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        any_contains(&self.fronts.proxies, peer)
+    }
+
+    /// True for a host whose XCLIENT and XFORWARD are obeyed.
+    fn is_front(&self, peer: IpAddr) -> bool {
+        any_contains(&self.fronts.xclient, peer)
+    }
+
     /// The caps that hold for a client. Our own hosts count only in all: the cap for one client is
     /// against strangers, and a site's mail comes through few addresses.
     fn caps_for(&self, client: IpAddr) -> SessionCaps {
@@ -86,7 +113,10 @@ impl Site {
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
         ];
-        let ours = self.routes.may_relay(client) || this_host.contains(&client.to_canonical());
+        let ours = self.routes.may_relay(client)
+            || this_host.contains(&client.to_canonical())
+            || self.is_proxy(client)
+            || self.is_front(client);
         SessionCaps {
             per_client: if ours {
                 usize::MAX

@@ -29,6 +29,12 @@ pub(super) fn verdict(verdict: &Verdict, reverse_path: &str) {
 pub(super) fn note(note: &Note) {
     match note {
         Note::Hello { extended, helo } => debug!(extended, helo = %log::Peer(helo), "hello"),
+        Note::OnBehalf { verb, client, helo } => info!(
+            verb,
+            speaks_for = %client.map_or_else(|| String::from("itself"), |client| client.to_string()),
+            helo = %log::Peer(helo.as_deref().unwrap_or_default()),
+            "speaks for another client"
+        ),
         Note::TlsStarted { description } => debug!(tls = %description, "TLS started"),
         Note::Refused { command, reply } => {
             info!(command = %log::Peer(command), status = %log::Peer(reply), "refused");

@@ -232,8 +232,10 @@ impl Session {
         if told.draft.is_some() {
             self.draft = told.draft;
         }
-        if let Answer::Verdict(verdict) = &told.answer {
-            notes::verdict(verdict, &self.asked_about);
+        match &told.answer {
+            Answer::Verdict(verdict) => notes::verdict(verdict, &self.asked_about),
+            Answer::Peer(peer) => self.peer = *peer,
+            _ => {}
         }
         Input::Answer(id, told.answer)
     }

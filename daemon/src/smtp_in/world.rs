@@ -59,6 +59,11 @@ pub(super) fn ask(
                 route.map(drop).map_err(RouteError::reply),
             ))
         }
+        Ask::Peer(client) => ready(Answer::Peer(Peer {
+            address: client,
+            may_relay: site.routes.may_relay(client.ip()),
+            ..peer
+        })),
         Ask::Begin { .. } => Box::pin(async move { begin(&site).await }),
         Ask::Commit(envelope) => {
             let draft = draft.take();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::dns::authority::{Authority, Zones};
 use crate::dns::{Settings, Stub};
+use crate::perimeter::Sources;
 
 const WORLD: &str = "
 zone example.org
@@ -136,11 +137,11 @@ async fn verdicts_are_kept_but_for_temporary_ones() {
 async fn nothing_is_rejected_while_a_perimeter_host_is_not_known() {
     let authority = serve(WORLD).await;
     let resolver = resolver(authority.address());
-    let names = [Domain::parse("mx2.broken.example").unwrap()];
-    let perimeter = Arc::new(Perimeter::new(
-        vec!["127.0.0.7/32".parse().unwrap()],
-        &names,
-    ));
+    let perimeter = Arc::new(Perimeter::new(&Sources {
+        networks: vec!["127.0.0.7/32".parse().unwrap()],
+        names: vec![Domain::parse("mx2.broken.example").unwrap()],
+        ..Sources::default()
+    }));
     let verifier = Verifier::new(
         Arc::clone(&resolver),
         Arc::clone(&perimeter),
@@ -156,7 +157,7 @@ async fn nothing_is_rejected_while_a_perimeter_host_is_not_known() {
     assert_eq!(ask("127.0.0.8").await, VerdictResult::Tempfail);
     assert_eq!(ask("127.0.0.7").await, VerdictResult::Unknown);
     assert_eq!(ask("127.0.0.9").await, VerdictResult::Authorised);
-    perimeter.configure(Vec::new(), &[]);
+    perimeter.configure(&Sources::default());
     assert_eq!(ask("127.0.0.8").await, VerdictResult::Repudiated);
     assert_eq!(ask("127.0.0.7").await, VerdictResult::Repudiated);
 }

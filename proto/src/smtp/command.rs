@@ -14,6 +14,7 @@ use core::str;
 use crate::addr::{ForwardPath, ParsePathError, ReversePath};
 use crate::envelope::BodyType;
 use crate::reply::Reply;
+use crate::smtp::on_behalf::{OnBehalf, ParseOnBehalfError};
 
 /// A command, well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub enum Command {
     Verify,
     /// HELP.
     Help,
+    /// XCLIENT.
+    XClient(OnBehalf),
+    /// XFORWARD.
+    XForward(OnBehalf),
 }
 
 /// MAIL's argument and parameters.
@@ -88,6 +93,9 @@ pub enum ParseCommandError {
     /// An argument where none may be, none where one must be, or one of another form.
     #[error("malformed argument")]
     Argument,
+    /// Arguments of XCLIENT or XFORWARD.
+    #[error("malformed attributes: {0}")]
+    OnBehalf(ParseOnBehalfError),
     /// MAIL's path.
     #[error("malformed reverse-path: {0}")]
     ReversePath(ParsePathError),
@@ -110,7 +118,9 @@ impl ParseCommandError {
                 Reply::new(500, (5, 5, 2), "command not recognized")
             }
             Self::NotImplemented => Reply::new(502, (5, 5, 1), "command not implemented"),
-            Self::Argument => Reply::new(501, (5, 5, 4), "syntax error in argument"),
+            Self::Argument | Self::OnBehalf(_) => {
+                Reply::new(501, (5, 5, 4), "syntax error in argument")
+            }
             Self::ReversePath(_) => Reply::new(501, (5, 1, 7), "bad sender address syntax"),
             Self::ForwardPath(_) => Reply::new(501, (5, 1, 3), "bad recipient address syntax"),
             Self::UnknownParameter => Reply::new(
@@ -168,6 +178,8 @@ enum Verb {
     Quit,
     Vrfy,
     Help,
+    XClient,
+    XForward,
     NotImplemented,
 }
 
@@ -189,6 +201,12 @@ impl Verb {
             Self::Help => Ok(Command::Help),
             Self::Vrfy if argument.is_empty() => Err(ParseCommandError::Argument),
             Self::Vrfy => Ok(Command::Verify),
+            Self::XClient => OnBehalf::parse_xclient(argument)
+                .map(Command::XClient)
+                .map_err(ParseCommandError::OnBehalf),
+            Self::XForward => OnBehalf::parse_xforward(argument)
+                .map(Command::XForward)
+                .map_err(ParseCommandError::OnBehalf),
             Self::NotImplemented => Err(ParseCommandError::NotImplemented),
         }
     }
@@ -340,6 +358,8 @@ const VERBS: &[(&str, Verb)] = &[
     ("QUIT", Verb::Quit),
     ("VRFY", Verb::Vrfy),
     ("HELP", Verb::Help),
+    ("XCLIENT", Verb::XClient),
+    ("XFORWARD", Verb::XForward),
     // Known, and not offered (RFC 5321 §4.2.4): 502, where an unknown verb is 500.
     ("EXPN", Verb::NotImplemented),
     ("AUTH", Verb::NotImplemented),

@@ -23,3 +23,9 @@ pub fn offered(message_size: u64, starttls: bool) -> Vec<Cow<'static, str>> {
     }
     lines
 }
+
+/// The lines that only a host in front of us gets: whom it speaks for, in Postfix's form.
+pub const FOR_FRONTS: [&str; 2] = [
+    "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT",
+    "XFORWARD NAME ADDR PORT PROTO HELO SOURCE IDENT",
+];

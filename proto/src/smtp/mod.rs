@@ -4,5 +4,6 @@ pub mod command;
 pub mod deliver;
 pub mod extension;
 pub mod framing;
+pub mod on_behalf;
 pub mod receive;
 pub mod reply_reader;

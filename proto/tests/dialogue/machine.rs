@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use vouchsafe_proto::envelope::{BodyType, Envelope};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::{EnhancedStatus, Reply};
 use vouchsafe_proto::route::{NextHop, RouteError, Routes};
-use vouchsafe_proto::smtp::receive::{Action, Answer, Ask, Input, Limits, Peer, Session, Settings};
+use vouchsafe_proto::smtp::receive::{
+    Action, Answer, Ask, Input, Limits, Peer, Session, Settings, UNKNOWN_CLIENT,
+};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::{Evidence, Verdict};
 
@@ -63,6 +65,7 @@ impl Machine {
         let peer = Peer {
             address: (address, 4025).into(),
             may_relay: routes.may_relay(address),
+            is_front: script.is_front(address),
         };
         let mut zones = World::new();
         for zone in &script.zones {
@@ -201,6 +204,7 @@ impl Machine {
                 let route = self.routes.route(&path, self.peer.may_relay);
                 Answer::Recipient(route.map(drop).map_err(RouteError::reply))
             }
+            Ask::Peer(client) => Answer::Peer(self.replace_peer(client)),
             Ask::Begin { .. } => Answer::Begun(self.begin()),
             Ask::Commit(envelope) => {
                 let content = self.draft.take().expect("a draft");
@@ -212,6 +216,12 @@ impl Machine {
                 })
             }
         }
+    }
+
+    fn replace_peer(&mut self, client: SocketAddr) -> Peer {
+        self.peer.may_relay = self.routes.may_relay(client.ip());
+        self.peer.address = client;
+        self.peer
     }
 
     fn begin(&mut self) -> Result<QueueId, Reply> {
@@ -234,7 +244,7 @@ impl Machine {
             reverse_path,
             helo,
             client,
-            in_perimeter: false,
+            in_perimeter: client == UNKNOWN_CLIENT,
             sibling: "k3v9x0q2z".into(),
         };
         let run = run(&self.zones, request, Order::Asked);
@@ -286,6 +296,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
             "recipients" => limits.recipients = number(),
             "received_fields" => limits.received_fields = number(),
             "errors" => limits.errors = value.parse().expect("a number"),
+            "xclient" => {}
             "starttls" => settings.starttls = value == "on",
             _ => panic!("{}: no such key: {key}", script.name),
         }

@@ -81,6 +81,15 @@ pub struct Queued {
 }
 
 impl Script {
+    /// True if XCLIENT and XFORWARD are taken from this address.
+    #[allow(dead_code, reason = "only the machine's driver must know")]
+    pub fn is_front(&self, address: std::net::IpAddr) -> bool {
+        let fronts = self.config.iter().filter(|(key, _)| key == "xclient");
+        fronts
+            .map(|(_, value)| value.parse().expect("an address"))
+            .any(|front: std::net::IpAddr| front == address)
+    }
+
     /// Reads a file; panics with its name and line if it cannot be read.
     pub fn load(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("a readable file");

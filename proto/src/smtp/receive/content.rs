@@ -277,18 +277,15 @@ impl Session {
             reverse_path: mail.reverse_path.clone(),
             verdict,
             origin: Origin::Client {
-                address: self.peer.address.ip(),
-                helo: self
-                    .hello
-                    .as_ref()
-                    .map(|hello| hello.name.clone())
-                    .unwrap_or_default(),
+                address: self.client(),
+                helo: self.client_helo(),
             },
             body,
             smtputf8: mail.smtputf8,
             trace: self.trace(&mail, &recipients, queue_id, turn),
             recipients: recipients.clone(),
         };
+        self.forwarded = None;
         let accepted = Accepted {
             queue_id,
             reverse_path: mail.reverse_path,

@@ -28,6 +28,9 @@ impl Session {
                 self.settings.limits.message_size,
                 self.offers_starttls(),
             ));
+            if self.peer.is_front {
+                lines.extend(extension::FOR_FRONTS.map(Into::into));
+            }
         }
         turn.say(&Reply::plain(250, lines));
         turn.note(Note::Hello {

@@ -11,10 +11,9 @@ use crate::verify::{Verdict, VerdictResult};
 impl Session {
     /// Checks MAIL and asks for the verdict.
     pub(super) fn mail(&mut self, mail: Mail, verb: &str, turn: &mut Turn<'_>) {
-        let Some(hello) = &self.hello else {
+        if self.hello.is_none() {
             return self.refuse(verb, replies::hello_first(), turn);
-        };
-        let claimed = hello.name.clone();
+        }
         let refusal = match &self.transaction {
             Transaction::Invalidated => Some(replies::invalidated()),
             Transaction::Open(_) => Some(replies::nested_mail()),
@@ -37,8 +36,8 @@ impl Session {
         }
         let ask = Ask::Verify {
             reverse_path: mail.reverse_path.clone(),
-            helo: claimed,
-            client: self.peer.address.ip(),
+            helo: self.client_helo(),
+            client: self.client(),
         };
         self.ask(ask, Waiting::Mail(Box::new(mail)), turn);
     }

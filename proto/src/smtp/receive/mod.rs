@@ -22,9 +22,9 @@
 //! # Map
 //!
 //! `session` the machine's loop · `ends` errors, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
-//! and its verdict · `recipient` RCPT · `data` DATA and BDAT until content flows · `content` the
-//! content and its end · `trace` what we
-//! put above it · `replies` what we say.
+//! and its verdict · `on_behalf` XCLIENT and XFORWARD · `recipient` RCPT · `data` DATA and BDAT
+//! until content flows · `content` the content and its end · `trace` what we put above it · `replies`
+//! what we say.
 //!
 //! Left to the driver: octets to and from the wire, clocks, TLS, and every answer.
 
@@ -33,6 +33,7 @@ mod data;
 mod ends;
 mod hello;
 mod mail;
+mod on_behalf;
 mod recipient;
 mod replies;
 mod session;
@@ -44,7 +45,7 @@ pub use session::Session;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use crate::addr::{Domain, ForwardPath, ReversePath};
@@ -95,7 +96,13 @@ pub struct Peer {
     pub address: SocketAddr,
     /// It is inside `[relay] from`.
     pub may_relay: bool,
+    /// It is a host of ours in front of us, and may say for whom it speaks (XCLIENT, XFORWARD).
+    pub is_front: bool,
 }
+
+/// Stands for a client that a host in front of us has and does not know. It is in no network; the
+/// driver takes it to be inside the perimeter, where the test moves and is not passed.
+pub const UNKNOWN_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Names one ask of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,6 +169,9 @@ pub enum Ask {
         /// SIZE of MAIL, if given.
         declared: Option<u64>,
     },
+    /// XCLIENT put this client, or [`UNKNOWN_CLIENT`], in the peer's place: what may it? Answered
+    /// by [`Answer::Peer`]; all that is asked from then on is on account of that peer.
+    Peer(SocketAddr),
     /// All of it has been appended: take custody. Answered by [`Answer::Committed`].
     Commit(Box<Envelope>),
 }
@@ -175,6 +185,8 @@ pub enum Answer {
     Recipient(Result<(), Reply>),
     /// To [`Ask::Begin`]: the name it will have, or why none can be begun (452, 451).
     Begun(Result<QueueId, Reply>),
+    /// To [`Ask::Peer`].
+    Peer(Peer),
     /// To [`Ask::Commit`]. The only way to 250 after content.
     Committed(Result<Custody, Reply>),
 }
@@ -189,6 +201,15 @@ pub enum Note {
         extended: bool,
         /// What it calls itself.
         helo: Box<str>,
+    },
+    /// A host in front says for whom it speaks.
+    OnBehalf {
+        /// The command.
+        verb: &'static str,
+        /// The client, or [`UNKNOWN_CLIENT`]; none if the mail began at that host.
+        client: Option<IpAddr>,
+        /// What it called itself, if that was said.
+        helo: Option<Box<str>>,
     },
     /// TLS stands.
     TlsStarted {

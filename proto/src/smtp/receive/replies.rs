@@ -119,6 +119,11 @@ pub(super) fn invalidated() -> Reply {
     Reply::new(451, (4, 5, 1), "session invalidated, send RSET")
 }
 
+/// To XCLIENT and XFORWARD from a host that is no front of ours.
+pub(super) fn no_front() -> Reply {
+    Reply::new(550, (5, 7, 0), "you speak for nobody else here")
+}
+
 /// To STARTTLS without a certificate.
 pub(super) fn not_offered() -> Reply {
     Reply::new(502, (5, 5, 1), "command not implemented")

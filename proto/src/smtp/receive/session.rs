@@ -10,6 +10,7 @@ use core::mem;
 use super::content::{Content, Draft};
 use super::data::Upcoming;
 use super::hello::Hello;
+use super::on_behalf::Forwarded;
 use super::replies;
 use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
 use crate::addr::ForwardPath;
@@ -17,6 +18,7 @@ use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::command::{Command, Mail};
 use crate::smtp::framing::{Line, Lines};
+use crate::smtp::on_behalf::OnBehalf;
 use crate::time::{Mono, Now};
 use crate::verify::VerdictResult;
 
@@ -31,6 +33,8 @@ pub struct Session {
     pub(super) phase: Phase,
     /// EHLO or HELO, since the connection or TLS stands.
     pub(super) hello: Option<Hello>,
+    /// Whose mail comes next, if XFORWARD said so since the last transaction.
+    pub(super) forwarded: Option<Forwarded>,
     /// Version and suite, once TLS stands.
     pub(super) tls: Option<Box<str>>,
     /// Where the mail transaction stands.
@@ -80,6 +84,8 @@ pub(super) enum Waiting {
     Recipient(ForwardPath),
     /// DATA or BDAT, for a message to be begun.
     Begin(Upcoming),
+    /// XCLIENT.
+    Peer(Box<OnBehalf>),
     /// The end of the content.
     Commit(Box<Accepted>),
 }
@@ -157,6 +163,7 @@ impl Session {
             peer,
             phase: Phase::New,
             hello: None,
+            forwarded: None,
             tls: None,
             transaction: Transaction::None,
             lines: Lines::default(),
@@ -313,6 +320,8 @@ impl Session {
             Command::Noop => turn.say(&replies::ok()),
             Command::Help => turn.say(&replies::help(self.offers_starttls())),
             Command::Verify => turn.say(&replies::cannot_verify()),
+            Command::XClient(said) => self.xclient(said, verb, turn),
+            Command::XForward(said) => self.xforward(said, verb, turn),
             Command::Quit => {
                 turn.say(&replies::goodbye());
                 self.close(turn);
@@ -338,6 +347,7 @@ impl Session {
             (Waiting::Begin(upcoming), Answer::Begun(answer)) => {
                 self.begun(upcoming, answer, turn);
             }
+            (Waiting::Peer(said), Answer::Peer(peer)) => self.replace_peer(*said, peer, turn),
             (Waiting::Commit(accepted), Answer::Committed(answer)) => {
                 self.committed(*accepted, answer, turn);
             }
@@ -398,6 +408,7 @@ impl Session {
 
     /// Ends the transaction, and drops its message if it had begun one.
     pub(super) fn end_transaction(&mut self, turn: &mut Turn<'_>) -> Option<QueueId> {
+        self.forwarded = None;
         let transaction = mem::replace(&mut self.transaction, Transaction::None);
         let Transaction::Open(open) = transaction else {
             return None;

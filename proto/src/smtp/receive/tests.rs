@@ -31,6 +31,7 @@ fn peer() -> Peer {
     Peer {
         address: SocketAddr::from(([192, 0, 2, 1], 4000)),
         may_relay: false,
+        is_front: true,
     }
 }
 
@@ -111,6 +112,7 @@ impl World {
         match ask {
             Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
             Ask::Recipient(_) => Answer::Recipient(Ok(())),
+            Ask::Peer(_) => Answer::Peer(peer()),
             Ask::Begin { .. } => {
                 assert!(self.draft.replace(Vec::new()).is_none());
                 Answer::Begun(Ok(id))
@@ -170,6 +172,11 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "BDAT 70\r\n",
         "STARTTLS\r\n",
         "RSET\r\n",
+        "XCLIENT ADDR=192.0.2.9 HELO=x\r\n",
+        "XCLIENT NAME=[UNAVAILABLE]\r\n",
+        "XFORWARD ADDR=192.0.2.9\r\n",
+        "XFORWARD ADDR=\r\n",
+        "XFORWARD ADDR\r\n",
         "NOOP\r\n",
         "QUIT\r\n",
         "JUNK\r\n",
@@ -258,6 +265,7 @@ impl Chaos {
                 "250-",
                 "250 2.",
                 "250 STARTTLS",
+                "250 XFORWARD",
                 "250 CHUNKING",
                 "221 ",
                 "214 ",
@@ -284,6 +292,7 @@ impl Chaos {
                 let answer = match ask {
                     Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
                     Ask::Recipient(_) => Answer::Recipient(Err(refusal(code))),
+                    Ask::Peer(_) => Answer::Peer(peer()),
                     Ask::Begin { .. } => Answer::Begun(Err(refusal(code))),
                     Ask::Commit(_) => Answer::Committed(Err(refusal(code))),
                 };
@@ -294,6 +303,7 @@ impl Chaos {
                 let answer = match ask {
                     Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
                     Ask::Recipient(_) => Answer::Recipient(Ok(())),
+                    Ask::Peer(_) => Answer::Peer(peer()),
                     Ask::Begin { .. } => {
                         // A message begun for a session that has closed is the driver's to drop.
                         self.began = !self.closed;
