@@ -151,7 +151,7 @@ const fn is_blank(octet: u8) -> bool {
 }
 
 /// RFC 2045 §5.1's token, and UTF-8 (RFC 8616 §4).
-const fn is_token(octet: u8) -> bool {
+pub(super) const fn is_token(octet: u8) -> bool {
     let special = matches!(
         octet,
         b'(' | b')'

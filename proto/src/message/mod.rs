@@ -6,11 +6,16 @@
 //! place, and the one of our own. What a peer said is made harmless before it stands in a field of
 //! ours.
 
+mod authentication_results;
 mod authserv_id;
+mod field;
 mod filter;
+mod received_spf;
 
+pub use authentication_results::{Method, Property, Results};
 pub use authserv_id::AuthservId;
 pub use filter::{HeaderFilter, MOST_HELD};
+pub use received_spf::ReceivedSpf;
 
 use alloc::borrow::Cow;
 use alloc::format;
