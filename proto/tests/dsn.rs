@@ -68,6 +68,7 @@ fn report(kind: Kind, hours: u64, recipients: &[(&str, Outcome)]) -> Vec<u8> {
         now: Wall::from_secs(ARRIVED.as_secs() + hours * HOUR + 2),
         recipients: &concerned,
         beginning: BEGINNING,
+        operator: None,
         chance: [0x5eed_0000_0000_0001, 0x5eed_0000_0000_0002],
     });
     report.unwrap().content

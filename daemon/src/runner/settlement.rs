@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vouchsafe_proto::dsn::{self, Kind, MAX_HEADER, may_report};
+use vouchsafe_proto::dsn::{self, Addressee, Kind, MAX_HEADER};
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
@@ -113,8 +113,8 @@ impl Kept {
     }
 }
 
-/// The reports that a conclusion asks for; about a null or repudiated reverse-path there is none,
-/// only a line in the log that has all of it.
+/// The reports that a conclusion asks for. Where nobody may be told there is none, only a line in
+/// the log that has all of it.
 async fn make_reports(
     environment: &Environment,
     entry: &Entry,
@@ -131,10 +131,12 @@ async fn make_reports(
         if concerned.is_empty() {
             continue;
         }
-        if !may_report(&entry.envelope) {
+        let (hostname, operator) = (&in_force.config.hostname, &in_force.config.postmaster);
+        let to = Addressee::of(kind, &entry.envelope, hostname, operator.as_ref());
+        let Some(to) = to else {
             log_unreported(entry, kind, concerned);
             continue;
-        }
+        };
         if beginning.is_none() {
             beginning = Some(read_beginning(environment, entry.id).await);
         }
@@ -147,7 +149,8 @@ async fn make_reports(
             .collect();
         let request = dsn::Request {
             kind,
-            hostname: &in_force.config.hostname,
+            hostname,
+            operator: operator.as_ref(),
             envelope: &entry.envelope,
             queue_id: entry.id,
             arrived: entry.arrived,
@@ -169,7 +172,11 @@ async fn make_reports(
                     reverse_path = %Peer(&entry.envelope.reverse_path),
                     action = action(kind),
                     recipients = recipients.len(),
-                    "report to the reverse-path"
+                    "{}",
+                    match to {
+                        Addressee::ReversePath(_) => "report to the reverse-path",
+                        Addressee::Operator(_) => "report to the operator",
+                    }
                 );
                 reports.push((report.envelope, Bytes::from(report.content)));
             }

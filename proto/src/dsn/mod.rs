@@ -4,8 +4,9 @@
 //! header of the message that it is about. It is a message of ours with the null reverse-path, so
 //! that nothing is ever reported about it (RFC 5321 §4.5.5, §6.1).
 //!
-//! Promises: there is no report about a null or a repudiated reverse-path (DESIGN §2, promise 2):
-//! [`build`] makes none; what peers said stands in it without control characters, bounded and
+//! Promises: no report goes to a null or a repudiated reverse-path (DESIGN §2, promise 2): one
+//! function says to whom it goes, and where a repudiated message fails, which an outer host of ours
+//! had accepted (PROTOCOLS A.4), that is the operator; what peers said stands in it without control characters, bounded and
 //! folded; the boundary occurs in no part; all of it is ASCII, unless the reverse-path itself is
 //! not, in which case the forms of RFC 6533 are used and SMTPUTF8 is asked for.
 //!
@@ -75,6 +76,8 @@ pub struct Request<'a> {
     /// The message's first octets, to the end of the header or to [`MAX_HEADER`]; more does no
     /// harm.
     pub beginning: &'a [u8],
+    /// Who hears of a repudiated message that failed: postmaster here.
+    pub operator: Option<&'a ForwardPath>,
     /// Any two numbers from the driver's random source: Message-ID and boundary.
     pub chance: [u64; 2],
 }
@@ -82,34 +85,79 @@ pub struct Request<'a> {
 /// A message of our own, to be taken into custody like any other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// From nobody, to the reverse-path.
+    /// From nobody, to the reverse-path or to the operator.
     pub envelope: Envelope,
     /// Header and body.
     pub content: Vec<u8>,
 }
 
-/// Whether anything may be reported about a message with this envelope.
-pub fn may_report(envelope: &Envelope) -> bool {
-    let has_address = match &envelope.reverse_path {
-        ReversePath::Null => false,
-        ReversePath::Bare(_) => true,
-        ReversePath::Mailbox(mailbox) => !matches!(mailbox.domain, MailDomain::Unusable(_)),
-    };
-    has_address && envelope.verdict != VerdictResult::Repudiated
+/// To whom a report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// The reverse-path; at our own name where it has no domain.
+    ReversePath(Mailbox),
+    /// The operator: the reverse-path is repudiated, and its owner has nothing to do with this.
+    Operator(Mailbox),
+}
+
+impl Addressee {
+    /// To whom this kind of report about a message goes; `None` where none may be made.
+    pub fn of(
+        kind: Kind,
+        envelope: &Envelope,
+        hostname: &Domain,
+        operator: Option<&ForwardPath>,
+    ) -> Option<Self> {
+        let reverse_path = match &envelope.reverse_path {
+            ReversePath::Null => return None,
+            ReversePath::Mailbox(mailbox) => mailbox.clone(),
+            ReversePath::Bare(local_part) => Mailbox {
+                local_part: local_part.clone(),
+                domain: MailDomain::Name(hostname.clone()),
+            },
+        };
+        match (envelope.verdict, kind, operator) {
+            // A delay he can see in the queue; only what is lost is told.
+            (VerdictResult::Repudiated, Kind::Failed, Some(ForwardPath::Mailbox(operator))) => {
+                Some(Self::Operator(operator.clone()))
+            }
+            (VerdictResult::Repudiated, ..) => None,
+            _ if matches!(reverse_path.domain, MailDomain::Unusable(_)) => None,
+            _ => Some(Self::ReversePath(reverse_path)),
+        }
+    }
+
+    /// The address.
+    const fn mailbox(&self) -> &Mailbox {
+        match self {
+            Self::ReversePath(mailbox) | Self::Operator(mailbox) => mailbox,
+        }
+    }
+}
+
+impl Request<'_> {
+    /// To whom the report goes.
+    pub fn addressee(&self) -> Option<Addressee> {
+        Addressee::of(self.kind, self.envelope, self.hostname, self.operator)
+    }
 }
 
 /// The report; `None` where none may be made, or about nobody.
 pub fn build(request: &Request<'_>) -> Option<Report> {
-    if !may_report(request.envelope) || request.recipients.is_empty() {
+    if request.recipients.is_empty() {
         return None;
     }
-    let to = addressee(request)?;
+    let addressee = request.addressee()?;
+    let to = addressee.mailbox().clone();
     // A report to an ASCII address is ASCII throughout, so that every mail host takes it.
     let utf8 = !to.is_ascii();
-    let mut parts = vec![words::part(request, utf8), status::part(request, utf8)];
+    let mut parts = vec![
+        words::part(request, &addressee, utf8),
+        status::part(request, utf8),
+    ];
     parts.extend(returned::part(request.beginning, utf8));
     let boundary = boundary(&parts, request.chance);
-    let mut content = header(request, &to, &boundary).into_bytes();
+    let mut content = header(request, &addressee, &boundary).into_bytes();
     content.extend_from_slice(b"This is a delivery report in MIME format.\r\n");
     for part in &parts {
         content.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
@@ -133,30 +181,19 @@ pub fn build(request: &Request<'_>) -> Option<Report> {
     Some(Report { envelope, content })
 }
 
-/// To whom the report goes: the reverse-path, at our own name where it has no domain.
-fn addressee(request: &Request<'_>) -> Option<Mailbox> {
-    match &request.envelope.reverse_path {
-        ReversePath::Null => None,
-        ReversePath::Mailbox(mailbox) => Some(mailbox.clone()),
-        ReversePath::Bare(local_part) => Some(Mailbox {
-            local_part: local_part.clone(),
-            domain: MailDomain::Name(request.hostname.clone()),
-        }),
-    }
-}
-
 /// The report's own header (RFC 3464 §2, RFC 3834 §5), with the empty line.
-fn header(request: &Request<'_>, to: &Mailbox, boundary: &str) -> String {
+fn header(request: &Request<'_>, to: &Addressee, boundary: &str) -> String {
     let host = request.hostname.as_ascii();
-    let subject = match request.kind {
-        Kind::Failed => "Your message could not be delivered",
-        Kind::Delayed { .. } => "Your message is delayed",
+    let subject = match (request.kind, to) {
+        (_, Addressee::Operator(_)) => "A repudiated message could not be delivered",
+        (Kind::Failed, _) => "Your message could not be delivered",
+        (Kind::Delayed { .. }, _) => "Your message is delayed",
     };
     let [id, _] = request.chance;
     let mut header = String::new();
     for (name, value) in [
         ("From", format!("Mail delivery <postmaster@{host}>")),
-        ("To", text::header_address(to)),
+        ("To", text::header_address(to.mailbox())),
         ("Subject", String::from(subject)),
         ("Date", request.now.to_rfc5322()),
         (

@@ -23,6 +23,18 @@ fn envelope(reverse_path: &str, verdict: VerdictResult) -> Envelope {
 
 /// A report about one recipient.
 fn report(envelope: &Envelope, path: &str, said: &str, beginning: &[u8]) -> Option<Report> {
+    report_of(Kind::Failed, None, envelope, path, said, beginning)
+}
+
+/// The same of any kind, at a site that has an operator or not.
+fn report_of(
+    kind: Kind,
+    operator: Option<&ForwardPath>,
+    envelope: &Envelope,
+    path: &str,
+    said: &str,
+    beginning: &[u8],
+) -> Option<Report> {
     let outcome = Outcome {
         diagnostic: Diagnostic::Reply(said.into()),
         ..Outcome::local(
@@ -36,7 +48,8 @@ fn report(envelope: &Envelope, path: &str, said: &str, beginning: &[u8]) -> Opti
     };
     let path = ForwardPath::parse_inside(path).unwrap();
     build(&Request {
-        kind: Kind::Failed,
+        kind,
+        operator,
         hostname: &Domain::parse("mx.example.org").unwrap(),
         envelope,
         queue_id: QueueId::new(Wall::from_secs(1_795_256_100), 7),
@@ -74,11 +87,56 @@ fn nobody_hears_who_did_not_send() {
         let report = report(&envelope, "bob@example.net", "550 no", b"A: b\r\n");
         let recipient = report.map(|report| {
             assert!(report.envelope.reverse_path.is_null());
-            assert!(!may_report(&report.envelope), "no report about a report");
+            let again = self::report(&report.envelope, "a@b.example", "550 no", b"");
+            assert_eq!(again, None, "no report about a report");
             report.envelope.recipients[0].to_string()
         });
         assert_eq!(recipient.as_deref(), to, "{reverse_path}");
-        assert_eq!(may_report(&envelope), to.is_some(), "{reverse_path}");
+    }
+}
+
+#[test]
+fn the_failure_of_a_repudiated_message_goes_to_the_operator() {
+    use VerdictResult::{Repudiated, Unknown};
+    let postmaster = ForwardPath::parse_inside("postmaster@example.org").unwrap();
+    let (failed, delayed) = (
+        Kind::Failed,
+        Kind::Delayed {
+            until: Wall::from_secs(1_795_256_200),
+        },
+    );
+    let (him, ann, nobody) = (Some("postmaster@example.org"), Some("a@b.example"), None);
+    for (reverse_path, verdict, kind, operator, to) in [
+        ("a@b.example", Repudiated, failed, true, him),
+        ("a@xn--a.example", Repudiated, failed, true, him),
+        ("root", Repudiated, failed, true, him),
+        ("a@b.example", Repudiated, failed, false, nobody),
+        ("a@b.example", Repudiated, delayed, true, nobody),
+        ("", Repudiated, failed, true, nobody),
+        ("", Unknown, failed, true, nobody),
+        ("a@xn--a.example", Unknown, failed, true, nobody),
+        ("a@b.example", Unknown, failed, true, ann),
+    ] {
+        let envelope = envelope(reverse_path, verdict);
+        let operator = operator.then_some(&postmaster);
+        let report = report_of(
+            kind,
+            operator,
+            &envelope,
+            "bob@example.net",
+            "no",
+            b"A: b\r\n",
+        );
+        let recipient = report.as_ref().map(|report| &report.envelope.recipients[0]);
+        let recipient = recipient.map(ToString::to_string);
+        assert_eq!(recipient.as_deref(), to, "{reverse_path} {verdict}");
+        if let Some(report) = report.filter(|_| verdict == Repudiated) {
+            let text = String::from_utf8(report.content).unwrap();
+            let text = text.replace("\r\n", " ");
+            assert!(!text.to_lowercase().contains("your message"), "{text}");
+            let said = format!("reverse-path is <{reverse_path}>");
+            assert!(text.contains(&said), "{text}");
+        }
     }
 }
 

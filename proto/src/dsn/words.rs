@@ -10,11 +10,11 @@ use crate::outcome::{Diagnostic, Outcome, OutcomeClass};
 use crate::reply::EnhancedStatus;
 
 use super::text::{harmless, push_quoted_printable, push_wrapped};
-use super::{Kind, Recipient, Request};
+use super::{Addressee, Kind, Recipient, Request};
 
 /// The part, header and all.
-pub(super) fn part(request: &Request<'_>, utf8: bool) -> Vec<u8> {
-    let text = write(request, utf8);
+pub(super) fn part(request: &Request<'_>, to: &Addressee, utf8: bool) -> Vec<u8> {
+    let text = write(request, to, utf8);
     let mut part = Vec::new();
     if text.is_ascii() {
         part.extend_from_slice(b"Content-Type: text/plain; charset=us-ascii\r\n\r\n");
@@ -30,26 +30,9 @@ pub(super) fn part(request: &Request<'_>, utf8: bool) -> Vec<u8> {
 }
 
 /// The text.
-fn write(request: &Request<'_>, utf8: bool) -> String {
-    let host = request.hostname.as_ascii();
+fn write(request: &Request<'_>, to: &Addressee, utf8: bool) -> String {
     let mut text = String::new();
-    let whom = match request.recipients.len() {
-        1 => String::from("this recipient"),
-        count => format!("these {count} recipients"),
-    };
-    let opening = match request.kind {
-        Kind::Failed => format!(
-            "This is the mail server {host}. Your message could not be delivered to {whom}, and \
-             this server will not try again:"
-        ),
-        Kind::Delayed { until } => format!(
-            "This is the mail server {host}. Your message has not yet been delivered to {whom}. \
-             You need not send it again: this server goes on trying until {}. You will hear of it \
-             again only if that fails.",
-            until.to_rfc5322()
-        ),
-    };
-    push_wrapped(&mut text, "", &opening);
+    push_wrapped(&mut text, "", &opening(request, to, utf8));
     for recipient in request.recipients {
         push_recipient(&mut text, request, recipient, utf8);
     }
@@ -62,16 +45,51 @@ fn write(request: &Request<'_>, utf8: bool) -> String {
         );
     }
     text.push_str("\r\n");
-    push_wrapped(
-        &mut text,
-        "",
-        &format!(
-            "The header of your message is attached. If you need help, send this report to \
-             postmaster@{host}; the message is known there as {}.",
-            request.queue_id
-        ),
-    );
+    push_wrapped(&mut text, "", &ending(request, to));
     text
+}
+
+/// What has happened, in a sentence or two.
+fn opening(request: &Request<'_>, to: &Addressee, utf8: bool) -> String {
+    let host = request.hostname.as_ascii();
+    let whom = match request.recipients.len() {
+        1 => String::from("this recipient"),
+        count => format!("these {count} recipients"),
+    };
+    match (to, request.kind) {
+        (Addressee::Operator(_), _) => format!(
+            "This is the mail server {host}. A message has been lost here: it could not be \
+             delivered to {whom}, and this server will not try again. Its reverse-path is <{}>, \
+             whose domain says that mail from that client is not its own. An outer host of this \
+             site had accepted it all the same, so it was stored, and nobody but you is told:",
+            harmless(&request.envelope.reverse_path.to_string(), utf8)
+        ),
+        (_, Kind::Failed) => format!(
+            "This is the mail server {host}. Your message could not be delivered to {whom}, and \
+             this server will not try again:"
+        ),
+        (_, Kind::Delayed { until }) => format!(
+            "This is the mail server {host}. Your message has not yet been delivered to {whom}. \
+             You need not send it again: this server goes on trying until {}. You will hear of it \
+             again only if that fails.",
+            until.to_rfc5322()
+        ),
+    }
+}
+
+/// Where more is known.
+fn ending(request: &Request<'_>, to: &Addressee) -> String {
+    let (host, id) = (request.hostname.as_ascii(), request.queue_id);
+    match to {
+        Addressee::Operator(_) => format!(
+            "The header of the message is attached; the client that brought it is in the topmost \
+             Received field, and this server's log knows it as {id}."
+        ),
+        Addressee::ReversePath(_) => format!(
+            "The header of your message is attached. If you need help, send this report to \
+             postmaster@{host}; the message is known there as {id}."
+        ),
+    }
 }
 
 /// The paragraph about one recipient.

@@ -87,7 +87,7 @@ mod tests {
     fn the_field_has_all_that_was_asked() {
         let receiver = Domain::parse("mx.example.org").unwrap();
         let reverse_path = ReversePath::parse_inside("ann@example.net").unwrap();
-        let received = ReceivedSpf {
+        let pass = ReceivedSpf {
             result: "pass",
             comment: "the domain lists this client",
             receiver: &receiver,
@@ -99,7 +99,7 @@ mod tests {
             problem: None,
         };
         assert_eq!(
-            received.to_field(),
+            pass.to_field(),
             "Received-SPF: pass (mx.example.org: the domain lists this client)\r\n\
              \treceiver=mx.example.org; identity=mailfrom; client-ip=192.0.2.1;\r\n\
              \tenvelope-from=\"ann@example.net\"; helo=out.example.net;\r\n\
@@ -113,7 +113,7 @@ mod tests {
             identity: "helo",
             mechanism: None,
             problem: Some("a \"b\\\r\n; c=d"),
-            ..received
+            ..pass
         };
         assert_eq!(
             hostile.to_field(),

@@ -16,6 +16,15 @@ fn refuses(_: usize, line: &str) -> Say {
     }
 }
 
+/// Refuses one of them.
+fn refuses_bob(_: usize, line: &str) -> Say {
+    if line.starts_with("RCPT TO:<b@") {
+        Say::Line("550 5.1.1 no bob here")
+    } else {
+        Say::Ordinary
+    }
+}
+
 /// A bench with a next hop for example.org and one for the reverse-path's domain.
 async fn with_home(
     script: impl Fn(usize, &str) -> Say + Send + Sync + 'static,
@@ -62,19 +71,35 @@ async fn a_refusal_is_reported_exactly_once() {
 
 #[tokio::test]
 async fn nothing_is_reported_to_nobody_or_to_the_repudiated() {
-    for (from, verdict) in [
-        ("", VerdictResult::Unknown),
-        ("a@example.net", VerdictResult::Repudiated),
-    ] {
-        let (_hop, mut home, mut bench) = with_home(refuses, "").await;
-        bench
-            .put_as(from, verdict, &["b@example.org"], LETTER)
-            .await;
+    let (mut hop, mut home, mut bench) = with_home(refuses_bob, "").await;
+    for verdict in [VerdictResult::Unknown, VerdictResult::Repudiated] {
+        bench.put_as("", verdict, &["b@example.org"], LETTER).await;
         let heard = bench.heard().await;
         assert_eq!((heard.reports, heard.due), (0, None));
-        bench.stop(Duration::from_secs(5)).await;
-        assert!(bench.queue().await.is_empty() && home.got.try_recv().is_err());
     }
+    // The failure of a message that an outer host had accepted is the operator's to know.
+    let forged = bench
+        .put_as(
+            "a@example.net",
+            VerdictResult::Repudiated,
+            &["b@example.org"],
+            LETTER,
+        )
+        .await;
+    let got = hop.next().await;
+    assert!(got.mail.starts_with("MAIL FROM:<>"), "{}", got.mail);
+    assert_eq!(got.recipients, ["RCPT TO:<postmaster@example.org>"]);
+    for part in [
+        "\r\nAction: failed\r\n",
+        "<a@example.net>",
+        "\r\nSubject: hello\r\n",
+    ] {
+        assert!(got.content.contains(part), "{part}: {}", got.content);
+    }
+    let heard = bench.heard().await;
+    assert_eq!((heard.id, heard.reports, heard.due), (forged, 1, None));
+    bench.stop(Duration::from_secs(5)).await;
+    assert!(bench.queue().await.is_empty() && home.got.try_recv().is_err());
 }
 
 #[tokio::test]
