@@ -4,12 +4,13 @@
 //! `filter` takes out what others have written in our name, for which `authserv_id` reads whom a
 //! field claims to come from. Here are the count of `Received` fields, which is a counter and a
 //! place, and the one of our own. What a peer said is made harmless before it stands in a field of
-//! ours.
+//! ours. `received` finds the client that a perimeter host had.
 
 mod authentication_results;
 mod authserv_id;
 mod field;
 mod filter;
+pub mod received;
 mod received_spf;
 
 pub use authentication_results::{Method, Property, Results};
