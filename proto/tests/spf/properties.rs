@@ -252,7 +252,7 @@ fn no_answer_makes_it_panic_or_run_on() {
                 1 => Some(Answer::bare(Lookup::Found(Records::Txt(Vec::new())))),
                 2 => Some(Answer::bare(definite(
                     &mut random,
-                    kinds[seed as usize % 5],
+                    kinds[usize::try_from(seed).unwrap() % 5],
                 ))),
                 _ => Some(answer(seed, 3, question)),
             }

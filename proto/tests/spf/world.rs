@@ -200,6 +200,23 @@ impl World {
         self.silent.entry(name).or_default().push(None);
     }
 
+    /// What a name has, if it exists.
+    pub fn records(&self, name: &Name) -> Option<&[Record]> {
+        self.names.get(name).map(Vec::as_slice)
+    }
+
+    /// True if something is never answered.
+    pub fn is_silent_somewhere(&self) -> bool {
+        !self.silent.is_empty()
+    }
+
+    /// True if this question to a name is never answered; `empty` if it has no such records.
+    pub fn is_silent(&self, name: &Name, kind: RecordType, empty: bool) -> bool {
+        self.silent
+            .get(name)
+            .is_some_and(|silent| silent.contains(&Some(kind)) || (empty && silent.contains(&None)))
+    }
+
     /// The answer, if one ever comes.
     pub fn answer(&self, question: &Question) -> Option<Answer> {
         let mut aliases = Vec::new();
@@ -266,9 +283,7 @@ impl World {
             Records::Txt(list) => list.is_empty(),
             Records::Ptr(list) => list.is_empty(),
         };
-        let silent = self.silent.get(name).is_some_and(|silent| {
-            silent.contains(&Some(kind)) || (empty && silent.contains(&None))
-        });
+        let silent = self.is_silent(name, kind, empty);
         match (silent, empty) {
             (true, _) => None,
             (false, true) => Some(Lookup::NoData),
