@@ -11,6 +11,7 @@
 
 mod evidence;
 mod properties;
+#[allow(dead_code, reason = "some of it is for the daemon's tests")]
 mod world;
 
 use std::path::Path;

@@ -205,11 +205,6 @@ impl World {
         self.names.get(name).map(Vec::as_slice)
     }
 
-    /// True if something is never answered.
-    pub fn is_silent_somewhere(&self) -> bool {
-        !self.silent.is_empty()
-    }
-
     /// True if this question to a name is never answered; `empty` if it has no such records.
     pub fn is_silent(&self, name: &Name, kind: RecordType, empty: bool) -> bool {
         self.silent
