@@ -22,7 +22,8 @@
 //! transaction · [`outcome`] how a delivery ended · [`custody`] the only way to 250 · [`dns`] our
 //! own questions and answers · [`smtp`] the receive and deliver machines · [`verify`] evidence and
 //! verdict · [`route`] where a recipient's mail goes · [`mx`] which hosts, in which order ·
-//! [`retry`] when to try again · [`dsn`] what is reported · [`message`] the header, as it streams by.
+//! [`survey`] what a domain publishes, gathered ·
+//! [`publish`] what it should publish · [`retry`] when to try again · [`dsn`] what is reported · [`message`] the header, as it streams by.
 
 #![no_std]
 
@@ -37,10 +38,12 @@ pub mod message;
 pub mod mx;
 pub mod outcome;
 pub mod perimeter;
+pub mod publish;
 pub mod queue_id;
 pub mod reply;
 pub mod retry;
 pub mod route;
 pub mod smtp;
+pub mod survey;
 pub mod time;
 pub mod verify;

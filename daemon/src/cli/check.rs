@@ -61,7 +61,7 @@ pub fn run(command: &Command) -> Ended {
         Some(path) => Some(load(path)?.config),
         None => None,
     };
-    let resolver = resolver(command, config.as_ref())?;
+    let resolver = resolver(&command.resolvers, config.as_ref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -97,7 +97,7 @@ fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
 }
 
 /// `IP:PORT`, or an address alone for port 53.
-fn parse_resolver(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
+pub(super) fn parse_resolver(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
     match text.parse::<IpAddr>() {
         Ok(address) => Ok((address, 53).into()),
         Err(_) => text.parse(),
@@ -105,13 +105,16 @@ fn parse_resolver(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
 }
 
 /// Asks the servers of the command line, else of the configuration, else of the system.
-fn resolver(command: &Command, config: Option<&Config>) -> Result<Arc<dyn Resolver>, Failure> {
+pub(super) fn resolver(
+    named: &[SocketAddr],
+    config: Option<&Config>,
+) -> Result<Arc<dyn Resolver>, Failure> {
     let mut settings = match config {
         Some(config) => Settings::of(config).or_exit(Exit::Config)?,
         None => Settings::new(Vec::new()),
     };
-    if !command.resolvers.is_empty() {
-        settings.servers.clone_from(&command.resolvers);
+    if !named.is_empty() {
+        settings.servers = named.to_vec();
     } else if config.is_none() {
         settings.servers = system_servers().or_exit(Exit::Config)?;
     }

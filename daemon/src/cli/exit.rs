@@ -12,6 +12,8 @@ pub enum Exit {
     Repudiated = 1,
     /// The command line is wrong.
     Usage = 64,
+    /// What it was given cannot be used.
+    Data = 65,
     /// What was asked for is not there.
     NoInput = 66,
     /// What it needs does not answer.
@@ -24,6 +26,11 @@ pub enum Exit {
     Temporary = 75,
     /// The configuration is wrong.
     Config = 78,
+}
+
+impl Exit {
+    /// `publish` only: something that was asked for is not covered.
+    pub const INCOMPLETE: Self = Self::Repudiated;
 }
 
 impl From<Exit> for ExitCode {

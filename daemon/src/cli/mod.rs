@@ -1,10 +1,12 @@
 //! The command line: what there is to say, and which module does it.
 
+mod asking;
 mod check;
 mod config;
 mod exit;
 mod listing;
 mod print;
+mod publish;
 mod queue;
 
 use std::path::PathBuf;
@@ -38,6 +40,8 @@ enum Command {
     Demo(crate::demo::Command),
     /// Give the verdict on a reverse-path, with every step of the evidence
     Check(check::Command),
+    /// Print the DNS records by which others can tell a domain's mail from a forgery
+    Publish(publish::Command),
     /// Check the configuration, or show what holds
     #[command(subcommand)]
     Config(config::Command),
@@ -78,6 +82,7 @@ Examples:
   vouchsafe demo                              what it does, in seven stories
   vouchsafe serve -c vouchsafe.toml           the service, in the foreground
   vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
+  vouchsafe publish example.org --host mail.example.org
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
   vouchsafe queue list                        what waits, and why
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
@@ -102,6 +107,7 @@ pub fn run() -> Exit {
         Command::Serve(config) => crate::serve::run(&config.path),
         Command::Demo(command) => crate::demo::run(&command),
         Command::Check(command) => check::run(&command),
+        Command::Publish(command) => publish::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),
     };

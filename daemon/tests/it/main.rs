@@ -9,6 +9,7 @@
     reason = "tests: whatever is not as expected ends them, and their files need not last"
 )]
 
+mod bind;
 mod certificate;
 mod check;
 mod cli;
@@ -24,6 +25,7 @@ mod mail;
 mod memory;
 mod nowhere;
 mod nsd;
+mod publish;
 #[path = "../../../proto/tests/dialogue/script.rs"]
 mod script;
 mod service;

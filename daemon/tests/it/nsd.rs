@@ -103,7 +103,7 @@ fn configuration(folder: &Path, address: SocketAddr, zones: &[Zone<'_>]) -> Stri
 }
 
 /// A zone file: the least that a zone must have, then the records.
-fn zone_file(apex: &str, records: &str) -> String {
+pub(super) fn zone_file(apex: &str, records: &str) -> String {
     let apex = apex.trim_end_matches('.');
     format!(
         "$ORIGIN {apex}.\n\
@@ -115,7 +115,7 @@ fn zone_file(apex: &str, records: &str) -> String {
 }
 
 /// True as soon as it answers any question; false if it ends before that.
-fn answers(process: &mut Process, address: SocketAddr) -> bool {
+pub(super) fn answers(process: &mut Process, address: SocketAddr) -> bool {
     // Id 1, one question: the root's SOA, class IN.
     const QUESTION: &[u8] = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\x06\0\x01";
     let socket = UdpSocket::bind((address.ip(), 0)).unwrap();

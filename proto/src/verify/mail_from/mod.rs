@@ -51,6 +51,8 @@ use self::walk::{Progress, Walked};
 pub use self::budget::Budget;
 pub use self::reason::Reason;
 pub use self::report::{Host, Identity, PublishedSet, Report};
+pub use self::subject::LABEL;
+pub use self::wildcard::is_sentinel;
 pub use crate::verify::{Input, TroubleAt};
 
 /// What is checked.

@@ -10,7 +10,7 @@ use crate::dns::Name;
 use super::{Identity, Reason, Report, Request};
 
 /// The label in front of a domain that publishes.
-pub(super) const LABEL: &str = "mail-from";
+pub const LABEL: &str = "mail-from";
 
 /// Stands in for a sibling label that is not nine letters or digits.
 const SPARE_SIBLING: &str = "q7w2mzx4k";

@@ -56,7 +56,7 @@ fn pairs(known: &Known) -> Option<&[Mx]> {
 }
 
 /// `v=MFMX1`, alone or before other tags: the set is deliberate (A.1, and the TXT's form in A.2).
-pub(super) fn is_sentinel(text: &[u8]) -> bool {
+pub fn is_sentinel(text: &[u8]) -> bool {
     text.split(|octet| *octet == b';')
         .next()
         .is_some_and(|tag| tag.trim_ascii().eq_ignore_ascii_case(b"v=MFMX1"))
