@@ -102,10 +102,11 @@ fn is_folded(line: &[u8]) -> bool {
     matches!(line.first(), Some(b' ' | b'\t'))
 }
 
-/// Name and value. The name must end on the field's first line, and must not begin with a blank.
+/// Name and value. The name must be there, end on the field's first line, and not begin with a
+/// blank.
 fn named(field: &[u8]) -> Field<'_> {
     let (first, _) = split_line(field);
-    let colon = memchr::memchr(b':', first).filter(|_| !is_folded(field));
+    let colon = memchr::memchr(b':', first).filter(|at| *at > 0 && !is_folded(field));
     match colon.and_then(|at| Some((field.get(..at)?, field.get(at.checked_add(1)?..)?))) {
         Some((name, value)) => Field { name, value },
         None => Field {

@@ -7,7 +7,8 @@
 //!
 //! Map: [`header`] cuts a message into fields and body · `tags` reads tag-lists · [`field`] a
 //! `DKIM-Signature` before its key is known · [`key`] the key record · `author` the mailbox of a
-//! `From` field · `report` what all of them come to.
+//! `From` field · `report` what all of them come to ·
+//! `told` how Authentication-Results says it.
 //!
 //! Left to others: hashes and signatures, the questions to the DNS, ARC chains (daemon); when the
 //! verdict that follows is said (`timing`).
@@ -21,6 +22,7 @@ mod report;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use author::author;
 pub use reason::{Reason, SignatureResult};

@@ -19,15 +19,22 @@ pub enum SignatureResult {
     PermError,
 }
 
-impl fmt::Display for SignatureResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl SignatureResult {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Pass => "pass",
             Self::Fail => "fail",
             Self::Neutral => "neutral",
             Self::TempError => "temperror",
             Self::PermError => "permerror",
-        })
+        }
+    }
+}
+
+impl fmt::Display for SignatureResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -136,22 +143,18 @@ impl Reason {
             Self::KeyTooShort => "key_too_short",
         }
     }
-}
 
-/// A few plain words, nothing of the message in them.
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::KeyTrouble(trouble) = self {
-            return write!(f, "{trouble} asking for the key");
-        }
-        f.write_str(match self {
+    /// A few plain words, nothing of the message in them.
+    pub const fn words(self) -> &'static str {
+        match self {
             Self::Valid => "header and body are as signed",
             Self::Body => "the body is not as signed",
             Self::Header => "the header is not as signed, or by another key",
             Self::Expired => "run out",
             Self::Syntax => "malformed",
             Self::TooManySigned => "too many names in h=",
-            Self::Internal | Self::KeyTrouble(_) => "trouble of our own",
+            Self::Internal => "trouble of our own",
+            Self::KeyTrouble(_) => "the key is not to be had now",
             Self::Version => "unknown version",
             Self::MissingTag => "a tag is missing",
             Self::Algorithm => "unknown algorithm",
@@ -167,6 +170,17 @@ impl fmt::Display for Reason {
             Self::KeyType => "key for another algorithm",
             Self::KeyUse => "key for another use",
             Self::KeyTooShort => "RSA key below 1024 bits",
-        })
+        }
+    }
+}
+
+/// Its words, and which trouble.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())?;
+        match self {
+            Self::KeyTrouble(trouble) => write!(f, " ({trouble})"),
+            _ => Ok(()),
+        }
     }
 }

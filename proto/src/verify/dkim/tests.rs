@@ -13,6 +13,7 @@ use super::{
 };
 use crate::addr::{Domain, Mailbox, ReversePath};
 use crate::dns::{Answer, Lookup, Records, Trouble};
+use crate::message::Results;
 use crate::verify::Weight;
 
 #[test]
@@ -46,6 +47,7 @@ fn a_message_is_cut_where_everybody_cuts_it() {
             &["A \t| 1\r\n \r\n", "B|2\r\n"],
             "x",
         ),
+        (":x\r\nA:1\r\n", &["|:x\r\n", "A|1\r\n"], ""),
         // What is no field has no name, and ends nothing.
         (
             " x: 1\r\nno colon\r\n y:2\r\nC:3\r\n",
@@ -501,5 +503,47 @@ fn of_several_signatures_the_best_one_counts() {
         (&[], None, Weight::Silent),
     ] {
         assert_eq!(with(reasons), (result, weight), "{reasons:?}");
+    }
+}
+
+#[test]
+fn what_is_told_names_each_signature() {
+    let told = |report: &Report| {
+        let results = Results {
+            authserv_id: &Domain::parse("mx.example.net").unwrap(),
+            methods: &report.methods(),
+        };
+        results.to_field().replace("\r\n\t", " ")
+    };
+    let mut report = sound();
+    assert_eq!(
+        told(&report),
+        "Authentication-Results: mx.example.net; dkim=pass header.d=example.org header.s=sel \
+         header.a=rsa-sha256 header.b=BBBBCCCC\r\n"
+    );
+    report.signatures[0].testing = true;
+    let bad = Signature::new(field::read(b"x").0, Reason::KeyTrouble(Trouble::ServFail));
+    report.signatures.push(bad);
+    report.arc = super::Arc::Fail;
+    assert_eq!(
+        told(&report),
+        "Authentication-Results: mx.example.net; dkim=pass reason=\"the key is only a test\" \
+         header.d=example.org header.s=sel header.a=rsa-sha256 header.b=BBBBCCCC; \
+         dkim=temperror reason=\"the key is not to be had now\"; arc=fail\r\n"
+    );
+    for (skipped, expected) in [
+        (Skipped::Off, "none"),
+        (Skipped::NoSignature, "dkim=none"),
+        (
+            Skipped::TooLarge,
+            "dkim=neutral reason=\"message too large\"",
+        ),
+        (
+            Skipped::Busy,
+            "dkim=temperror reason=\"no room for the message\"",
+        ),
+    ] {
+        let field = format!("Authentication-Results: mx.example.net; {expected}\r\n");
+        assert_eq!(told(&Report::skipped(skipped)), field);
     }
 }
