@@ -11,7 +11,6 @@
 //!
 //! Left to others: everything that the parts do.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -273,7 +272,7 @@ impl Shared {
         let verifier = Arc::new(Verifier::new(
             Arc::clone(&resolver) as Arc<dyn Resolver>,
             Arc::clone(&perimeter),
-            policy(config),
+            Policy::of(config),
         ));
         Ok(Self {
             resolver,
@@ -312,17 +311,9 @@ async fn follow_reloads(current: Arc<Current>, shared: Shared, site: Arc<ArcSwap
             error!(error = %chain(&error), "the resolvers stay as they were");
         }
         shared.perimeter.configure(&perimeter::Sources::of(config));
-        shared.verifier.set_policy(policy(config));
+        shared.verifier.set_policy(Policy::of(config));
         site.store(Arc::new(shared.site(&in_force)));
         debug!("sessions go by the new configuration");
-    }
-}
-
-/// Whom the configuration relays for, and which domains are its own.
-fn policy(config: &Config) -> Policy {
-    Policy {
-        relay_from: config.relay.from.clone(),
-        local_domains: config.domains.keys().cloned().collect::<BTreeSet<_>>(),
     }
 }
 

@@ -19,30 +19,54 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::task::JoinSet;
-use vouchsafe_proto::addr::{Domain, ReversePath};
-use vouchsafe_proto::dns::{RecordType, Trouble};
+use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
+use vouchsafe_proto::verify::forwarder::{self, Declared};
+use vouchsafe_proto::verify::inquiry::{self, Inquiry, Tests};
 use vouchsafe_proto::verify::lasting::Lasting;
-use vouchsafe_proto::verify::mail_from::{
-    Action, Check, Input, Reason, Report, Request, TroubleAt, budget,
-};
-use vouchsafe_proto::verify::{Evidence, Machine, Verdict, VerdictResult};
+use vouchsafe_proto::verify::mail_from::{self, budget};
+use vouchsafe_proto::verify::{Action, Evidence, Input, Machine, Verdict, VerdictResult};
 
 use self::kept::Kept;
 use crate::bounded::Figures;
 use crate::clock;
+use crate::config::Config;
 use crate::dns::Resolver;
 use crate::perimeter::Perimeter;
 
-/// Whose mail is taken without a question to the DNS.
+/// What verdicts go by, beside the DNS.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// `[relay] from`.
     pub relay_from: Vec<IpNet>,
     /// The domains whose reverse-paths such a client may use.
     pub local_domains: BTreeSet<Domain>,
+    /// Which tests are made beside the MAIL-FROM MX check.
+    pub tests: Tests,
+    /// Our own name, which SPF's explanations may use.
+    pub hostname: Box<str>,
+    /// Whose forwarded mail is expected.
+    pub forwarders: Declared,
+    /// Repudiated mail may reach a postmaster.
+    pub postmaster_exempt: bool,
 }
 
 impl Policy {
+    /// What the configuration makes of it.
+    pub fn of(config: &Config) -> Self {
+        let verify = &config.verify;
+        Self {
+            relay_from: config.relay.from.clone(),
+            local_domains: config.domains.keys().cloned().collect(),
+            tests: Tests {
+                spf: verify.spf,
+                sender_domain: verify.sender_domain,
+            },
+            hostname: config.hostname.as_ascii().into(),
+            forwarders: config.forwarders(),
+            postmaster_exempt: verify.postmaster_exempt,
+        }
+    }
+
     /// The evidence that the client's network is, if it is any.
     fn relay_client(&self, reverse_path: &ReversePath, client: IpAddr) -> Option<Evidence> {
         let client = client.to_canonical();
@@ -79,9 +103,11 @@ impl Verifier {
         }
     }
 
-    /// Goes by another policy from now on; what was learnt of domains stays.
+    /// Goes by another policy from now on. Verdicts that were kept are forgotten, since other tests
+    /// may have been made for them; what was learnt of trouble stays.
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
+        *lock(&self.kept) = Kept::default();
     }
 
     /// What has come of the verdicts that were kept.
@@ -89,76 +115,125 @@ impl Verifier {
         lock(&self.kept).figures()
     }
 
-    /// The verdict on a reverse-path given by this client, which called itself `helo`.
+    /// The verdict at MAIL on a reverse-path given by this client, which called itself `helo`.
     pub async fn verify(
         &self,
         reverse_path: ReversePath,
         helo: Box<str>,
         client: IpAddr,
-    ) -> Verdict {
+    ) -> Arc<Verdict> {
         if let Some(evidence) = self.policy.load().relay_client(&reverse_path, client) {
-            return Verdict::of(evidence, []);
+            return Arc::new(Verdict::of(evidence, []));
         }
-        let request = Request {
+        self.verify_stranger(reverse_path, helo, client).await
+    }
+
+    /// The same, whatever the client's network.
+    async fn verify_stranger(
+        &self,
+        reverse_path: ReversePath,
+        helo: Box<str>,
+        client: IpAddr,
+    ) -> Arc<Verdict> {
+        let request = mail_from::Request {
             reverse_path,
             helo,
             client,
             in_perimeter: self.perimeter.contains(client),
             sibling: random_label(),
         };
-        let report = match kept::key_of(&request) {
-            Some(key) => self.kept_or_checked(key, request).await,
-            None => self.check(request).await,
+        let Some(key) = kept::key_of(&request) else {
+            return Arc::new(self.inquire(request).await);
         };
-        Verdict::of(Evidence::MailFrom(report), [])
-    }
-
-    /// The report that still stands, or a new one.
-    async fn kept_or_checked(&self, key: kept::Key, request: Request) -> Report {
         let found = lock(&self.kept).find(&key, clock::now().mono);
-        if let Some(report) = found {
-            return report;
+        if let Some(verdict) = found {
+            return verdict;
         }
-        let report = self.check(request).await;
-        lock(&self.kept).keep(key, &report, clock::now().mono);
-        report
+        let verdict = Arc::new(self.inquire(request).await);
+        lock(&self.kept).keep(key, &verdict, clock::now().mono);
+        verdict
     }
 
-    /// Makes the check, and brings in what only this host knows.
-    async fn check(&self, request: Request) -> Report {
+    /// Makes the inquiry, and brings in what only this host knows.
+    async fn inquire(&self, request: mail_from::Request) -> Verdict {
         let client = request.client;
-        let report = drive(Check::new(request), client, &self.resolver).await;
-        let report = self.unless_perimeter_is_open(report);
-        lock(&self.lasting).settle(report, clock::now().mono)
+        let inquiry = {
+            let policy = self.policy.load();
+            Inquiry::new(inquiry::Request {
+                mail_from: request,
+                receiver: policy.hostname.clone(),
+                tests: policy.tests,
+            })
+        };
+        let verdict = drive(inquiry, client, &self.resolver).await;
+        let verdict = self.unless_perimeter_is_open(verdict);
+        lock(&self.lasting).settle(verdict, clock::now().mono)
+    }
+
+    /// What is known of this recipient alone that may clear a refusal: the forwarders that were
+    /// declared for it, each asked about the client, and whether it is a postmaster's.
+    pub async fn about_recipient(
+        self: &Arc<Self>,
+        recipient: &ForwardPath,
+        helo: &str,
+        client: IpAddr,
+    ) -> Vec<Evidence> {
+        let policy = self.policy.load_full();
+        if policy.postmaster_exempt && recipient.is_postmaster() {
+            return vec![Evidence::Postmaster];
+        }
+        // All at the same time: a silent one must not keep the others waiting.
+        let mut asking = JoinSet::new();
+        for (at, forwarder) in policy.forwarders.of(recipient).into_iter().enumerate() {
+            let (verifier, helo) = (Arc::clone(self), helo.into());
+            asking.spawn(
+                async move { (at, verifier.about_forwarder(forwarder, helo, client).await) },
+            );
+        }
+        let mut reports = asking.join_all().await;
+        reports.sort_by_key(|(at, _)| *at);
+        let each = reports.into_iter().map(|(_, report)| Arc::new(report));
+        each.map(Evidence::Forwarder).collect()
+    }
+
+    /// What the client is to a forwarder: what it would be if the forwarder's domain stood in the
+    /// reverse-path.
+    async fn about_forwarder(
+        &self,
+        forwarder: Domain,
+        helo: Box<str>,
+        client: IpAddr,
+    ) -> forwarder::Report {
+        let path = ReversePath::postmaster_of(&forwarder);
+        let verdict = self.verify_stranger(path, helo, client).await;
+        forwarder::Report::of(forwarder, &verdict)
     }
 
     /// A rejection stands only if the client cannot be one of our own hosts. As long as a host of
     /// the perimeter was never found in the DNS nobody knows that: temporary.
-    fn unless_perimeter_is_open(&self, mut report: Report) -> Report {
-        if report.result == VerdictResult::Repudiated
-            && let Some(name) = self.perimeter.missing()
-        {
-            report.reason = Reason::Temporary;
-            report.result = report.reason.result();
-            report.trouble.push(TroubleAt {
-                name,
-                kind: RecordType::A,
-                trouble: Trouble::Timeout,
-            });
+    fn unless_perimeter_is_open(&self, verdict: Verdict) -> Verdict {
+        match self.perimeter.missing() {
+            Some(name) if verdict.result() == VerdictResult::Repudiated => {
+                verdict.with([Evidence::PerimeterOpen { name }])
+            }
+            _ => verdict,
         }
-        report
     }
 }
 
-/// Performs the check's actions until it is done, its questions on account of the client. Those
+/// Performs a machine's actions until it is done, its questions on account of the client. Those
 /// still open are dropped then.
-async fn drive(mut check: Check, client: IpAddr, resolver: &Arc<dyn Resolver>) -> Report {
+pub async fn drive<M: Machine>(
+    mut machine: M,
+    client: IpAddr,
+    resolver: &Arc<dyn Resolver>,
+) -> M::Report {
     let mut asking = JoinSet::new();
-    // The check sets its timer itself; until it does, this one holds.
+    // A machine sets its timer itself; until it does, this one holds.
     let mut timer = clock::now().mono.plus(budget::DEADLINE);
     let mut input = Input::Begin;
     loop {
-        for action in check.step(input, clock::now()) {
+        for action in machine.step(input, clock::now()) {
             match action {
                 Action::Ask(id, question) => {
                     let resolver = Arc::clone(resolver);

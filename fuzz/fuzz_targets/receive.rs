@@ -14,6 +14,7 @@ use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, AskId, Input, Limits, Peer, Session, Settings,
 };
 use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
 
 /// What a session did, as far as others can see it.
@@ -53,6 +54,10 @@ impl World {
             authserv_id: Domain::parse("mx.example").expect("a domain"),
             limits,
             starttls: seed & 1 == 1,
+            possible: Possible {
+                dkim: seed & 32 == 32,
+                ..Possible::default()
+            },
         };
         let peer = Peer {
             address: ([192, 0, 2, 1], 4025).into(),
@@ -73,16 +78,19 @@ impl World {
         let no = || Reply::new(451, (4, 3, 0), "not now");
         let id = QueueId::new(NOW.wall, u64::from(self.seed));
         match ask {
-            Ask::Verify { .. } => Answer::Verdict(Box::new(Verdict::of(
+            Ask::Verify { .. } => Answer::Verdict(Arc::new(Verdict::of(
                 Evidence::RelayClient { local_domain: true },
                 [],
             ))),
-            Ask::Recipient(_) => Answer::Recipient(if fails(2) { Err(no()) } else { Ok(()) }),
             Ask::Peer(client) => Answer::Peer(Peer {
                 address: *client,
                 may_relay: false,
                 is_front: false,
             }),
+            Ask::Recipient { .. } => {
+                Answer::Recipient(if fails(2) { Err(no()) } else { Ok(Vec::new()) })
+            }
+            Ask::Content { verdict, .. } => Answer::Verdict(verdict.clone()),
             Ask::Begin { .. } => {
                 assert!(!self.begun, "begun twice");
                 self.begun = !fails(3);

@@ -19,6 +19,7 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::smtp::{deliver, receive};
 use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
 
 const NOW: Now = Now {
@@ -121,6 +122,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
         authserv_id: Domain::parse("mx.example.net").unwrap(),
         limits: receive::Limits::default(),
         starttls: line.starttls,
+        possible: Possible::default(),
     };
     let peer = receive::Peer {
         address: "192.0.2.1:4000".parse().unwrap(),
@@ -290,19 +292,20 @@ impl Pair {
         match ask {
             receive::Ask::Verify { .. } => {
                 let evidence = Evidence::RelayClient { local_domain: true };
-                receive::Answer::Verdict(Box::new(Verdict::of(evidence, [])))
+                receive::Answer::Verdict(Arc::new(Verdict::of(evidence, [])))
             }
-            receive::Ask::Recipient(path) => {
-                let path = path.to_string();
+            receive::Ask::Recipient { recipient, .. } => {
+                let path = recipient.to_string();
                 receive::Answer::Recipient(if path.starts_with("no") {
                     Err(Reply::new(550, (5, 1, 1), "no such user"))
                 } else if path.starts_with("later") {
                     Err(Reply::new(450, (4, 2, 0), "come back later"))
                 } else {
-                    Ok(())
+                    Ok(vec![])
                 })
             }
             receive::Ask::Peer(_) => unreachable!("there is no front"),
+            receive::Ask::Content { verdict, .. } => receive::Answer::Verdict(verdict),
             receive::Ask::Begin { .. } => {
                 assert!(self.draft.replace(vec![]).is_none());
                 receive::Answer::Begun(Ok(QueueId::new(NOW.wall, 1)))

@@ -6,7 +6,6 @@
 
 mod report;
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,7 +68,7 @@ pub fn run(command: &Command) -> Ended {
     let verdict = runtime.block_on(async {
         let perimeter = perimeter(config.as_ref());
         perimeter.refresh(&resolver).await;
-        let policy = policy(config.as_ref());
+        let policy = config.as_ref().map_or_else(Policy::default, Policy::of);
         let verifier = Verifier::new(resolver, Arc::new(perimeter), policy);
         let helo = command.helo.clone();
         verifier.verify(reverse_path, helo, command.ip).await
@@ -128,14 +127,6 @@ pub(super) fn resolver(
 fn perimeter(config: Option<&Config>) -> Perimeter {
     config.map_or_else(Perimeter::default, |config| {
         Perimeter::new(&Sources::of(config))
-    })
-}
-
-/// Whom the configuration relays for; nobody without one.
-fn policy(config: Option<&Config>) -> Policy {
-    config.map_or_else(Policy::default, |config| Policy {
-        relay_from: config.relay.from.clone(),
-        local_domains: config.domains.keys().cloned().collect::<BTreeSet<_>>(),
     })
 }
 

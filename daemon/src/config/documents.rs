@@ -125,6 +125,9 @@ fn header(section: &Section) -> String {
         Form::Top => String::new(),
         Form::Table => format!("[{}]", section.name),
         Form::List => format!("[[{}]]", section.name),
+        Form::Named if section.name == "recipients" => {
+            String::from("[recipients.\"alice@example.org\"]")
+        }
         Form::Named => format!("[{}.\"example.org\"]", section.name),
     }
 }
@@ -167,6 +170,7 @@ fn takes(kind: Kind) -> String {
         Kind::NextHop => String::from("a next hop"),
         Kind::Networks => String::from("a list of IP addresses and networks"),
         Kind::Hosts => String::from("a list of host names, IP addresses and networks"),
+        Kind::Domains => String::from("a list of domain names"),
         Kind::Switch => String::from("`true` or `false`"),
         Kind::Word(words) => words
             .iter()

@@ -9,7 +9,7 @@ mod ways_in;
 
 use std::time::Duration;
 
-pub use verify::VERIFY;
+pub use verify::{RECIPIENTS, VERIFY};
 pub use ways_in::{LISTEN, PERIMETER};
 
 /// One table of the file.
@@ -84,6 +84,8 @@ pub enum Kind {
     Networks,
     /// A list of host names, addresses and networks.
     Hosts,
+    /// A list of domain names.
+    Domains,
     /// `true` or `false`.
     Switch,
     /// One of these words.
@@ -108,9 +110,21 @@ pub enum Presence {
 }
 
 /// All sections, in the order in which they are explained.
-pub static SECTIONS: [&Section; 13] = [
-    &TOP, &LISTEN, &DOMAINS, &RELAY, &PERIMETER, &VERIFY, &DNS, &TLS, &LIMITS, &RETRY, &DELIVERY,
-    &LOG, &METRICS,
+pub static SECTIONS: [&Section; 14] = [
+    &TOP,
+    &LISTEN,
+    &DOMAINS,
+    &RECIPIENTS,
+    &RELAY,
+    &PERIMETER,
+    &VERIFY,
+    &DNS,
+    &TLS,
+    &LIMITS,
+    &RETRY,
+    &DELIVERY,
+    &LOG,
+    &METRICS,
 ];
 
 /// The keys before any table.
@@ -171,6 +185,7 @@ pub static DOMAINS: Section = Section {
                   the message is stored only if nobody there replies. `store`: every message is \
                   queued first. The held path is not built yet: both store.",
         },
+        verify::FORWARDERS,
     ],
 };
 

@@ -124,6 +124,7 @@ pub(super) struct Draft {
     /// In the order of the file; false when the section has mistakes of its own.
     pub(super) listen: (Vec<Listen>, bool),
     pub(super) domains: Vec<DraftDomain>,
+    recipients: BTreeMap<Box<str>, Vec<Domain>>,
     pub(super) relay: Option<Relay>,
     pub(super) perimeter: Option<Perimeter>,
     pub(super) verify: Option<Verify>,
@@ -145,6 +146,7 @@ pub(super) struct DraftDomain {
     pub(super) name: Option<Domain>,
     pub(super) next_hop: Option<NextHop>,
     path: Option<PathMode>,
+    forwarders: Option<Vec<Domain>>,
 }
 
 impl Draft {
@@ -163,6 +165,7 @@ impl Draft {
         {
             postmaster = first_postmaster(reader, &domains);
         }
+        let recipients = verify::read_recipients(reader, &top);
         let relay = read_relay(reader, &top);
         let perimeter = ways_in::perimeter(reader, &top);
         let verify = verify::read(reader, &top, hostname.as_ref());
@@ -182,6 +185,7 @@ impl Draft {
             postmaster,
             listen,
             domains,
+            recipients,
             relay,
             perimeter,
             verify,
@@ -203,6 +207,7 @@ impl Draft {
             let local = LocalDomain {
                 next_hop: domain.next_hop?,
                 path: domain.path?,
+                forwarders: domain.forwarders?,
             };
             domains.insert(domain.name?, local);
         }
@@ -212,6 +217,7 @@ impl Draft {
             postmaster: self.postmaster,
             listen: self.listen.0,
             domains,
+            recipients: self.recipients,
             relay: self.relay?,
             perimeter: self.perimeter?,
             verify: self.verify?,
@@ -246,12 +252,14 @@ fn read_domains<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Vec<DraftDomain
             "store" => Some(PathMode::Store),
             _ => None,
         });
+        let forwarders = reader.texts(&place, "forwarders", hostname);
         all.push(DraftDomain {
             header: place.header,
             line: place.line,
             name,
             next_hop,
             path,
+            forwarders,
         });
     }
     all

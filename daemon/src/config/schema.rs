@@ -10,6 +10,8 @@ use vouchsafe_proto::addr::{Domain, ForwardPath};
 use vouchsafe_proto::retry;
 use vouchsafe_proto::route::{NextHop, Routes};
 use vouchsafe_proto::smtp::deliver;
+use vouchsafe_proto::verify::forwarder::Declared;
+use vouchsafe_proto::verify::timing::Possible;
 
 /// All of it. The keys' meaning stands in [`super::keys`].
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The local domains.
     pub domains: BTreeMap<Domain, LocalDomain>,
+    /// The forwarders of single recipients, under [`Declared::key`].
+    pub recipients: BTreeMap<Box<str>, Vec<Domain>>,
     /// Who may send to anywhere.
     pub relay: Relay,
     /// Our own outer hosts.
@@ -62,6 +66,8 @@ pub struct LocalDomain {
     pub next_hop: NextHop,
     /// How it goes there.
     pub path: PathMode,
+    /// Who sends mail on to it.
+    pub forwarders: Vec<Domain>,
 }
 
 /// `path` of a local domain.
@@ -107,9 +113,23 @@ pub fn any_contains(networks: &[IpNet], client: IpAddr) -> bool {
 
 /// `[verify]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each switch of the file"
+)]
 pub struct Verify {
     /// In whose name `Authentication-Results` is written.
     pub authserv_id: Domain,
+    /// SPF is asked.
+    pub spf: bool,
+    /// Domains that do not exist or take no mail are refused.
+    pub sender_domain: bool,
+    /// What is no name in HELO is refused.
+    pub helo: bool,
+    /// Who sends mail on to the whole site.
+    pub forwarders: Vec<Domain>,
+    /// Repudiated mail may reach a postmaster.
+    pub postmaster_exempt: bool,
     /// DKIM signatures are looked at.
     pub dkim: bool,
     /// Octets of the largest message whose signatures are looked at.
@@ -221,6 +241,27 @@ impl Config {
     /// The addresses at which connections are taken.
     pub fn listening(&self) -> Vec<SocketAddr> {
         self.listen.iter().map(|listen| listen.address).collect()
+    }
+
+    /// Whose forwarded mail is expected.
+    pub fn forwarders(&self) -> Declared {
+        let domains = self.domains.iter();
+        let domains = domains.map(|(name, domain)| (name.clone(), domain.forwarders.clone()));
+        Declared {
+            site: self.verify.forwarders.clone(),
+            domains: domains.collect(),
+            recipients: self.recipients.clone(),
+        }
+    }
+
+    /// What may be learnt of a reverse-path behind MAIL.
+    pub fn possible(&self) -> Possible {
+        Possible {
+            forwarders: !self.forwarders().is_empty(),
+            postmaster: self.verify.postmaster_exempt,
+            dkim: self.verify.dkim,
+            dkim_rescues: self.verify.dkim_rescues,
+        }
     }
 
     /// Where mail goes.

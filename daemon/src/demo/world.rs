@@ -128,7 +128,7 @@ impl World {
 
     /// The verdict, as `vouchsafe check` gives it: by the service's own verifier, with an empty
     /// cache, so that the whole evidence is seen.
-    pub async fn verdict(&self, reverse_path: &str, helo: &str, client: Ipv4Addr) -> Verdict {
+    pub async fn verdict(&self, reverse_path: &str, helo: &str, client: Ipv4Addr) -> Arc<Verdict> {
         let resolver = Arc::new(Stub::new(Settings::new(vec![self.dns.address()])));
         let perimeter = Arc::new(Perimeter::default());
         let verifier = Verifier::new(resolver, perimeter, Policy::default());

@@ -80,6 +80,7 @@ impl Site {
                     ..receive::Limits::default()
                 },
                 starttls: in_force.tls.is_some(),
+                possible: config.possible(),
             }),
             routes: Arc::new(config.routes()),
             fronts: Fronts {

@@ -7,16 +7,12 @@
 use tracing::{debug, info};
 use vouchsafe_proto::smtp::receive::{Accepted, Note};
 use vouchsafe_proto::verify::Verdict;
-use vouchsafe_proto::verify::mail_from::Report;
 
 use crate::log;
 
 /// The word on a reverse-path, and why in a sentence.
 pub(super) fn verdict(verdict: &Verdict, reverse_path: &str) {
-    let why = verdict.mail_from().map_or_else(
-        || String::from("the client is inside [relay] from"),
-        Report::explanation,
-    );
+    let why = verdict.explanation();
     info!(
         verdict = %verdict.result(),
         reverse_path = %log::Peer(reverse_path),

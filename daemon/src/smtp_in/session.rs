@@ -279,10 +279,14 @@ impl Session {
         if let Ask::Verify { reverse_path, .. } = &ask {
             self.asked_about = reverse_path.to_string();
         }
-        let asking = match (ask, self.refused.take()) {
-            // A commit behind content that was refused, before the machine could hear of it.
-            (Ask::Commit(_), Some(reply)) => world::ready(Answer::Committed(Err(reply))),
-            (ask, _) => world::ask(&self.site, self.peer, ask, &mut self.draft),
+        let asking = match (ask, &self.refused) {
+            // Behind content that was refused, before the machine could hear of it.
+            (Ask::Commit(_), Some(reply)) => world::ready(Answer::Committed(Err(reply.clone()))),
+            (Ask::Content { verdict, .. }, Some(_)) => world::ready(Answer::Verdict(verdict)),
+            (ask, _) => {
+                self.refused = None;
+                world::ask(&self.site, self.peer, ask, &mut self.draft)
+            }
         };
         self.asked = Some((id, asking));
     }

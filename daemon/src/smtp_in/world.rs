@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tracing::error;
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::route::RouteError;
-use vouchsafe_proto::smtp::receive::{Answer, Ask, Peer};
+use vouchsafe_proto::smtp::receive::{Answer, Ask, Peer, Presenter};
 use vouchsafe_spool::{CommitError, Draft};
 
 use super::Site;
@@ -51,19 +51,25 @@ pub(super) fn ask(
             client,
         } => Box::pin(async move {
             let verdict = site.verifier.verify(reverse_path, helo, client).await;
-            Answer::Verdict(Box::new(verdict)).into()
+            Answer::Verdict(verdict).into()
         }),
-        Ask::Recipient(recipient) => {
-            let route = site.routes.route(&recipient, peer.may_relay);
-            ready(Answer::Recipient(
-                route.map(drop).map_err(RouteError::reply),
-            ))
+        Ask::Recipient { recipient, doubted } => {
+            match (site.routes.route(&recipient, peer.may_relay), doubted) {
+                (Err(error), _) => ready(Answer::Recipient(Err(RouteError::reply(error)))),
+                (Ok(_), None) => ready(Answer::Recipient(Ok(Vec::new()))),
+                (Ok(_), Some(Presenter { helo, client })) => Box::pin(async move {
+                    let verifier = &site.verifier;
+                    let evidence = verifier.about_recipient(&recipient, &helo, client).await;
+                    Answer::Recipient(Ok(evidence)).into()
+                }),
+            }
         }
         Ask::Peer(client) => ready(Answer::Peer(Peer {
             address: client,
             may_relay: site.routes.may_relay(client.ip()),
             ..peer
         })),
+        Ask::Content { verdict, .. } => ready(Answer::Verdict(verdict)),
         Ask::Begin { .. } => Box::pin(async move { begin(&site).await }),
         Ask::Commit(envelope) => {
             let draft = draft.take();

@@ -49,6 +49,7 @@ async fn each_verdict_is_reached_over_real_sockets() {
         Policy {
             relay_from: vec!["10.0.0.0/8".parse().unwrap()],
             local_domains: BTreeSet::from([Domain::parse("example.org").unwrap()]),
+            ..Policy::default()
         },
     );
     for (reverse_path, client, expected, refusal) in [
@@ -122,7 +123,10 @@ async fn verdicts_are_kept_but_for_temporary_ones() {
         ask("a@broken.example", "127.0.0.9").await,
         VerdictResult::Tempfail
     );
-    authority.replace(Zones::parse("zone broken.example\nservfail example.org").unwrap());
+    authority.replace(
+        Zones::parse("zone broken.example\nbroken.example A 127.0.0.1\nservfail example.org")
+            .unwrap(),
+    );
     assert_eq!(
         ask("b@Example.ORG", "127.0.0.9").await,
         VerdictResult::Authorised

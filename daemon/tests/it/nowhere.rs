@@ -1,4 +1,4 @@
-//! A DNS in which no name exists: for tests that are about something else.
+//! A DNS in which every name exists and has no records: for tests that are about something else.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Nowhere {
                 if told.load(Ordering::Acquire) {
                     break;
                 }
-                if let Some(answer) = nxdomain(&packet[..length]) {
+                if let Some(answer) = nodata(&packet[..length]) {
                     let _ = socket.send_to(&answer, client);
                 }
             }
@@ -53,17 +53,17 @@ impl Drop for Nowhere {
     }
 }
 
-/// The question sent back with NXDOMAIN (RFC 1035 §4.1.1), the header and it alone.
-fn nxdomain(query: &[u8]) -> Option<Vec<u8>> {
+/// The question sent back without an answer (RFC 1035 §4.1.1), the header and it alone.
+fn nodata(query: &[u8]) -> Option<Vec<u8>> {
     let name = query.get(12..)?;
     let mut at = 0;
     while *name.get(at)? != 0 {
         at += usize::from(name[at]) + 1;
     }
     let mut answer = query.get(..12 + at + 5)?.to_vec();
-    // QR and AA; RA and NXDOMAIN; one question and nothing else.
+    // QR and AA; RA and no error; one question and nothing else.
     answer[2] = 0x84 | (query[2] & 1);
-    answer[3] = 0x83;
+    answer[3] = 0x80;
     answer[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     Some(answer)
 }

@@ -199,6 +199,15 @@ impl ReversePath {
         })
     }
 
+    /// `<postmaster@domain>`, which every domain with mail has (RFC 5321 §4.5.1): stands for the
+    /// domain where only that is asked about.
+    pub fn postmaster_of(domain: &Domain) -> Self {
+        Self::Mailbox(Mailbox {
+            local_part: LocalPart(POSTMASTER.into()),
+            domain: MailDomain::Name(domain.clone()),
+        })
+    }
+
     /// True for `<>`.
     pub const fn is_null(&self) -> bool {
         matches!(self, Self::Null)
@@ -235,6 +244,17 @@ impl fmt::Display for ReversePath {
 }
 
 impl ForwardPath {
+    /// True for the postmaster of this host or of a domain (RFC 5321 §4.5.1).
+    pub fn is_postmaster(&self) -> bool {
+        match self {
+            Self::Mailbox(mailbox) => mailbox
+                .local_part
+                .unquoted()
+                .eq_ignore_ascii_case(POSTMASTER),
+            Self::Postmaster => true,
+        }
+    }
+
     /// Reads `<...>` at the start of `text`; what stands behind the `>` comes back too.
     pub fn parse_prefix(text: &str) -> Result<(Self, &str), ParsePathError> {
         let (inside, rest) = split_path(text)?;
@@ -283,6 +303,9 @@ impl fmt::Display for ForwardPath {
         }
     }
 }
+
+/// The local-part that every domain with mail has (RFC 5321 §4.5.1).
+const POSTMASTER: &str = "postmaster";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Trouble that lasts: a domain with broken DNS that never adopted anything must not lose its
 //! mail, so tempfail for the same domain and client network ends in unknown (PROTOCOLS A.2 step 5).
 //!
-//! A table in memory, bounded, without a clock: the driver tells it of every report and the time.
+//! A table in memory, bounded, without a clock: the driver tells it of every verdict and the time.
 //! A restart forgets it, and the four hours begin again; senders try for days (RFC 5321 §4.5.4.1).
 //!
 //! Networks are /24 and /56, as wide as one site's outgoing hosts usually are: the next try of a
@@ -20,8 +20,7 @@ use ipnet::IpNet;
 
 use crate::time::Mono;
 
-use super::VerdictResult;
-use super::mail_from::Report;
+use super::{Verdict, VerdictResult};
 
 /// Tempfail for this long is no passing failure: a sender has had its warning time (RFC 5321
 /// §4.5.4.1 retries within it many times over), and its user would soon be told.
@@ -71,25 +70,27 @@ struct Entry {
 }
 
 impl Lasting {
-    /// Takes note of a report, and gives it back: as it was, or as unknown (dns) in place of a
-    /// tempfail that has lasted. A definite result forgets the entry: the DNS has recovered.
-    pub fn settle(&mut self, report: Report, now: Mono) -> Report {
-        let Some(key) = key_of(&report) else {
-            return report;
+    /// Takes note of a verdict, and gives it back: as it was, or as unknown in place of a tempfail
+    /// that has lasted. A definite one forgets the entry: the DNS has recovered. Only for what is
+    /// known at MAIL: who signs a message chooses himself where his key should be, and must gain
+    /// nothing by its never being there.
+    pub fn settle(&mut self, verdict: Verdict, now: Mono) -> Verdict {
+        let Some(key) = key_of(&verdict) else {
+            return verdict;
         };
         self.forget_silent(now);
-        if report.result != VerdictResult::Tempfail {
+        if verdict.result() != VerdictResult::Tempfail {
             // Where nothing was asked nothing has recovered.
-            if report.questions > 0 {
+            if verdict.questions() > 0 {
                 self.remove(&key);
             }
-            return report;
+            return verdict;
         }
         let entry = self.tried(key, now);
         if entry.rank.0 >= MIN_TRIES && now.since(entry.since) >= LASTING {
-            report.lasting()
+            verdict.lasting()
         } else {
-            report
+            verdict
         }
     }
 
@@ -166,7 +167,8 @@ impl Lasting {
 }
 
 /// The domain that was asked, and the client's network.
-fn key_of(report: &Report) -> Option<Key> {
+fn key_of(verdict: &Verdict) -> Option<Key> {
+    let report = verdict.mail_from()?;
     let prefix = match report.client {
         IpAddr::V4(_) => PREFIX_V4,
         IpAddr::V6(_) => PREFIX_V6,
@@ -181,7 +183,13 @@ mod tests {
     use crate::addr::Domain;
     use crate::time::Mono;
     use crate::verify::mail_from::{Identity, Reason, Report};
+    use crate::verify::{Evidence, Verdict};
     use alloc::format;
+    use alloc::sync::Arc;
+
+    fn verdict(report: Report) -> Verdict {
+        Verdict::of(Evidence::MailFrom(Arc::new(report)), [])
+    }
 
     fn report(reason: Reason, domain: &str, client: &str) -> Report {
         Report {
@@ -194,9 +202,11 @@ mod tests {
     /// What a tempfail at this minute comes out as.
     fn tempfail(table: &mut Lasting, domain: &str, client: &str, minute: u64) -> Reason {
         let now = Mono::from_millis(minute * 60_000);
-        let settled = table.settle(report(Reason::Temporary, domain, client), now);
-        assert_eq!(settled.result, settled.reason.result());
-        settled.reason
+        let given = verdict(report(Reason::Temporary, domain, client));
+        let settled = table.settle(given, now);
+        let report = settled.mail_from().unwrap();
+        assert_eq!(settled.result(), report.reason.result());
+        report.reason
     }
 
     #[test]
@@ -250,7 +260,7 @@ mod tests {
             let table = &mut Lasting::default();
             tempfail(table, d, c, 0);
             tempfail(table, d, c, 1);
-            let definite = report(reason, d, c);
+            let definite = verdict(report(reason, d, c));
             assert_eq!(
                 table.settle(definite.clone(), Mono::from_millis(2)),
                 definite
@@ -264,7 +274,7 @@ mod tests {
             questions: 0,
             ..report(Reason::Perimeter, d, c)
         };
-        table.settle(unasked, Mono::from_millis(2));
+        table.settle(verdict(unasked), Mono::from_millis(2));
         assert_eq!(
             table.len(),
             1,

@@ -1,19 +1,32 @@
 //! Is it really from there? Evidence about a reverse-path, and the verdict that follows from it.
 //!
-//! Each kind of evidence says one of five things ([`Weight`]); one function ([`Verdict::of`])
+//! Each kind of evidence says one of six things ([`Weight`]); one function ([`Verdict::of`])
 //! turns them into a verdict (DESIGN §3). A verdict cannot be made without evidence, and keeps it,
 //! for logs and `check`. The word is always about a return path; *check* is about syntax.
+//!
+//! Map: `mail_from` the MAIL-FROM MX check · `spf` RFC 7208 · `sender_domain` does the domain exist ·
+//! `dkim` what signatures mean · `forwarder` whom a recipient has mail sent on by · `inquiry` what
+//! is known at MAIL, in one machine · `timing` when a verdict is said · `lasting` trouble that does
+//! not pass · `step` the shape of all machines that ask.
 
 pub mod dkim;
+pub mod forwarder;
+pub mod inquiry;
 pub mod lasting;
 pub mod mail_from;
+pub mod sender_domain;
+mod sentence;
 pub mod spf;
 mod step;
+pub mod timing;
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::addr::ReversePath;
+use crate::dns::Name;
 use crate::reply::Reply;
 
 pub use self::step::{Action, AskId, Input, Machine, Step, TroubleAt};
@@ -49,6 +62,8 @@ pub enum Weight {
     Proves,
     /// A repudiation does not hold; nothing is proven.
     Clears,
+    /// The reverse-path is not true, and nothing clears it.
+    Condemns,
     /// The reverse-path is not true.
     Against,
     /// Nothing.
@@ -57,12 +72,8 @@ pub enum Weight {
     Trouble,
 }
 
-/// One kind of evidence, with what it saw.
+/// One kind of evidence, with what it saw. Shared, since verdicts are kept and given out again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a verdict holds two or three, and nearly always this one"
-)]
 #[non_exhaustive]
 pub enum Evidence {
     /// The client is inside `[relay] from`. It proves a local domain's reverse-path, and says
@@ -72,18 +83,138 @@ pub enum Evidence {
         local_domain: bool,
     },
     /// The MAIL-FROM MX check (PROTOCOLS A).
-    MailFrom(mail_from::Report),
+    MailFrom(Arc<mail_from::Report>),
+    /// SPF (RFC 7208).
+    Spf(Arc<spf::Report>),
+    /// Whether the reverse-path's domain exists, and takes mail at all.
+    SenderDomain(Arc<sender_domain::Report>),
+    /// A forwarder that the recipient, its domain or the site declared (PROTOCOLS A.5).
+    Forwarder(Arc<forwarder::Report>),
+    /// The signatures of the content (RFC 6376).
+    Dkim {
+        /// What they come to.
+        report: Arc<dkim::Report>,
+        /// What they are held against.
+        reverse_path: ReversePath,
+        /// One may clear what the MAIL-FROM MX check repudiates.
+        rescues: bool,
+    },
+    /// A host of our own perimeter has never been looked up with success: the client may be it.
+    PerimeterOpen {
+        /// The host.
+        name: Name,
+    },
+    /// The recipient is a postmaster, whom repudiated mail may reach too where the site says so.
+    Postmaster,
+    /// Trouble has lasted for so long that it counts as nothing known (PROTOCOLS A.2 step 5).
+    Lasting,
 }
 
 impl Evidence {
-    /// What it says.
-    pub fn weight(&self) -> Weight {
+    /// What it says, beside what the MAIL-FROM MX check says: only where that is silent does
+    /// another's word prove (DESIGN §3).
+    pub fn weight(&self, mail_from: Weight) -> Weight {
         match self {
             Self::RelayClient { local_domain: true } => Weight::Proves,
             Self::RelayClient {
                 local_domain: false,
             } => Weight::Silent,
             Self::MailFrom(report) => report.weight(),
+            Self::Spf(report) => report.weight(mail_from),
+            Self::Dkim {
+                report,
+                reverse_path,
+                rescues,
+            } => report.weight(reverse_path, mail_from, *rescues),
+            Self::SenderDomain(report) => report.weight(),
+            Self::Forwarder(report) => report.weight(),
+            Self::PerimeterOpen { .. } => Weight::Trouble,
+            Self::Postmaster | Self::Lasting => Weight::Clears,
+        }
+    }
+
+    /// The same, without each question and answer.
+    fn without_steps(&self) -> Self {
+        match self {
+            Self::MailFrom(report) => Self::MailFrom(Arc::new(report.without_steps())),
+            Self::Spf(report) => Self::Spf(Arc::new(report.without_steps())),
+            Self::SenderDomain(report) => Self::SenderDomain(Arc::new(sender_domain::Report {
+                domain: report.domain.clone(),
+                steps: Vec::new(),
+                ..**report
+            })),
+            Self::Forwarder(report) => Self::Forwarder(Arc::new(forwarder::Report {
+                forwarder: report.forwarder.clone(),
+                standing: report.standing,
+                evidence: report.evidence.iter().map(Self::without_steps).collect(),
+            })),
+            piece => piece.clone(),
+        }
+    }
+
+    /// The reply that refuses the mail, if this evidence is a reason to.
+    fn refusal(&self) -> Option<Reply> {
+        match self {
+            Self::MailFrom(report) => report.refusal(),
+            Self::Spf(report) => report.refusal(),
+            Self::Dkim { .. } => Some(Reply::new(
+                451,
+                (4, 4, 3),
+                "temporary failure checking the DKIM signature, try again later",
+            )),
+            Self::SenderDomain(report) => report.refusal(),
+            Self::Forwarder(report) => report.refusal(),
+            Self::PerimeterOpen { .. } => Some(Reply::new(
+                450,
+                (4, 4, 3),
+                "temporary DNS failure, try again later",
+            )),
+            Self::RelayClient { .. } | Self::Postmaster | Self::Lasting => None,
+        }
+    }
+
+    /// Questions that were asked of the resolver for it.
+    pub fn questions(&self) -> u32 {
+        match self {
+            Self::MailFrom(report) => report.questions,
+            Self::Spf(report) => report.questions,
+            Self::Dkim { report, .. } => report.questions,
+            Self::SenderDomain(report) => report.questions,
+            Self::Forwarder(report) => report.questions(),
+            Self::RelayClient { .. }
+            | Self::PerimeterOpen { .. }
+            | Self::Postmaster
+            | Self::Lasting => 0,
+        }
+    }
+
+    /// Each question with its answer.
+    pub fn steps(&self) -> Vec<&Step> {
+        match self {
+            Self::MailFrom(report) => report.steps.iter().collect(),
+            Self::Spf(report) => report.steps.iter().collect(),
+            Self::Dkim { report, .. } => report.steps.iter().collect(),
+            Self::SenderDomain(report) => report.steps.iter().collect(),
+            Self::Forwarder(report) => report.steps(),
+            Self::RelayClient { .. }
+            | Self::PerimeterOpen { .. }
+            | Self::Postmaster
+            | Self::Lasting => Vec::new(),
+        }
+    }
+
+    /// Seconds for which it may stand for the same domain and client (PROTOCOLS A.2); `None` if it
+    /// was not asked of the DNS.
+    pub fn keep_for(&self) -> Option<u32> {
+        match self {
+            Self::MailFrom(report) => Some(report.keep_for()),
+            Self::Spf(report) => Some(report.keep_for()),
+            Self::SenderDomain(report) => Some(report.keep_for()),
+            Self::RelayClient { .. } | Self::Postmaster => None,
+            // What is of one message, and what a later success must end.
+            Self::Dkim { .. } | Self::Forwarder(_) | Self::PerimeterOpen { .. } | Self::Lasting => {
+                Some(0)
+            }
         }
     }
 }
@@ -100,10 +231,42 @@ impl Verdict {
     pub fn of(first: Evidence, more: impl IntoIterator<Item = Evidence>) -> Self {
         let mut evidence = vec![first];
         evidence.extend(more);
-        let weights: Vec<_> = evidence.iter().map(Evidence::weight).collect();
         Self {
-            result: fuse(&weights),
+            result: fuse(&weights(&evidence)),
             evidence,
+        }
+    }
+
+    /// The verdict with more evidence.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = Evidence>) -> Self {
+        let mut evidence = self.evidence.clone();
+        evidence.extend(more);
+        Self {
+            result: fuse(&weights(&evidence)),
+            evidence,
+        }
+    }
+
+    /// The same, once its trouble has lasted for too long: nothing is known (PROTOCOLS A.2 step 5).
+    #[must_use]
+    pub(in crate::verify) fn lasting(&self) -> Self {
+        let settled = self.evidence.iter().map(|piece| match piece {
+            Evidence::MailFrom(report) if report.weight() == Weight::Trouble => {
+                Evidence::MailFrom(Arc::new(mail_from::Report::clone(report).lasting()))
+            }
+            piece => piece.clone(),
+        });
+        Self::of(Evidence::Lasting, settled)
+    }
+
+    /// The verdict with what it rests on, but without each question and answer: a session that
+    /// lasts must not hold what a publisher made large.
+    #[must_use]
+    pub fn without_steps(&self) -> Self {
+        Self {
+            result: self.result,
+            evidence: self.evidence.iter().map(Evidence::without_steps).collect(),
         }
     }
 
@@ -120,119 +283,133 @@ impl Verdict {
     /// The MAIL-FROM MX check's report, if it was made.
     pub fn mail_from(&self) -> Option<&mail_from::Report> {
         self.evidence.iter().find_map(|piece| match piece {
-            Evidence::MailFrom(report) => Some(report),
-            Evidence::RelayClient { .. } => None,
+            Evidence::MailFrom(report) => Some(&**report),
+            _ => None,
         })
     }
 
-    /// What MAIL is answered when the verdict refuses it (PROTOCOLS A.3); `None` to go on.
-    pub fn refusal(&self) -> Option<Reply> {
+    /// SPF's report, if it was asked.
+    pub fn spf(&self) -> Option<&spf::Report> {
+        self.evidence.iter().find_map(|piece| match piece {
+            Evidence::Spf(report) => Some(&**report),
+            _ => None,
+        })
+    }
+
+    /// What the signatures come to, if they were looked at.
+    pub fn dkim(&self) -> Option<&dkim::Report> {
+        self.evidence.iter().find_map(|piece| match piece {
+            Evidence::Dkim { report, .. } => Some(&**report),
+            _ => None,
+        })
+    }
+
+    /// The sender-domain test's report, if it was made.
+    pub fn sender_domain(&self) -> Option<&sender_domain::Report> {
+        self.evidence.iter().find_map(|piece| match piece {
+            Evidence::SenderDomain(report) => Some(&**report),
+            _ => None,
+        })
+    }
+
+    /// True if a piece of its evidence has this weight beside the others.
+    pub fn has(&self, weight: Weight) -> bool {
+        weights(&self.evidence).contains(&weight)
+    }
+
+    /// True where HELO's domain was asked in the place of a null reverse-path's.
+    pub fn is_of_null_path(&self) -> bool {
+        self.mail_from()
+            .is_some_and(|report| report.identity == mail_from::Identity::Helo)
+    }
+
+    /// What the MAIL-FROM MX check says; silent if it was not made.
+    pub fn mail_from_weight(&self) -> Weight {
+        mail_from_weight(&self.evidence)
+    }
+
+    /// Seconds for which it may stand for the same domain and client (PROTOCOLS A.2): the least of
+    /// its evidence; 0 for not at all.
+    pub fn keep_for(&self) -> u32 {
+        let each = self.evidence.iter().filter_map(Evidence::keep_for);
+        let least = each.min().unwrap_or(0);
         match self.result {
-            VerdictResult::Authorised | VerdictResult::Unknown => None,
-            VerdictResult::Repudiated | VerdictResult::Tempfail => {
-                self.evidence.iter().find_map(|piece| match piece {
-                    Evidence::MailFrom(report) => report.refusal(),
-                    Evidence::RelayClient { .. } => None,
-                })
-            }
+            VerdictResult::Tempfail => 0,
+            VerdictResult::Repudiated => least.min(mail_from::budget::MAX_REJECTION_TTL),
+            VerdictResult::Authorised | VerdictResult::Unknown => least,
         }
+    }
+
+    /// Questions that were asked of the resolver for all of it.
+    pub fn questions(&self) -> u32 {
+        let each = self.evidence.iter().map(Evidence::questions);
+        each.fold(0, u32::saturating_add)
+    }
+
+    /// What is answered when the verdict refuses (PROTOCOLS A.3); `None` to go on. The weightiest
+    /// reason speaks, and of equal ones the first.
+    pub fn refusal(&self) -> Option<Reply> {
+        let speaking: &[Weight] = match self.result {
+            VerdictResult::Authorised | VerdictResult::Unknown => return None,
+            VerdictResult::Tempfail => &[Weight::Trouble],
+            VerdictResult::Repudiated => &[Weight::Condemns, Weight::Against],
+        };
+        self.deciding(speaking)?.refusal()
+    }
+
+    /// The first piece of the first of these weights that any has.
+    fn deciding(&self, weights: &[Weight]) -> Option<&Evidence> {
+        let said = self::weights(&self.evidence);
+        weights.iter().find_map(|weight| {
+            let mut pieces = self.evidence.iter().zip(&said);
+            pieces.find_map(|(piece, said)| (said == weight).then_some(piece))
+        })
     }
 }
 
-/// Any that proves, authorised; else any that clears, unknown; else any trouble, tempfail, since
-/// it may hide what would have proved; else any against, repudiated; else unknown (DESIGN §3).
+/// What each piece says beside the others. A signature whose key is not to be had now is trouble
+/// only where it could have cleared something: it can hide no repudiation, and a stranger's broken
+/// DNS must not hold up mail against which nothing speaks.
+fn weights(evidence: &[Evidence]) -> Vec<Weight> {
+    let mail_from = mail_from_weight(evidence);
+    let each = evidence.iter().map(|piece| piece.weight(mail_from));
+    let mut each: Vec<_> = each.collect();
+    if !each.contains(&Weight::Against) {
+        for (weight, piece) in each.iter_mut().zip(evidence) {
+            if *weight == Weight::Trouble && matches!(piece, Evidence::Dkim { .. }) {
+                *weight = Weight::Silent;
+            }
+        }
+    }
+    each
+}
+
+/// What the MAIL-FROM MX check among them says; silent if it was not made.
+fn mail_from_weight(evidence: &[Evidence]) -> Weight {
+    let found = evidence.iter().find_map(|piece| match piece {
+        Evidence::MailFrom(report) => Some(report.weight()),
+        _ => None,
+    });
+    found.unwrap_or(Weight::Silent)
+}
+
+/// Any that proves, authorised; else any that clears, unknown, unless something condemns; else any
+/// trouble, tempfail, since it may hide what would have proved; else any against, repudiated; else
+/// unknown (DESIGN §3).
 fn fuse(weights: &[Weight]) -> VerdictResult {
-    let order = [
-        (Weight::Proves, VerdictResult::Authorised),
-        (Weight::Clears, VerdictResult::Unknown),
-        (Weight::Trouble, VerdictResult::Tempfail),
-        (Weight::Against, VerdictResult::Repudiated),
-    ];
-    order
-        .into_iter()
-        .find(|(weight, _)| weights.contains(weight))
-        .map_or(VerdictResult::Unknown, |(_, result)| result)
+    let any = |weight| weights.contains(&weight);
+    if any(Weight::Proves) {
+        VerdictResult::Authorised
+    } else if any(Weight::Clears) && !any(Weight::Condemns) {
+        VerdictResult::Unknown
+    } else if any(Weight::Trouble) {
+        VerdictResult::Tempfail
+    } else if any(Weight::Condemns) || any(Weight::Against) {
+        VerdictResult::Repudiated
+    } else {
+        VerdictResult::Unknown
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::mail_from::{Identity, Reason, Report};
-    use super::{Evidence, Verdict, VerdictResult, Weight, fuse};
-    use crate::addr::Domain;
-    use alloc::string::ToString;
-    use core::net::{IpAddr, Ipv4Addr};
-
-    #[test]
-    fn the_strongest_evidence_decides_in_every_company() {
-        use VerdictResult::{Authorised, Repudiated, Tempfail, Unknown};
-        use Weight::{Against, Clears, Proves, Silent, Trouble};
-        let table = [
-            (Proves, &[Clears, Trouble, Against, Silent][..], Authorised),
-            (Clears, &[Trouble, Against, Silent], Unknown),
-            (Trouble, &[Against, Silent], Tempfail),
-            (Against, &[Silent], Repudiated),
-            (Silent, &[], Unknown),
-        ];
-        for (strongest, company, result) in table {
-            // Every subset of what is weaker, on either side.
-            for subset in 0..1_usize << company.len() {
-                let others = company.iter().enumerate();
-                let others = others.filter(|(at, _)| subset >> at & 1 == 1);
-                let mut weights: alloc::vec::Vec<_> = others.map(|(_, weight)| *weight).collect();
-                weights.push(strongest);
-                assert_eq!(fuse(&weights), result, "{weights:?}");
-                weights.reverse();
-                assert_eq!(fuse(&weights), result, "{weights:?}");
-            }
-        }
-    }
-
-    fn mail_from(reason: Reason) -> Evidence {
-        let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
-        Evidence::MailFrom(Report {
-            domain: Domain::parse("example.org").ok(),
-            ..Report::unasked(reason, client, Identity::ReversePath)
-        })
-    }
-
-    #[test]
-    fn a_verdict_keeps_its_evidence_and_refuses_with_its_words() {
-        let relay = |local_domain| Evidence::RelayClient { local_domain };
-        let table = [
-            (mail_from(Reason::Host), None, "authorised", None),
-            (mail_from(Reason::Limits), None, "unknown", None),
-            (mail_from(Reason::NotListed), None, "repudiated", Some(550)),
-            (mail_from(Reason::Temporary), None, "tempfail", Some(450)),
-            (
-                relay(true),
-                Some(mail_from(Reason::NotListed)),
-                "authorised",
-                None,
-            ),
-            (
-                relay(true),
-                Some(mail_from(Reason::Temporary)),
-                "authorised",
-                None,
-            ),
-            (
-                relay(false),
-                Some(mail_from(Reason::NotListed)),
-                "repudiated",
-                Some(550),
-            ),
-            (relay(false), None, "unknown", None),
-        ];
-        for (first, second, word, code) in table {
-            let pieces = 1 + usize::from(second.is_some());
-            let verdict = Verdict::of(first, second);
-            assert_eq!(verdict.result().to_string(), word);
-            assert_eq!(
-                verdict.refusal().map(|reply| reply.code()),
-                code,
-                "{verdict:?}"
-            );
-            assert_eq!(verdict.evidence().len(), pieces);
-        }
-    }
-}
+mod tests;

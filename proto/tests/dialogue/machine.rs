@@ -17,6 +17,7 @@ use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, Input, Limits, Peer, Session, Settings, UNKNOWN_CLIENT,
 };
 use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
 
 use crate::script::{Operation, Queued, Script};
@@ -199,12 +200,13 @@ impl Machine {
                 reverse_path,
                 helo,
                 client,
-            } => Answer::Verdict(Box::new(self.verdict(reverse_path, helo, client))),
-            Ask::Recipient(path) => {
-                let route = self.routes.route(&path, self.peer.may_relay);
-                Answer::Recipient(route.map(drop).map_err(RouteError::reply))
+            } => Answer::Verdict(Arc::new(self.verdict(reverse_path, helo, client))),
+            Ask::Recipient { recipient, .. } => {
+                let route = self.routes.route(&recipient, self.peer.may_relay);
+                Answer::Recipient(route.map(|_| Vec::new()).map_err(RouteError::reply))
             }
             Ask::Peer(client) => Answer::Peer(self.replace_peer(client)),
+            Ask::Content { verdict, .. } => Answer::Verdict(verdict),
             Ask::Begin { .. } => Answer::Begun(self.begin()),
             Ask::Commit(envelope) => {
                 let content = self.draft.take().expect("a draft");
@@ -248,7 +250,7 @@ impl Machine {
             sibling: "k3v9x0q2z".into(),
         };
         let run = run(&self.zones, request, Order::Asked);
-        Verdict::of(Evidence::MailFrom(run.report), [])
+        Verdict::of(Evidence::MailFrom(Arc::new(run.report)), [])
     }
 
     #[expect(clippy::disallowed_methods, reason = "the test is the spool")]
@@ -278,6 +280,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
         authserv_id: domain("mx.example.org"),
         limits: Limits::default(),
         starttls: true,
+        possible: Possible::default(),
     };
     let mut routes = Routes {
         postmaster: Some(path("postmaster@example.org")),

@@ -172,7 +172,7 @@ fn request_of(scenario: &Scenario) -> Request {
 fn check(scenario: &Scenario, run: &Run) {
     let Run { report, took, .. } = run;
     let said = |what: &str| format!("{what}: {} ({report:#?})", report.explanation());
-    let verdict = Verdict::of(Evidence::MailFrom(report.clone()), []);
+    let verdict = Verdict::of(Evidence::MailFrom(std::sync::Arc::new(report.clone())), []);
     assert_eq!(
         verdict.result().to_string(),
         scenario.verdict,

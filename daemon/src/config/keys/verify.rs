@@ -2,6 +2,28 @@
 
 use super::{Form, Key, Kind, Presence, Section};
 
+/// `forwarders`, of a domain or of one recipient.
+pub(super) const FORWARDERS: Key = Key {
+    name: "forwarders",
+    kind: Kind::Domains,
+    presence: Presence::Default("[]"),
+    doc: "Domains that send mail on to here, such as the one of an old address that forwards to \
+          this one. Forwarded mail keeps its sender, so it comes from a host that the sender's \
+          domain does not list. If that host is a border relay of a domain named here (its \
+          MAIL-FROM MX lists it, or its SPF passes), the mail is taken, as unknown. Names of \
+          domains, not of hosts: the hosts follow the domain's own DNS. Ten are asked about at \
+          most.",
+};
+
+/// Single recipients.
+pub static RECIPIENTS: Section = Section {
+    name: "recipients",
+    form: Form::Named,
+    doc: "Recipients for whom something else holds than for their domain. Upper and lower case \
+          are one.",
+    keys: &[FORWARDERS],
+};
+
 /// Evidence about a reverse-path.
 pub static VERIFY: Section = Section {
     name: "verify",
@@ -17,6 +39,48 @@ pub static VERIFY: Section = Section {
                   read them behind this host. Without it that is `hostname`. Several hosts of one \
                   site may have the same; each then removes what the others wrote, as it removes \
                   what anybody else writes in this name.",
+        },
+        Key {
+            name: "spf",
+            kind: Kind::Switch,
+            presence: Presence::Default("true"),
+            doc: "Whether SPF is asked where the border relays do not prove the reverse-path. A \
+                  pass for a network of its own proves it where the domain publishes no border \
+                  relays; any other pass keeps the message from being rejected. A fail is a \
+                  reason to reject; softfail, neutral and permerror say nothing, and temperror is \
+                  answered 451.",
+        },
+        Key {
+            name: "sender_domain",
+            kind: Kind::Switch,
+            presence: Presence::Default("true"),
+            doc: "Whether mail is rejected whose sender's domain does not exist (550 5.1.8) or \
+                  says that it takes no mail (a null MX, 550 5.7.27): no report could ever be \
+                  sent there. Nothing is rejected while the DNS fails.",
+        },
+        Key {
+            name: "helo",
+            kind: Kind::Switch,
+            presence: Presence::Default("true"),
+            doc: "Whether EHLO and HELO are refused (501 5.5.2) when what stands behind them is \
+                  neither a domain nor an address. Letters, digits, `-`, `_` and `.` make a \
+                  domain here, and an address may lack its brackets, since many clients that are \
+                  honest err there.",
+        },
+        Key {
+            name: "forwarders",
+            kind: Kind::Domains,
+            presence: Presence::Default("[]"),
+            doc: "Domains that send mail on to recipients of this whole site. The same as \
+                  `forwarders` of a domain, for all of them.",
+        },
+        Key {
+            name: "postmaster_exempt",
+            kind: Kind::Switch,
+            presence: Presence::Default("false"),
+            doc: "Whether postmaster can be reached from anywhere, whatever the border relays of \
+                  the sender's domain: so that somebody whose records are wrong can write to \
+                  you. All rejections then wait for the recipient.",
         },
         Key {
             name: "dkim",

@@ -16,6 +16,7 @@ use crate::message::{HeaderFilter, ReceivedCount};
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::framing::{DotText, LineEnds};
+use crate::verify::VerdictResult;
 
 /// How the content that is being read ends, and what becomes of it.
 #[derive(Debug)]
@@ -92,6 +93,16 @@ impl Draft {
         self.queue_id
     }
 
+    /// Its name, and its octets so far.
+    pub(super) const fn identity(&self) -> (QueueId, u64) {
+        (self.queue_id, self.size)
+    }
+
+    /// True if a signature is among its fields.
+    pub(super) const fn is_signed(&self) -> bool {
+        self.filter.is_signed()
+    }
+
     /// False once it has failed, and is abandoned.
     pub(super) const fn is_sound(&self) -> bool {
         !self.abandoned
@@ -113,7 +124,7 @@ impl Draft {
     }
 
     /// Why it cannot be had, if it cannot. The spool comes first, whose trouble is not the peer's.
-    fn failure(&self, limits: &Limits) -> Option<Reply> {
+    pub(super) fn failure(&self, limits: &Limits) -> Option<Reply> {
         if let Some(given) = &self.refused {
             Some(given.clone())
         } else if self.stray {
@@ -128,7 +139,7 @@ impl Draft {
     }
 
     /// Has the driver drop it, once.
-    fn abandon(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn abandon(&mut self, turn: &mut Turn<'_>) {
         if self.is_sound() {
             self.abandoned = true;
             turn.actions.push(Action::Abandon);
@@ -242,10 +253,32 @@ impl Session {
         open.progress = Progress::Failed;
     }
 
-    /// The content is complete: asks for custody, or says why it cannot be had. The transaction
-    /// is over either way (RFC 5321 §4.1.1.4).
+    /// The content is complete: it is judged, or refused for what it is. The transaction is over
+    /// either way (RFC 5321 §4.1.1.4).
     fn message_ended(&mut self, turn: &mut Turn<'_>) {
         self.await_command(turn.now);
+        let Transaction::Open(open) = &mut self.transaction else {
+            return;
+        };
+        let Progress::Begun(draft) = &mut open.progress else {
+            return;
+        };
+        if draft.line_ends.end().is_err() {
+            draft.stray = true;
+            draft.abandon(turn);
+        }
+        let (queue_id, size) = draft.identity();
+        let Some(failure) = draft.failure(&self.settings.limits) else {
+            append(draft.filter.finish(&self.settings.authserv_id), turn);
+            return self.judge_content(turn);
+        };
+        let reverse_path = open.mail.reverse_path.clone();
+        self.drop_transaction();
+        self.refuse_content(queue_id, reverse_path, size, failure, turn);
+    }
+
+    /// Nothing speaks against the message: asks for custody.
+    pub(super) fn take_custody(&mut self, turn: &mut Turn<'_>) {
         let transaction = mem::replace(&mut self.transaction, Transaction::None);
         let Transaction::Open(open) = transaction else {
             return;
@@ -255,19 +288,17 @@ impl Session {
             verdict,
             recipients,
             progress,
+            ..
         } = *open;
-        let Progress::Begun(mut draft) = progress else {
+        let Progress::Begun(draft) = progress else {
             return;
         };
-        if draft.line_ends.end().is_err() {
-            draft.stray = true;
-            draft.abandon(turn);
-        }
-        let (queue_id, size) = (draft.queue_id, draft.size);
-        if let Some(failure) = draft.failure(&self.settings.limits) {
-            return self.refuse_content(queue_id, mail.reverse_path, size, failure, turn);
-        }
-        append(draft.filter.finish(&self.settings.authserv_id), turn);
+        let (queue_id, size) = draft.identity();
+        let verdict = match verdict.result() {
+            // What an outer host of ours has queued cannot be put off: it is nothing known.
+            VerdictResult::Tempfail => VerdictResult::Unknown,
+            result => result,
+        };
         let body = if draft.eight_bit {
             BodyType::EightBitMime
         } else {
@@ -324,7 +355,7 @@ impl Session {
     }
 
     /// Refuses a message at its end.
-    fn refuse_content(
+    pub(super) fn refuse_content(
         &mut self,
         queue_id: QueueId,
         reverse_path: ReversePath,

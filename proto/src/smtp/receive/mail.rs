@@ -1,12 +1,22 @@
 //! MAIL: the reverse-path, its verdict, and what follows from a refusal (PROTOCOLS A.3).
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::judgement::Standing;
 use super::session::{Open, Progress, Session, Transaction, Turn, Waiting};
 use super::{Ask, Note, replies};
 use crate::smtp::command::Mail;
+use crate::verify::mail_from::Reason;
 use crate::verify::{Verdict, VerdictResult};
+
+/// True if the client is one of our own outer hosts, and nobody behind it is known.
+fn is_perimeter(verdict: &Verdict) -> bool {
+    verdict
+        .mail_from()
+        .is_some_and(|report| report.reason == Reason::Perimeter)
+}
 
 impl Session {
     /// Checks MAIL and asks for the verdict.
@@ -51,19 +61,23 @@ impl Session {
 
     /// Goes on with MAIL, once the verdict is there.
     pub(super) fn verified(&mut self, mail: Mail, verdict: &Verdict, turn: &mut Turn<'_>) {
+        let standing = Standing::at_mail(verdict, self.settings.possible);
+        if let Some(standing) = standing {
+            self.transaction = Transaction::Open(Box::new(Open {
+                mail,
+                // The steps have been logged by now, and a session may last.
+                verdict: Arc::new(verdict.without_steps()),
+                standing,
+                from_perimeter: is_perimeter(verdict),
+                recipients: Vec::new(),
+                progress: Progress::Envelope,
+            }));
+            return turn.say(&replies::mail_ok());
+        }
         let result = verdict.result();
         let (refusal, state) = match result {
-            VerdictResult::Authorised | VerdictResult::Unknown => {
-                self.transaction = Transaction::Open(Box::new(Open {
-                    mail,
-                    verdict: result,
-                    recipients: Vec::new(),
-                    progress: Progress::Envelope,
-                }));
-                return turn.say(&replies::mail_ok());
-            }
-            VerdictResult::Repudiated => (replies::repudiated(), Transaction::Invalidated),
             VerdictResult::Tempfail => (replies::cannot_check_now(), Transaction::Refused),
+            _ => (replies::repudiated(), Transaction::Invalidated),
         };
         self.transaction = state;
         let reply = verdict.refusal().map_or(refusal, replies::refusal);

@@ -22,9 +22,9 @@
 //! # Map
 //!
 //! `session` the machine's loop · `ends` errors, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
-//! and its verdict · `on_behalf` XCLIENT and XFORWARD · `recipient` RCPT · `data` DATA and BDAT
-//! until content flows · `content` the content and its end · `trace` what we put above it · `replies`
-//! what we say.
+//! and its verdict · `judgement` a refusal that waits · `on_behalf` XCLIENT and XFORWARD ·
+//! `recipient` RCPT · `data` DATA and BDAT until content flows · `content` the content and its end ·
+//! `trace` what we put above it · `replies` what we say.
 //!
 //! Left to the driver: octets to and from the wire, clocks, TLS, and every answer.
 
@@ -32,6 +32,7 @@ mod content;
 mod data;
 mod ends;
 mod hello;
+mod judgement;
 mod mail;
 mod on_behalf;
 mod recipient;
@@ -44,6 +45,7 @@ mod trace;
 pub use session::Session;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -54,7 +56,8 @@ use crate::envelope::Envelope;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::time::Mono;
-use crate::verify::{Verdict, VerdictResult};
+use crate::verify::timing::Possible;
+use crate::verify::{Evidence, Verdict, VerdictResult};
 
 /// What is the same for every session of a listener; shared.
 #[derive(Clone, Debug)]
@@ -65,6 +68,8 @@ pub struct Settings {
     pub authserv_id: Domain,
     /// Caps and timers.
     pub limits: Limits,
+    /// What may still be learnt of a reverse-path behind MAIL, by which a refusal waits.
+    pub possible: Possible,
     /// STARTTLS is offered: there is a certificate.
     pub starttls: bool,
 }
@@ -150,6 +155,15 @@ pub enum Action {
     Close,
 }
 
+/// Who presents a reverse-path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presenter {
+    /// What it called itself in EHLO or HELO.
+    pub helo: Box<str>,
+    /// Its address.
+    pub client: IpAddr,
+}
+
 /// A question to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -163,7 +177,22 @@ pub enum Ask {
         client: IpAddr,
     },
     /// May this recipient be had? Answered by [`Answer::Recipient`].
-    Recipient(ForwardPath),
+    Recipient {
+        /// RCPT TO's argument.
+        recipient: ForwardPath,
+        /// A refusal of the reverse-path waits: what is known of this recipient that clears it?
+        doubted: Option<Presenter>,
+    },
+    /// The content is complete: what does it say about the reverse-path? Answered by
+    /// [`Answer::Verdict`], with the evidence there was and what has come to it.
+    Content {
+        /// What was known before.
+        verdict: Arc<Verdict>,
+        /// MAIL FROM's argument.
+        reverse_path: ReversePath,
+        /// Who gave it.
+        presenter: Presenter,
+    },
     /// Begin a message of which `declared` octets were announced. Answered by [`Answer::Begun`].
     Begin {
         /// SIZE of MAIL, if given.
@@ -179,10 +208,11 @@ pub enum Ask {
 /// What the world said.
 #[derive(Debug)]
 pub enum Answer {
-    /// To [`Ask::Verify`].
-    Verdict(Box<Verdict>),
-    /// To [`Ask::Recipient`]: accepted, or refused with this reply.
-    Recipient(Result<(), Reply>),
+    /// To [`Ask::Verify`] and [`Ask::Content`].
+    Verdict(Arc<Verdict>),
+    /// To [`Ask::Recipient`]: accepted, with what may clear a doubted reverse-path for it, or
+    /// refused with this reply.
+    Recipient(Result<Vec<Evidence>, Reply>),
     /// To [`Ask::Begin`]: the name it will have, or why none can be begun (452, 451).
     Begun(Result<QueueId, Reply>),
     /// To [`Ask::Peer`].

@@ -1,9 +1,12 @@
 //! RCPT: which recipients a transaction has (RFC 5321 §4.1.1.3).
 
+use alloc::vec::Vec;
+
 use super::session::{Progress, Session, Transaction, Turn, Waiting};
 use super::{Ask, Note, replies};
 use crate::addr::ForwardPath;
 use crate::reply::Reply;
+use crate::verify::Evidence;
 
 impl Session {
     /// Checks RCPT and asks whether the recipient may be had. One that is accepted already is
@@ -24,24 +27,33 @@ impl Session {
         if open.recipients.len() >= self.settings.limits.recipients {
             return self.refuse(verb, replies::too_many_recipients(), turn);
         }
-        self.ask(Ask::Recipient(path.clone()), Waiting::Recipient(path), turn);
+        let doubted = open.standing.is_doubted().then(|| self.presenter());
+        let ask = Ask::Recipient {
+            recipient: path.clone(),
+            doubted,
+        };
+        self.ask(ask, Waiting::Recipient(path), turn);
     }
 
     /// Goes on with RCPT, once the world has answered.
     pub(super) fn recipient_answered(
         &mut self,
         path: ForwardPath,
-        answer: Result<(), Reply>,
+        answer: Result<Vec<Evidence>, Reply>,
         turn: &mut Turn<'_>,
     ) {
+        let possible = self.settings.possible;
         let Transaction::Open(open) = &mut self.transaction else {
             return;
         };
-        let Err(reply) = answer else {
+        let refusal = match answer {
+            Ok(evidence) => open.judge_recipient(evidence, possible).err(),
+            Err(reply) => Some(replies::refusal(reply)),
+        };
+        let Some(reply) = refusal else {
             open.recipients.push(path);
             return turn.say(&replies::recipient_ok());
         };
-        let reply = replies::refusal(reply);
         let reverse_path = open.mail.reverse_path.clone();
         turn.say(&reply);
         let is_error = self.is_error(&reply);

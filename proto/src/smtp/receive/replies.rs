@@ -29,6 +29,17 @@ pub(super) fn recipient_ok() -> Reply {
     Reply::new(250, (2, 1, 5), "recipient ok")
 }
 
+/// To RCPT, when what is known of the reverse-path would hold for some recipients and not for
+/// others: one message has one reply, so the rest is asked to come by itself (RFC 5321 §4.5.3.1.10
+/// has clients send the rest in a further transaction).
+pub(super) fn separate_transaction() -> Reply {
+    Reply::new(
+        452,
+        (4, 5, 3),
+        "send this recipient in a transaction of its own",
+    )
+}
+
 /// No enhanced status exists for 3yz (RFC 2034 §3).
 pub(super) fn send_content() -> Reply {
     Reply::plain(354, vec!["end data with <CRLF>.<CRLF>".into()])

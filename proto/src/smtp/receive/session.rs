@@ -10,6 +10,7 @@ use core::mem;
 use super::content::{Content, Draft};
 use super::data::Upcoming;
 use super::hello::Hello;
+use super::judgement::Standing;
 use super::on_behalf::Forwarded;
 use super::replies;
 use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
@@ -20,7 +21,7 @@ use crate::smtp::command::{Command, Mail};
 use crate::smtp::framing::{Line, Lines};
 use crate::smtp::on_behalf::OnBehalf;
 use crate::time::{Mono, Now};
-use crate::verify::VerdictResult;
+use crate::verify::Verdict;
 
 /// One session.
 #[derive(Debug)]
@@ -86,7 +87,9 @@ pub(super) enum Waiting {
     Begin(Upcoming),
     /// XCLIENT.
     Peer(Box<OnBehalf>),
-    /// The end of the content.
+    /// The end of the content, for what it says about the reverse-path.
+    Judgement,
+    /// The end of the content, for custody.
     Commit(Box<Accepted>),
 }
 
@@ -108,8 +111,12 @@ pub(super) enum Transaction {
 pub(super) struct Open {
     /// MAIL, as it was accepted.
     pub(super) mail: Mail,
-    /// The verdict on its reverse-path.
-    pub(super) verdict: VerdictResult,
+    /// The verdict on its reverse-path, so far.
+    pub(super) verdict: Arc<Verdict>,
+    /// Whether a refusal waits, and for what.
+    pub(super) standing: Standing,
+    /// One of our own outer hosts presents it, which may have said 250 for it already.
+    pub(super) from_perimeter: bool,
     /// The recipients accepted, each once.
     pub(super) recipients: Vec<ForwardPath>,
     /// How far its content is.
@@ -344,6 +351,7 @@ impl Session {
             (Waiting::Recipient(path), Answer::Recipient(answer)) => {
                 self.recipient_answered(path, answer, turn);
             }
+            (Waiting::Judgement, Answer::Verdict(verdict)) => self.judged(verdict, turn),
             (Waiting::Begin(upcoming), Answer::Begun(answer)) => {
                 self.begun(upcoming, answer, turn);
             }
@@ -404,6 +412,12 @@ impl Session {
             reply,
         });
         self.count_error(is_error, turn);
+    }
+
+    /// The transaction is over, and its message dealt with.
+    pub(super) fn drop_transaction(&mut self) {
+        self.forwarded = None;
+        self.transaction = Transaction::None;
     }
 
     /// Ends the transaction, and drops its message if it had begun one.

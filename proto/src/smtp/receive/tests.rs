@@ -24,6 +24,10 @@ fn settings() -> Arc<Settings> {
             ..Limits::default()
         },
         starttls: true,
+        possible: Possible {
+            dkim: true,
+            ..Possible::default()
+        },
     })
 }
 
@@ -110,8 +114,9 @@ impl World {
     fn answer(&mut self, ask: Ask) -> Answer {
         let id = QueueId::new(Wall::from_secs(1), 1);
         match ask {
-            Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
-            Ask::Recipient(_) => Answer::Recipient(Ok(())),
+            Ask::Verify { .. } => Answer::Verdict(Arc::new(unknown())),
+            Ask::Recipient { .. } => Answer::Recipient(Ok(Vec::new())),
+            Ask::Content { verdict, .. } => Answer::Verdict(verdict),
             Ask::Peer(_) => Answer::Peer(peer()),
             Ask::Begin { .. } => {
                 assert!(self.draft.replace(Vec::new()).is_none());
@@ -286,12 +291,13 @@ impl Chaos {
             Stimulus::Tls => Input::TlsStarted("x".into()),
             Stimulus::Shutdown => Input::Shutdown,
             Stimulus::End => Input::EndOfStream,
-            Stimulus::AnswerLate => Input::Answer(AskId(9999), Answer::Recipient(Ok(()))),
+            Stimulus::AnswerLate => Input::Answer(AskId(9999), Answer::Recipient(Ok(Vec::new()))),
             Stimulus::RefuseOpen(code) => {
                 let (open, ask) = self.open.take()?;
                 let answer = match ask {
-                    Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
-                    Ask::Recipient(_) => Answer::Recipient(Err(refusal(code))),
+                    Ask::Verify { .. } => Answer::Verdict(Arc::new(unknown())),
+                    Ask::Recipient { .. } => Answer::Recipient(Err(refusal(code))),
+                    Ask::Content { verdict, .. } => Answer::Verdict(verdict),
                     Ask::Peer(_) => Answer::Peer(peer()),
                     Ask::Begin { .. } => Answer::Begun(Err(refusal(code))),
                     Ask::Commit(_) => Answer::Committed(Err(refusal(code))),
@@ -301,8 +307,9 @@ impl Chaos {
             Stimulus::AnswerOpen => {
                 let (open, ask) = self.open.take()?;
                 let answer = match ask {
-                    Ask::Verify { .. } => Answer::Verdict(Box::new(unknown())),
-                    Ask::Recipient(_) => Answer::Recipient(Ok(())),
+                    Ask::Verify { .. } => Answer::Verdict(Arc::new(unknown())),
+                    Ask::Recipient { .. } => Answer::Recipient(Ok(Vec::new())),
+                    Ask::Content { verdict, .. } => Answer::Verdict(verdict),
                     Ask::Peer(_) => Answer::Peer(peer()),
                     Ask::Begin { .. } => {
                         // A message begun for a session that has closed is the driver's to drop.
@@ -381,7 +388,7 @@ fn pipelined_octets_wait_for_answers_and_replies_leave_together() {
     };
     actions.clear();
     session.step(
-        Input::Answer(id, Answer::Verdict(Box::new(unknown()))),
+        Input::Answer(id, Answer::Verdict(Arc::new(unknown()))),
         now(),
         &mut actions,
     );

@@ -1,6 +1,8 @@
 //! What the signatures of one message come to.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -102,6 +104,19 @@ impl Report {
         };
         let results = self.signatures.iter().map(Signature::result);
         results.min_by_key(rank)
+    }
+
+    /// Why, in one sentence without its full stop.
+    pub fn sentence(&self) -> String {
+        if let Some(skipped) = self.skipped {
+            return format!("no DKIM signature was looked at: {skipped}");
+        }
+        let each = self.signatures.iter().map(|signature| {
+            let domain = signature.domain.as_ref();
+            let domain = domain.map_or("no domain", |domain| domain.as_ascii());
+            format!("{} by {domain}", signature.result())
+        });
+        format!("DKIM: {}", each.collect::<Vec<_>>().join(", "))
     }
 
     /// What it says about a reverse-path (DESIGN §3). Only signatures whose `d=` *is* its domain

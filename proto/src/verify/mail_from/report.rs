@@ -197,6 +197,18 @@ impl Report {
         }
     }
 
+    /// The same report with the hosts that matched and nothing else of what was seen.
+    #[must_use]
+    pub(in crate::verify) fn without_steps(&self) -> Self {
+        Self {
+            domain: self.domain.clone(),
+            hosts: self.matched().cloned().collect(),
+            ttl: self.ttl,
+            questions: self.questions,
+            ..Self::unasked(self.reason, self.client, self.identity)
+        }
+    }
+
     /// The same report as tempfail that has lasted too long: unknown (A.2 step 5).
     #[must_use]
     pub(in crate::verify) fn lasting(self) -> Self {

@@ -5,6 +5,7 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -41,6 +42,9 @@ pub(super) struct Values {
     pub receiver: String,
     /// `%{t}`: seconds since 1970.
     pub time: u64,
+    /// Something was asked for or said in which the sender's local-part, HELO or the time stands:
+    /// what came of it holds for nobody else.
+    pub personal: Cell<bool>,
 }
 
 impl Target {
@@ -103,6 +107,9 @@ impl Values {
 
     /// What a letter stands for (RFC 7208 §7.2).
     fn value<'a>(&'a self, letter: Letter, domain: &'a str, name: &'a str) -> Cow<'a, str> {
+        if let Letter::Sender | Letter::LocalPart | Letter::Helo | Letter::Time = letter {
+            self.personal.set(true);
+        }
         match letter {
             Letter::Sender => format!("{}@{}", self.local_part, self.sender_domain).into(),
             Letter::LocalPart => self.local_part.as_str().into(),

@@ -266,6 +266,7 @@ impl Asking {
             trouble: walked.trouble,
             lookups: walked.lookups,
             void_lookups: walked.void_lookups,
+            personal: self.plan.values.personal.get(),
             ttl: self.answers.least_ttl(),
             questions: self.asked,
             steps: self.steps.into_values().collect(),

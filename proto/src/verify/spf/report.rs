@@ -1,6 +1,9 @@
 //! What the check found, and everything it saw: for the reply, for logs, for `check`.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
@@ -9,7 +12,8 @@ use ipnet::IpNet;
 
 use crate::addr::Domain;
 use crate::dns::Name;
-use crate::verify::{Step, TroubleAt};
+use crate::reply::{EnhancedStatus, Reply};
+use crate::verify::{Step, TroubleAt, Weight};
 
 use super::record::MechanismKind;
 use super::syntax::SyntaxErrorKind;
@@ -97,6 +101,9 @@ pub struct Report {
     pub lookups: u32,
     /// Those of them that found nothing.
     pub void_lookups: u32,
+    /// Something of it holds for this sender, this HELO or this moment alone (`%{s}`, `%{l}`,
+    /// `%{h}`, `%{t}`).
+    pub personal: bool,
     /// The least TTL among the answers.
     pub ttl: Option<u32>,
     /// Questions asked of the resolver.
@@ -193,6 +200,7 @@ impl Report {
             trouble: Vec::new(),
             lookups: 0,
             void_lookups: 0,
+            personal: false,
             ttl: None,
             questions: 0,
             steps: Vec::new(),
@@ -230,10 +238,62 @@ impl Report {
             && !matched.is_through_ptr()
     }
 
-    /// Seconds for which the result may stand for the same sender, HELO and client; 0 for not at
-    /// all, which is so for what is temporary or rests on it.
+    /// What this evidence says, beside what the MAIL-FROM MX check says (DESIGN §3). A fail that
+    /// is not firm is trouble: what was not to be known may have been a match.
+    pub fn weight(&self, mail_from: Weight) -> Weight {
+        match self.result {
+            SpfResult::Pass if mail_from == Weight::Silent && self.proves_if_mail_from_silent() => {
+                Weight::Proves
+            }
+            SpfResult::Pass => Weight::Clears,
+            SpfResult::Fail if self.is_firm() => Weight::Against,
+            SpfResult::Fail | SpfResult::TempError => Weight::Trouble,
+            SpfResult::None | SpfResult::Neutral | SpfResult::SoftFail | SpfResult::PermError => {
+                Weight::Silent
+            }
+        }
+    }
+
+    /// The reply that refuses the mail: for a fail the code of RFC 7372 §3.2 and, on lines of
+    /// their own, the words of the domain (RFC 7208 §8.4).
+    pub fn refusal(&self) -> Option<Reply> {
+        let domain = self.domain.as_ref()?.as_ascii();
+        match self.result {
+            SpfResult::Fail if self.is_firm() => {
+                let said = format!("SPF of {domain} does not allow mail from {}", self.client);
+                let mut lines = vec![said.into()];
+                if let Some(explanation) = &self.explanation {
+                    lines.push(format!("{domain} explains:").into());
+                    lines.push(String::from(&**explanation).into());
+                }
+                Some(Reply::received(
+                    550,
+                    Some(EnhancedStatus::new(5, 7, 23)),
+                    lines,
+                ))
+            }
+            SpfResult::Fail | SpfResult::TempError => Some(Reply::new(
+                451,
+                (4, 4, 3),
+                format!("temporary DNS failure checking SPF of {domain}, try again later"),
+            )),
+            _ => None,
+        }
+    }
+
+    /// The same report without each question and answer.
+    #[must_use]
+    pub(in crate::verify) fn without_steps(&self) -> Self {
+        Self {
+            steps: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Seconds for which the result may stand for the same domain and client; 0 for not at all,
+    /// which is so for what is temporary or rests on it, and for what is one sender's alone.
     pub fn keep_for(&self) -> u32 {
-        if self.is_firm() {
+        if self.is_firm() && !self.personal {
             self.ttl.unwrap_or(0)
         } else {
             0

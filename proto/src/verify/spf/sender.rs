@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use core::cell::Cell;
 use core::net::IpAddr;
 
 use crate::addr::{Domain, MailDomain, ReversePath};
@@ -105,6 +106,7 @@ pub(super) fn plan(request: &Request, client: IpAddr, now: Wall) -> Option<(Doma
             receiver => receiver.to_string(),
         },
         time: now.as_millis() / 1000,
+        personal: Cell::default(),
     };
     Some((domain, Plan { target, values }))
 }

@@ -1,0 +1,61 @@
+//! When a verdict is said (PROTOCOLS A.3): at MAIL, unless something that is known there to be
+//! possible may still clear it.
+//!
+//! A refusal said early spares both sides the content; one said too early refuses what a forwarder
+//! that a recipient declared, or the author's own signature, would have cleared. Nothing here
+//! knows what will come: only what could.
+
+use super::{Verdict, VerdictResult, Weight};
+
+/// The moments at which a verdict can be said, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moment {
+    /// In the reply to MAIL.
+    Mail,
+    /// In the reply to each RCPT.
+    Recipient,
+    /// In the reply to the end of the content.
+    EndOfData,
+}
+
+/// What may still be learnt about mail to this host, by its configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
+pub struct Possible {
+    /// A recipient, a domain or the site has declared a forwarder.
+    pub forwarders: bool,
+    /// Repudiated mail may reach a postmaster.
+    pub postmaster: bool,
+    /// Signatures are verified.
+    pub dkim: bool,
+    /// A signature may clear what the MAIL-FROM MX check repudiates.
+    pub dkim_rescues: bool,
+}
+
+impl Possible {
+    /// The first moment at which nothing possible could still clear this verdict. One that refuses
+    /// nothing waits for nothing. A tempfail waits for no signature: what it holds up comes again,
+    /// and then the DNS may answer.
+    pub fn said_at(self, verdict: &Verdict) -> Moment {
+        let refuses = matches!(
+            verdict.result(),
+            VerdictResult::Repudiated | VerdictResult::Tempfail
+        );
+        if !refuses || verdict.has(Weight::Condemns) {
+            return Moment::Mail;
+        }
+        if verdict.result() == VerdictResult::Repudiated && self.signature_helps(verdict) {
+            return Moment::EndOfData;
+        }
+        if self.forwarders || self.postmaster {
+            return Moment::Recipient;
+        }
+        Moment::Mail
+    }
+
+    /// True if a signature could still clear a repudiation.
+    fn signature_helps(self, verdict: &Verdict) -> bool {
+        let against = verdict.mail_from_weight() == Weight::Against;
+        self.dkim && (!against || self.dkim_rescues) && !verdict.is_of_null_path()
+    }
+}
