@@ -130,6 +130,7 @@ impl Perimeter {
     pub async fn keep_fresh(&self, resolver: Arc<dyn Resolver>) {
         loop {
             self.refresh(&resolver).await;
+            tracing::debug!("perimeter looked up");
             let next = self.lock().hosts.next_due();
             match next {
                 Some(due) => tokio::select! {

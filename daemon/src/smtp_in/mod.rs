@@ -12,7 +12,7 @@
 
 mod listener;
 mod notes;
-pub mod proxy;
+mod proxy;
 mod session;
 mod wire;
 mod world;

@@ -173,6 +173,15 @@ impl Service {
         self.address
     }
 
+    /// Where it listens, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let lines = self.seen.lines();
+        let addresses = lines.filter_map(|line| line.split_once("listening address="));
+        addresses
+            .map(|(_, address)| address.split(' ').next().unwrap().parse().unwrap())
+            .collect()
+    }
+
     /// Its folder, for a service that comes after it.
     pub fn folder(&self) -> Arc<TempDir> {
         Arc::clone(&self.folder)
@@ -194,6 +203,13 @@ impl Service {
             if line.contains(text) {
                 return line;
             }
+        }
+    }
+
+    /// The same from the start on, for what may have been said already.
+    pub fn wait_from_start(&mut self, text: &str) {
+        if !self.seen.contains(text) {
+            self.wait_for(text);
         }
     }
 

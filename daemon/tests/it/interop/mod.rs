@@ -1,12 +1,13 @@
 //! Other people's mail software as peers: Postfix on both sides of us, Dovecot's LMTP behind us,
-//! swaks in front. Each test has a service and peers of its own, in processes and folders of
-//! their own.
+//! swaks in front, haproxy between. Each test has a service and peers of its own, in processes and
+//! folders of their own.
 //!
 //! What stands here is what the tests share: a peer's log, messages that are hard to carry, and
 //! the comparison of what went in with what came out.
 
 mod dovecot;
 mod from_postfix;
+mod perimeter;
 mod postfix;
 mod swaks;
 mod to_dovecot;
