@@ -20,12 +20,14 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::task::JoinSet;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
+use vouchsafe_proto::verify::dkim as signatures;
 use vouchsafe_proto::verify::forwarder::{self, Declared};
 use vouchsafe_proto::verify::inquiry::{self, Inquiry, Tests};
 use vouchsafe_proto::verify::lasting::Lasting;
 use vouchsafe_proto::verify::mail_from::{self, budget};
 use vouchsafe_proto::verify::{Action, Evidence, Input, Machine, Verdict, VerdictResult};
 
+use self::dkim::DkimVerifier;
 use self::kept::Kept;
 use crate::bounded::Figures;
 use crate::clock;
@@ -48,6 +50,10 @@ pub struct Policy {
     pub forwarders: Declared,
     /// Repudiated mail may reach a postmaster.
     pub postmaster_exempt: bool,
+    /// Whose signatures are looked at.
+    pub dkim: dkim::Settings,
+    /// A signature may clear what the MAIL-FROM MX check repudiates.
+    pub dkim_rescues: bool,
 }
 
 impl Policy {
@@ -64,6 +70,8 @@ impl Policy {
             hostname: config.hostname.as_ascii().into(),
             forwarders: config.forwarders(),
             postmaster_exempt: verify.postmaster_exempt,
+            dkim: dkim::Settings::of(verify),
+            dkim_rescues: verify.dkim_rescues,
         }
     }
 
@@ -87,6 +95,7 @@ pub struct Verifier {
     resolver: Arc<dyn Resolver>,
     perimeter: Arc<Perimeter>,
     policy: ArcSwap<Policy>,
+    dkim: DkimVerifier,
     lasting: Mutex<Lasting>,
     kept: Mutex<Kept>,
 }
@@ -95,6 +104,7 @@ impl Verifier {
     /// A verifier that remembers nothing yet.
     pub fn new(resolver: Arc<dyn Resolver>, perimeter: Arc<Perimeter>, policy: Policy) -> Self {
         Self {
+            dkim: DkimVerifier::new(Arc::clone(&resolver), policy.dkim),
             resolver,
             perimeter,
             policy: ArcSwap::from_pointee(policy),
@@ -106,6 +116,7 @@ impl Verifier {
     /// Goes by another policy from now on. Verdicts that were kept are forgotten, since other tests
     /// may have been made for them; what was learnt of trouble stays.
     pub fn set_policy(&self, policy: Policy) {
+        self.dkim.set_settings(policy.dkim);
         self.policy.store(Arc::new(policy));
         *lock(&self.kept) = Kept::default();
     }
@@ -194,6 +205,20 @@ impl Verifier {
         reports.sort_by_key(|(at, _)| *at);
         let each = reports.into_iter().map(|(_, report)| Arc::new(report));
         each.map(Evidence::Forwarder).collect()
+    }
+
+    /// Who looks at signatures.
+    pub const fn dkim(&self) -> &DkimVerifier {
+        &self.dkim
+    }
+
+    /// The evidence that a message's signatures are about its reverse-path.
+    pub fn about_content(&self, report: signatures::Report, reverse_path: ReversePath) -> Evidence {
+        Evidence::Dkim {
+            report: Arc::new(report),
+            reverse_path,
+            rescues: self.policy.load().dkim_rescues,
+        }
     }
 
     /// What the client is to a forwarder: what it would be if the forwarder's domain stood in the

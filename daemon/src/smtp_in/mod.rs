@@ -10,6 +10,7 @@
 //! Left to others: when to stop for good (serve), what a reverse-path is worth (verify), where a
 //! message lies (the spool).
 
+mod content;
 mod listener;
 mod notes;
 mod proxy;

@@ -13,6 +13,7 @@ use vouchsafe_proto::smtp::receive::{Answer, Ask, Peer, Presenter};
 use vouchsafe_spool::{CommitError, Draft};
 
 use super::Site;
+use super::content::{self, About};
 use crate::clock;
 
 /// An answer on its way, with the draft if it begins one.
@@ -69,7 +70,23 @@ pub(super) fn ask(
             may_relay: site.routes.may_relay(client.ip()),
             ..peer
         })),
-        Ask::Content { verdict, .. } => ready(Answer::Verdict(verdict)),
+        Ask::Content {
+            verdict,
+            reverse_path,
+            presenter,
+            size,
+        } => match draft.take() {
+            Some(draft) => {
+                let about = About {
+                    verdict,
+                    reverse_path,
+                    client: presenter.client,
+                    size,
+                };
+                Box::pin(async move { content::judge(&site, about, draft).await })
+            }
+            None => ready(Answer::Verdict(verdict)),
+        },
         Ask::Begin { .. } => Box::pin(async move { begin(&site).await }),
         Ask::Commit(envelope) => {
             let draft = draft.take();

@@ -75,6 +75,16 @@ pub struct Settings {
     pub size: u64,
 }
 
+/// What holds without a configuration: what holds in one that says nothing.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            on: true,
+            size: 1 << 20,
+        }
+    }
+}
+
 impl Settings {
     /// Those of a configuration.
     pub const fn of(configured: &schema::Verify) -> Self {

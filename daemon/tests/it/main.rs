@@ -17,6 +17,7 @@ mod client;
 mod config;
 mod demo;
 mod dialogue;
+mod dkim;
 mod harness;
 mod interop;
 mod kill;
@@ -29,6 +30,9 @@ mod publish;
 #[path = "../../../proto/tests/dialogue/script.rs"]
 mod script;
 mod service;
+#[allow(dead_code, reason = "part of it is for the tests inside")]
+#[path = "../../src/verify/dkim/signing.rs"]
+mod signing;
 mod sink;
 mod smtp;
 mod zones;

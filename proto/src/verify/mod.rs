@@ -148,6 +148,15 @@ impl Evidence {
                 standing: report.standing,
                 evidence: report.evidence.iter().map(Self::without_steps).collect(),
             })),
+            Self::Dkim {
+                report,
+                reverse_path,
+                rescues,
+            } => Self::Dkim {
+                report: Arc::new(report.without_steps()),
+                reverse_path: reverse_path.clone(),
+                rescues: *rescues,
+            },
             piece => piece.clone(),
         }
     }

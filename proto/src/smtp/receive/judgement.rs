@@ -107,6 +107,7 @@ impl Session {
             verdict: Arc::clone(&open.verdict),
             reverse_path: open.mail.reverse_path.clone(),
             presenter: self.presenter(),
+            size: draft.identity().1,
         };
         self.ask(ask, Waiting::Judgement, turn);
     }

@@ -192,6 +192,8 @@ pub enum Ask {
         reverse_path: ReversePath,
         /// Who gave it.
         presenter: Presenter,
+        /// Octets of the content.
+        size: u64,
     },
     /// Begin a message of which `declared` octets were announced. Answered by [`Answer::Begun`].
     Begin {

@@ -92,6 +92,15 @@ impl Report {
         }
     }
 
+    /// The same without each question and answer.
+    #[must_use]
+    pub fn without_steps(&self) -> Self {
+        Self {
+            steps: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The best result of any signature; none without one.
     pub fn result(&self) -> Option<SignatureResult> {
         // Pass comes first, so does a failure that may pass tomorrow before one that will not.
