@@ -4,7 +4,9 @@
 //! touches no queue and sends no mail. Without `--config` there is no perimeter and nobody is
 //! relayed for. How to read what it prints stands in docs/check.md.
 
+mod evidence;
 mod report;
+mod table;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,8 +14,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use vouchsafe_proto::addr::{ParsePathError, ReversePath};
+use vouchsafe_proto::addr::{ForwardPath, ParsePathError, ReversePath};
 use vouchsafe_proto::verify::VerdictResult;
+use vouchsafe_proto::verify::timing::{Moment, Possible};
 
 use super::{Ended, Exit, Failure, Format, OrExit, Output, print};
 use crate::config::{Config, load};
@@ -40,6 +43,9 @@ pub struct Command {
     /// Configuration that gives perimeter, relay networks and resolvers; without it there are none
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A recipient, whose declared forwarders are asked about too
+    #[arg(long, value_name = "ADDR", requires = "config", value_parser = parse_recipient)]
+    recipient: Option<ForwardPath>,
     #[command(flatten)]
     output: Output,
 }
@@ -65,17 +71,28 @@ pub fn run(command: &Command) -> Ended {
         .enable_all()
         .build()
         .or_exit(Exit::Software)?;
+    let possible = config
+        .as_ref()
+        .map_or_else(without_config, Config::possible);
     let verdict = runtime.block_on(async {
         let perimeter = perimeter(config.as_ref());
         perimeter.refresh(&resolver).await;
         let policy = config.as_ref().map_or_else(Policy::default, Policy::of);
-        let verifier = Verifier::new(resolver, Arc::new(perimeter), policy);
+        let verifier = Arc::new(Verifier::new(resolver, Arc::new(perimeter), policy));
         let helo = command.helo.clone();
-        verifier.verify(reverse_path, helo, command.ip).await
+        let verdict = verifier.verify(reverse_path, helo, command.ip).await;
+        match &command.recipient {
+            Some(recipient) if possible.said_at(&verdict) > Moment::Mail => {
+                let (helo, client) = (&command.helo, command.ip);
+                Arc::new(verdict.with(verifier.about_recipient(recipient, helo, client).await))
+            }
+            _ => verdict,
+        }
     });
+    let moment = possible.said_at(&verdict);
     print::out(&match command.output.format {
-        Format::Text => report::text(&verdict),
-        Format::Json => format!("{:#}\n", report::json(&verdict)),
+        Format::Text => report::text(&verdict, moment),
+        Format::Json => format!("{:#}\n", report::json(&verdict, moment)),
     })?;
     Ok(match verdict.result() {
         VerdictResult::Authorised | VerdictResult::Unknown => Exit::Ok,
@@ -93,6 +110,21 @@ fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
         (reverse_path, "") => Ok(reverse_path),
         (_, _) => Err(ParsePathError::Brackets),
     }
+}
+
+/// What may be learnt behind MAIL where nothing is configured: what the service has by default.
+const fn without_config() -> Possible {
+    Possible {
+        forwarders: false,
+        postmaster: false,
+        dkim: true,
+        dkim_rescues: false,
+    }
+}
+
+/// What RCPT TO takes between its brackets.
+fn parse_recipient(text: &str) -> Result<ForwardPath, ParsePathError> {
+    ForwardPath::parse_inside(text)
 }
 
 /// `IP:PORT`, or an address alone for port 53.

@@ -19,7 +19,7 @@ use crate::addr::{Domain, MailDomain, ReversePath};
 use crate::time::{Mono, Now};
 
 use super::mail_from::{self, Reason};
-use super::{Action, AskId, Evidence, Input, Machine, Verdict, VerdictResult, sender_domain, spf};
+use super::{Action, AskId, Evidence, Input, Machine, Verdict, sender_domain, spf};
 
 /// Which tests are made beside the MAIL-FROM MX check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,8 +209,8 @@ impl Second {
         } = first;
         // Answers to what the first stage still had open are of no use any more.
         asked.open.clear();
-        let settled =
-            report.result == VerdictResult::Authorised || report.reason == Reason::Perimeter;
+        // A HELO name that has the client's address says nothing of what its domain publishes.
+        let settled = matches!(report.reason, Reason::Host | Reason::Perimeter);
         let tests = if settled {
             Tests {
                 spf: false,
@@ -219,9 +219,7 @@ impl Second {
         } else {
             request.tests
         };
-        let spf = spf_request(&request)
-            .filter(|_| tests.spf)
-            .map(spf::Check::new);
+        let spf = tests.spf.then(|| spf::Check::new(spf_request(&request)));
         let domain = sender_domain(&request.mail_from.reverse_path).filter(|_| tests.sender_domain);
         let mut second = Box::new(Self {
             mail_from: Arc::new(report),
@@ -332,21 +330,15 @@ impl<M: Machine<Report = R>, R> Part<M, R> {
     }
 }
 
-/// What SPF is asked; nothing where no domain could answer.
-fn spf_request(request: &Request) -> Option<spf::Request> {
+/// What SPF is asked; where no domain could answer, it says so itself.
+fn spf_request(request: &Request) -> spf::Request {
     let asked = &request.mail_from;
-    let domain = match &asked.reverse_path {
-        ReversePath::Null => true,
-        path => path.domain().is_some(),
-    };
-    domain.then(|| {
-        spf::Request::new(
-            &asked.reverse_path,
-            &asked.helo,
-            asked.client,
-            &request.receiver,
-        )
-    })
+    spf::Request::new(
+        &asked.reverse_path,
+        &asked.helo,
+        asked.client,
+        &request.receiver,
+    )
 }
 
 /// The domain whose existence matters: a reverse-path's, never HELO's, which hosts get wrong.

@@ -72,6 +72,20 @@ pub enum Weight {
     Trouble,
 }
 
+impl Weight {
+    /// The stable word, for logs and `check`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proves => "proves",
+            Self::Clears => "clears",
+            Self::Condemns => "condemns",
+            Self::Against => "against",
+            Self::Silent => "silent",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
 /// One kind of evidence, with what it saw. Shared, since verdicts are kept and given out again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -111,6 +125,21 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// Which kind it is: the stable word, for logs and `check`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::RelayClient { .. } => "relay_client",
+            Self::MailFrom(_) => "mail_from_mx",
+            Self::Spf(_) => "spf",
+            Self::SenderDomain(_) => "sender_domain",
+            Self::Forwarder(_) => "forwarder",
+            Self::Dkim { .. } => "dkim",
+            Self::PerimeterOpen { .. } => "perimeter_open",
+            Self::Postmaster => "postmaster",
+            Self::Lasting => "lasting",
+        }
+    }
+
     /// What it says, beside what the MAIL-FROM MX check says: only where that is silent does
     /// another's word prove (DESIGN §3).
     pub fn weight(&self, mail_from: Weight) -> Weight {
@@ -319,6 +348,11 @@ impl Verdict {
             Evidence::SenderDomain(report) => Some(&**report),
             _ => None,
         })
+    }
+
+    /// Each piece of its evidence with what it says beside the others.
+    pub fn weighed(&self) -> impl Iterator<Item = (&Evidence, Weight)> {
+        self.evidence.iter().zip(weights(&self.evidence))
     }
 
     /// True if a piece of its evidence has this weight beside the others.

@@ -18,6 +18,17 @@ pub enum Moment {
     EndOfData,
 }
 
+impl Moment {
+    /// The stable word, for logs and `check`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Recipient => "recipient",
+            Self::EndOfData => "end_of_data",
+        }
+    }
+}
+
 /// What may still be learnt about mail to this host, by its configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each stands for itself")]
