@@ -9,6 +9,7 @@
 
 pub mod dkim;
 mod kept;
+mod outside;
 #[cfg(test)]
 mod tests;
 

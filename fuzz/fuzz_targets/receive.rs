@@ -91,6 +91,7 @@ impl World {
                 Answer::Recipient(if fails(2) { Err(no()) } else { Ok(Vec::new()) })
             }
             Ask::Content { verdict, .. } => Answer::Verdict(verdict.clone()),
+            Ask::Outside { .. } => Answer::Outside(None),
             Ask::Begin { .. } => {
                 assert!(!self.begun, "begun twice");
                 self.begun = !fails(3);

@@ -306,6 +306,7 @@ impl Pair {
             }
             receive::Ask::Peer(_) => unreachable!("there is no front"),
             receive::Ask::Content { verdict, .. } => receive::Answer::Verdict(verdict),
+            receive::Ask::Outside { .. } => receive::Answer::Outside(None),
             receive::Ask::Begin { .. } => {
                 assert!(self.draft.replace(vec![]).is_none());
                 receive::Answer::Begun(Ok(QueueId::new(NOW.wall, 1)))

@@ -234,6 +234,7 @@ impl Session {
         }
         match &told.answer {
             Answer::Verdict(verdict) => notes::verdict(verdict, &self.asked_about),
+            Answer::Outside(Some(found)) => notes::verdict(&found.verdict, &self.asked_about),
             Answer::Peer(peer) => self.peer = *peer,
             _ => {}
         }

@@ -87,6 +87,15 @@ pub(super) fn ask(
             }
             None => ready(Answer::Verdict(verdict)),
         },
+        Ask::Outside {
+            reverse_path,
+            recipients,
+            run,
+        } => Box::pin(async move {
+            let verifier = &site.verifier;
+            let found = verifier.outside(reverse_path, &recipients, &run).await;
+            Answer::Outside(found.map(Box::new)).into()
+        }),
         Ask::Begin { .. } => Box::pin(async move { begin(&site).await }),
         Ask::Commit(envelope) => {
             let draft = draft.take();

@@ -189,6 +189,7 @@ fn stage(script: &Script, sink: &Sink, dns: Option<&Nsd>) -> Setup {
             "relay_from" => {
                 relay = format!("[relay]\nfrom = [\"{value}\"]\nnext_hop = \"{next_hop}\"");
             }
+            "perimeter" => setup = setup.with(&format!("[perimeter]\nhosts = [\"{value}\"]")),
             "xclient" => setup = setup.with(&format!("[perimeter]\nxclient = [\"{value}\"]")),
             "postmaster" => setup = setup.top(&format!("postmaster = \"{value}\"")),
             "starttls" => starttls = value == "on",

@@ -37,7 +37,7 @@ const MOST_OCTETS: usize = 8 * 1024;
 const MOST_FIELDS: usize = 20;
 
 /// The top of a header, as it streams by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     octets: Vec<u8>,
     /// No more is taken: the header has ended, or enough is here.

@@ -10,11 +10,12 @@ use std::time::Duration;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::envelope::{BodyType, Envelope};
+use vouchsafe_proto::message::received::Run;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::{EnhancedStatus, Reply};
 use vouchsafe_proto::route::{NextHop, RouteError, Routes};
 use vouchsafe_proto::smtp::receive::{
-    Action, Answer, Ask, Input, Limits, Peer, Session, Settings, UNKNOWN_CLIENT,
+    Action, Answer, Ask, Found, Input, Limits, Peer, Presenter, Session, Settings, UNKNOWN_CLIENT,
 };
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::timing::Possible;
@@ -43,6 +44,8 @@ pub struct Machine {
     peer: Peer,
     routes: Routes,
     zones: World,
+    /// Our own outer hosts.
+    perimeter: Vec<IpAddr>,
     now: u64,
     timer: Option<Mono>,
     /// What the server has said and nobody has read.
@@ -81,6 +84,7 @@ impl Machine {
             peer,
             routes,
             zones,
+            perimeter: script.perimeter(),
             now: 0,
             timer: None,
             said: Vec::new(),
@@ -207,6 +211,9 @@ impl Machine {
             }
             Ask::Peer(client) => Answer::Peer(self.replace_peer(client)),
             Ask::Content { verdict, .. } => Answer::Verdict(verdict),
+            Ask::Outside {
+                reverse_path, run, ..
+            } => Answer::Outside(self.outside(reverse_path, &run).map(Box::new)),
             Ask::Begin { .. } => Answer::Begun(self.begin()),
             Ask::Commit(envelope) => {
                 let content = self.draft.take().expect("a draft");
@@ -218,6 +225,17 @@ impl Machine {
                 })
             }
         }
+    }
+
+    fn outside(&self, reverse_path: ReversePath, run: &Run) -> Option<Found> {
+        let outside = run.outside_client(|address| self.perimeter.contains(&address))?;
+        let helo = outside.helo.unwrap_or_default();
+        let verdict = self.verdict(reverse_path, helo.clone(), outside.address);
+        let client = outside.address;
+        Some(Found {
+            presenter: Presenter { helo, client },
+            verdict: Arc::new(verdict),
+        })
     }
 
     fn replace_peer(&mut self, client: SocketAddr) -> Peer {
@@ -246,7 +264,7 @@ impl Machine {
             reverse_path,
             helo,
             client,
-            in_perimeter: client == UNKNOWN_CLIENT,
+            in_perimeter: client == UNKNOWN_CLIENT || self.perimeter.contains(&client),
             sibling: "k3v9x0q2z".into(),
         };
         let run = run(&self.zones, request, Order::Asked);
@@ -299,7 +317,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
             "recipients" => limits.recipients = number(),
             "received_fields" => limits.received_fields = number(),
             "errors" => limits.errors = value.parse().expect("a number"),
-            "xclient" => {}
+            "xclient" | "perimeter" => {}
             "starttls" => settings.starttls = value == "on",
             _ => panic!("{}: no such key: {key}", script.name),
         }

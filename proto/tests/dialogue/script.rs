@@ -81,6 +81,15 @@ pub struct Queued {
 }
 
 impl Script {
+    /// The addresses of our own outer hosts.
+    #[allow(dead_code, reason = "only the machine's driver must know")]
+    pub fn perimeter(&self) -> Vec<std::net::IpAddr> {
+        let hosts = self.config.iter().filter(|(key, _)| key == "perimeter");
+        hosts
+            .map(|(_, value)| value.parse().expect("an address"))
+            .collect()
+    }
+
     /// True if XCLIENT and XFORWARD are taken from this address.
     #[allow(dead_code, reason = "only the machine's driver must know")]
     pub fn is_front(&self, address: std::net::IpAddr) -> bool {

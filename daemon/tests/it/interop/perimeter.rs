@@ -253,8 +253,16 @@ fn what_a_backup_mx_has_queued_is_not_bounced() {
     assert!(reply.starts_with("250 "), "{reply}");
     let line = postfix.wait_for("relay=127.0.0.1[127.0.0.1]");
     assert!(line.contains("status=sent"), "{line}");
+    // It is the forger's, and is taken all the same.
+    service.wait_for("speaks_for=127.0.0.8");
+    let line = service.wait_for(" accepted ");
+    assert!(line.contains("verdict=repudiated"), "{line}");
     service.wait_for("outcome=\"delivered\"");
     assert_eq!(service.delivered().len(), 1);
+    assert!(send_from(RELAY, postfix.address()).starts_with("250 "));
+    service.wait_for("speaks_for=127.0.0.7");
+    let line = service.wait_for(" accepted ");
+    assert!(line.contains("verdict=authorised"), "{line}");
     // From anywhere else the same message does not get in.
     let reply = send_from(FORGER, service.address());
     assert!(reply.starts_with("550 5.7.1 "), "{reply}");

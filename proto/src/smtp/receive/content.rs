@@ -12,6 +12,7 @@ use super::{Accepted, Action, Ask, Limits, Note, Settings, replies};
 use crate::addr::ReversePath;
 use crate::custody::Custody;
 use crate::envelope::{BodyType, Envelope, Origin};
+use crate::message::received::Run;
 use crate::message::{HeaderFilter, ReceivedCount};
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
@@ -58,6 +59,8 @@ pub(super) struct Draft {
     size: u64,
     /// Its `Received` fields so far.
     received: ReceivedCount,
+    /// The top of its header, where that may tell who stands behind the perimeter.
+    run: Option<Box<Run>>,
     /// What its header goes through.
     filter: HeaderFilter,
     /// The line ends of its chunks.
@@ -74,11 +77,12 @@ pub(super) struct Draft {
 
 impl Draft {
     /// A message just begun.
-    pub(super) fn new(queue_id: QueueId) -> Self {
+    pub(super) fn new(queue_id: QueueId, from_perimeter: bool) -> Self {
         Self {
             queue_id,
             size: 0,
             received: ReceivedCount::default(),
+            run: from_perimeter.then(Box::default),
             filter: HeaderFilter::default(),
             line_ends: LineEnds::default(),
             eight_bit: false,
@@ -98,6 +102,11 @@ impl Draft {
         (self.queue_id, self.size)
     }
 
+    /// The top of its header, once.
+    pub(super) fn take_run(&mut self) -> Option<Box<Run>> {
+        self.run.take()
+    }
+
     /// True if a signature is among its fields.
     pub(super) const fn is_signed(&self) -> bool {
         self.filter.is_signed()
@@ -114,6 +123,9 @@ impl Draft {
         let more = u64::try_from(octets.len()).unwrap_or(u64::MAX);
         self.size = self.size.saturating_add(more);
         self.received.read(&octets);
+        if let Some(run) = &mut self.run {
+            run.read(&octets);
+        }
         self.eight_bit |= !octets.is_ascii();
         self.stray |= stray;
         if self.failure(&settings.limits).is_some() {
@@ -270,7 +282,7 @@ impl Session {
         let (queue_id, size) = draft.identity();
         let Some(failure) = draft.failure(&self.settings.limits) else {
             append(draft.filter.finish(&self.settings.authserv_id), turn);
-            return self.judge_content(turn);
+            return self.look_outside(turn);
         };
         let reverse_path = open.mail.reverse_path.clone();
         self.drop_transaction();

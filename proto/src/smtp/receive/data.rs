@@ -88,7 +88,7 @@ impl Session {
             }
         };
         if let Transaction::Open(open) = &mut self.transaction {
-            open.progress = Progress::Begun(Draft::new(id));
+            open.progress = Progress::Begun(Draft::new(id, open.from_perimeter));
         }
         match upcoming {
             Upcoming::Data => {

@@ -35,6 +35,7 @@ mod hello;
 mod judgement;
 mod mail;
 mod on_behalf;
+mod outside;
 mod recipient;
 mod replies;
 mod session;
@@ -53,6 +54,7 @@ use core::time::Duration;
 use crate::addr::{Domain, ForwardPath, ReversePath};
 use crate::custody::Custody;
 use crate::envelope::Envelope;
+use crate::message::received::Run;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::time::Mono;
@@ -164,6 +166,15 @@ pub struct Presenter {
     pub client: IpAddr,
 }
 
+/// A client behind the perimeter, and what the reverse-path is worth from there.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Who it is.
+    pub presenter: Presenter,
+    /// The verdict.
+    pub verdict: Arc<Verdict>,
+}
+
 /// A question to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -195,6 +206,17 @@ pub enum Ask {
         /// Octets of the content.
         size: u64,
     },
+    /// An outer host of ours has brought this, and its Received fields may name the client that it
+    /// had: who is that, and what is the reverse-path worth from there? Answered by
+    /// [`Answer::Outside`].
+    Outside {
+        /// MAIL FROM's argument.
+        reverse_path: ReversePath,
+        /// Those accepted, who may have declared whom they forward by.
+        recipients: Vec<ForwardPath>,
+        /// The top of the header.
+        run: Box<Run>,
+    },
     /// Begin a message of which `declared` octets were announced. Answered by [`Answer::Begun`].
     Begin {
         /// SIZE of MAIL, if given.
@@ -215,6 +237,8 @@ pub enum Answer {
     /// To [`Ask::Recipient`]: accepted, with what may clear a doubted reverse-path for it, or
     /// refused with this reply.
     Recipient(Result<Vec<Evidence>, Reply>),
+    /// To [`Ask::Outside`]; none if there is no certainty about the client.
+    Outside(Option<Box<Found>>),
     /// To [`Ask::Begin`]: the name it will have, or why none can be begun (452, 451).
     Begun(Result<QueueId, Reply>),
     /// To [`Ask::Peer`].

@@ -10,7 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::hello::Hello;
 use super::session::{Session, Transaction, Turn, Waiting};
-use super::{Ask, Note, Peer, UNKNOWN_CLIENT, replies};
+use super::{Ask, Note, Peer, Presenter, UNKNOWN_CLIENT, replies};
 use crate::reply::Reply;
 use crate::smtp::on_behalf::{OnBehalf, Said};
 
@@ -26,6 +26,15 @@ pub(super) struct Forwarded {
 }
 
 impl Forwarded {
+    /// Whose mail it is, as a perimeter host's Received fields say.
+    pub(super) fn of(presenter: Presenter) -> Self {
+        Self {
+            address: Some(presenter.client),
+            helo: Some(presenter.helo),
+            local: false,
+        }
+    }
+
     /// Takes in what one more XFORWARD says; what it does not speak of stays.
     fn learn(&mut self, said: OnBehalf) {
         if said.address != Said::Nothing {

@@ -89,6 +89,8 @@ pub(super) enum Waiting {
     Peer(Box<OnBehalf>),
     /// The end of the content, for what it says about the reverse-path.
     Judgement,
+    /// The end of the content, for who stands behind the perimeter.
+    Outside,
     /// The end of the content, for custody.
     Commit(Box<Accepted>),
 }
@@ -351,6 +353,7 @@ impl Session {
             (Waiting::Recipient(path), Answer::Recipient(answer)) => {
                 self.recipient_answered(path, answer, turn);
             }
+            (Waiting::Outside, Answer::Outside(found)) => self.looked_outside(found, turn),
             (Waiting::Judgement, Answer::Verdict(verdict)) => self.judged(verdict, turn),
             (Waiting::Begin(upcoming), Answer::Begun(answer)) => {
                 self.begun(upcoming, answer, turn);

@@ -117,6 +117,7 @@ impl World {
             Ask::Verify { .. } => Answer::Verdict(Arc::new(unknown())),
             Ask::Recipient { .. } => Answer::Recipient(Ok(Vec::new())),
             Ask::Content { verdict, .. } => Answer::Verdict(verdict),
+            Ask::Outside { .. } => Answer::Outside(None),
             Ask::Peer(_) => Answer::Peer(peer()),
             Ask::Begin { .. } => {
                 assert!(self.draft.replace(Vec::new()).is_none());
@@ -298,6 +299,7 @@ impl Chaos {
                     Ask::Verify { .. } => Answer::Verdict(Arc::new(unknown())),
                     Ask::Recipient { .. } => Answer::Recipient(Err(refusal(code))),
                     Ask::Content { verdict, .. } => Answer::Verdict(verdict),
+                    Ask::Outside { .. } => Answer::Outside(None),
                     Ask::Peer(_) => Answer::Peer(peer()),
                     Ask::Begin { .. } => Answer::Begun(Err(refusal(code))),
                     Ask::Commit(_) => Answer::Committed(Err(refusal(code))),
@@ -310,6 +312,7 @@ impl Chaos {
                     Ask::Verify { .. } => Answer::Verdict(Arc::new(unknown())),
                     Ask::Recipient { .. } => Answer::Recipient(Ok(Vec::new())),
                     Ask::Content { verdict, .. } => Answer::Verdict(verdict),
+                    Ask::Outside { .. } => Answer::Outside(None),
                     Ask::Peer(_) => Answer::Peer(peer()),
                     Ask::Begin { .. } => {
                         // A message begun for a session that has closed is the driver's to drop.
