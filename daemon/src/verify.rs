@@ -18,6 +18,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use ipnet::IpNet;
 use tokio::task::JoinSet;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
@@ -152,7 +154,7 @@ impl Verifier {
             helo,
             client,
             in_perimeter: self.perimeter.contains(client),
-            sibling: random_label(),
+            sibling: Box::default(),
         };
         let Some(key) = kept::key_of(&request) else {
             return Arc::new(self.inquire(request).await);
@@ -167,8 +169,10 @@ impl Verifier {
     }
 
     /// Makes the inquiry, and brings in what only this host knows.
-    async fn inquire(&self, request: mail_from::Request) -> Verdict {
+    async fn inquire(&self, mut request: mail_from::Request) -> Verdict {
         let client = request.client;
+        // Not before: a verdict that still stands needs none, and it costs more than finding that.
+        request.sibling = random_label();
         let inquiry = {
             let policy = self.policy.load();
             Inquiry::new(inquiry::Request {
@@ -254,7 +258,8 @@ pub async fn drive<M: Machine>(
     client: IpAddr,
     resolver: &Arc<dyn Resolver>,
 ) -> M::Report {
-    let mut asking = JoinSet::new();
+    // In this task, since a question costs less than a task of its own would.
+    let mut asking = FuturesUnordered::new();
     // A machine sets its timer itself; until it does, this one holds.
     let mut timer = clock::now().mono.plus(budget::DEADLINE);
     let mut input = Input::Begin;
@@ -262,15 +267,14 @@ pub async fn drive<M: Machine>(
         for action in machine.step(input, clock::now()) {
             match action {
                 Action::Ask(id, question) => {
-                    let resolver = Arc::clone(resolver);
-                    asking.spawn(async move { (id, resolver.ask_for(client, question).await) });
+                    asking.push(async move { (id, resolver.ask_for(client, question).await) });
                 }
                 Action::SetTimer(at) => timer = at,
                 Action::Done(report) => return *report,
             }
         }
         input = tokio::select! {
-            Some(Ok((id, answer))) = asking.join_next() => Input::Answer(id, answer),
+            Some((id, answer)) = asking.next() => Input::Answer(id, answer),
             () = tokio::time::sleep_until(clock::instant(timer)) => {
                 timer = clock::now().mono.plus(budget::DEADLINE);
                 Input::TimerFired

@@ -123,7 +123,7 @@ struct Form {
 /// Sends a datagram and waits for its response, passing over all that is not.
 async fn over_udp(server: &Server, query: &Query) -> io::Result<Reading> {
     let socket = server.socket().await?;
-    socket.send(&encoded(query)?).await?;
+    socket.send(&query.encode()).await?;
     // One octet more than may come: a datagram that fills it is longer than we offered to take.
     let mut octets = [0; UDP_PAYLOAD as usize + 1];
     loop {
@@ -147,7 +147,7 @@ async fn over_udp(server: &Server, query: &Query) -> io::Result<Reading> {
 /// Asks on a connection of its own; only the first message on it can be the response.
 async fn over_tcp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
     let mut stream = TcpStream::connect(server).await?;
-    let octets = encoded(query)?;
+    let octets = query.encode();
     let length = u16::try_from(octets.len()).map_err(io::Error::other)?;
     // In one write, since some servers want the length and the message in one segment (RFC 7766 §8).
     stream
@@ -160,11 +160,4 @@ async fn over_tcp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
         Reading::Foreign | Reading::Truncated => Reading::Trouble(Trouble::Unreadable),
         reading => reading,
     })
-}
-
-/// The query's octets.
-fn encoded(query: &Query) -> io::Result<Vec<u8>> {
-    query
-        .encode()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }

@@ -9,12 +9,12 @@
 //! code belongs to the end of the chain), RFC 6891 (EDNS), RFC 8914 (extended errors).
 
 use hickory_proto::dnssec::rdata::DNSSECRData;
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query as Asked, ResponseCode};
+use hickory_proto::op::{Message, MessageType, OpCode, Query as Asked, ResponseCode};
 use hickory_proto::rr;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, RData, Record};
 use vouchsafe_proto::dns::{
-    Alias, Chase, Lookup, Mx, Name, RecordType, Records, Trouble, chase, push_label,
+    Alias, Chase, Lookup, MAX_WIRE_NAME, Mx, Name, RecordType, Records, Trouble, chase, push_label,
 };
 
 /// The largest response taken over UDP: above it paths begin to drop fragments (DNS Flag Day
@@ -32,8 +32,10 @@ pub const MAX_NEGATIVE_TTL: u32 = 3_600;
 /// One query as it goes to one server.
 #[derive(Clone, Debug)]
 pub struct Query {
-    message: Message,
+    id: u16,
+    asked: Asked,
     exact_case: bool,
+    edns: bool,
 }
 
 impl Query {
@@ -44,31 +46,52 @@ impl Query {
         if exact_case {
             owner.randomize_label_case();
         }
-        // With an id from the same generator as the letters' case, one that cannot be foreseen.
-        let mut message = Message::query();
-        message.metadata.recursion_desired = true;
-        // Asks for the AD bit without the records that make it up (RFC 6840 §5.7).
-        message.metadata.authentic_data = true;
         let mut asked = Asked::query(owner, wire_type(kind));
         asked.set_query_class(DNSClass::IN);
-        message.add_query(asked);
-        if edns {
-            let mut options = Edns::new();
-            options.set_max_payload(UDP_PAYLOAD).set_version(0);
-            // Signatures are wanted for one thing, their labels field, which tells a wildcard's MX
-            // from a set of its own (RFC 4034 §3.1.3). Elsewhere they only make answers long.
-            options.set_dnssec_ok(kind == RecordType::Mx);
-            message.set_edns(options);
-        }
         Some(Self {
-            message,
+            // From the generator that the letters' case comes from: not to be foreseen.
+            id: Message::query().metadata.id,
+            asked,
             exact_case,
+            edns,
         })
     }
 
-    /// The octets to send; `None` only if they cannot be written.
-    pub fn encode(&self) -> Option<Vec<u8>> {
-        self.message.to_vec().ok()
+    /// The octets to send (RFC 1035 §4.1, RFC 6891 §6.1.2). Written here, since it is always the
+    /// same few fields.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(MAX_QUERY);
+        octets.extend(self.id.to_be_bytes());
+        // AD asks for the AD bit without the records that make it up (RFC 6840 §5.7).
+        octets.extend((RECURSION_DESIRED | AUTHENTIC_DATA).to_be_bytes());
+        for count in [1, 0, 0, u16::from(self.edns)] {
+            octets.extend(count.to_be_bytes());
+        }
+        for label in self.asked.name() {
+            // A name of the wire has labels of 63 octets at most.
+            octets.push(u8::try_from(label.len()).unwrap_or_default());
+            octets.extend(label);
+        }
+        octets.push(0);
+        let kind = self.asked.query_type();
+        octets.extend(u16::from(kind).to_be_bytes());
+        octets.extend(u16::from(DNSClass::IN).to_be_bytes());
+        if self.edns {
+            octets.push(0);
+            octets.extend(u16::from(rr::RecordType::OPT).to_be_bytes());
+            octets.extend(UDP_PAYLOAD.to_be_bytes());
+            octets.extend([0, 0]);
+            // Signatures are wanted for one thing, their labels field, which tells a wildcard's MX
+            // from a set of its own (RFC 4034 §3.1.3). Elsewhere they only make answers long.
+            let wanted = if kind == rr::RecordType::MX {
+                DNSSEC_OK
+            } else {
+                0
+            };
+            octets.extend(wanted.to_be_bytes());
+            octets.extend([0, 0]);
+        }
+        octets
     }
 
     /// What a response to it says.
@@ -76,7 +99,7 @@ impl Query {
         let Some((id, flags)) = split_header(octets) else {
             return Reading::Foreign;
         };
-        if id != self.message.metadata.id || flags & RESPONSE == 0 {
+        if id != self.id || flags & RESPONSE == 0 {
             return Reading::Foreign;
         }
         // A truncated message may end anywhere: only its header is read.
@@ -87,8 +110,7 @@ impl Query {
             return Reading::Trouble(Trouble::Unreadable);
         };
         let code = message.metadata.response_code;
-        let edns = self.message.edns.is_some();
-        if edns && matches!(code, ResponseCode::FormErr | ResponseCode::NotImp) {
+        if self.edns && matches!(code, ResponseCode::FormErr | ResponseCode::NotImp) {
             return Reading::NoEdns;
         }
         match self.question_of(&message) {
@@ -106,8 +128,8 @@ impl Query {
 
     /// Whether the response repeats our question.
     fn question_of(&self, response: &Message) -> Belongs {
-        let ([ours], [theirs]) = (self.message.queries.as_slice(), response.queries.as_slice())
-        else {
+        let ours = &self.asked;
+        let [theirs] = response.queries.as_slice() else {
             return Belongs::No;
         };
         if response.metadata.message_type != MessageType::Response
@@ -426,8 +448,14 @@ pub fn from_wire(name: &rr::Name) -> Option<Name> {
 
 /// The wire's form of a name of ours.
 pub fn to_wire(name: &Name) -> Option<rr::Name> {
-    let labels: Option<Vec<Vec<u8>>> = name.labels().map(unescape).collect();
-    let mut wire = rr::Name::from_labels(labels?).ok()?;
+    let text = name.as_str();
+    let mut wire = if text.contains('\\') {
+        let labels: Option<Vec<Vec<u8>>> = name.labels().map(unescape).collect();
+        rr::Name::from_labels(labels?)
+    } else {
+        rr::Name::from_labels(name.labels().map(str::as_bytes))
+    }
+    .ok()?;
     wire.set_fqdn(true);
     Some(wire)
 }
@@ -447,6 +475,18 @@ fn unescape(label: &str) -> Option<Vec<u8>> {
     Some(octets)
 }
 
+/// Octets of a query at most: header, name, type and class, OPT record.
+const MAX_QUERY: usize = 12 + MAX_WIRE_NAME + 4 + 11;
+
+/// The RD bit of the flags.
+const RECURSION_DESIRED: u16 = 0x0100;
+
+/// The AD bit of the flags.
+const AUTHENTIC_DATA: u16 = 0x0020;
+
+/// The DO bit of EDNS's flags.
+const DNSSEC_OK: u16 = 0x8000;
+
 /// The QR bit of the flags.
 const RESPONSE: u16 = 0x8000;
 
@@ -461,6 +501,7 @@ const BOGUS: std::ops::RangeInclusive<u16> = 6..=12;
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::op::Edns;
     use hickory_proto::rr::rdata::{CNAME, MX, NULL};
     use vouchsafe_proto::dns::MAX_ALIASES;
 
@@ -599,7 +640,7 @@ mod tests {
         // Long enough that the case is all but never left as it was.
         let at = name("a-long-name-with-many-letters.in-the-middle.example.org");
         let query = Query::new(&at, RecordType::Mx, true, true).unwrap();
-        let sent = Message::from_vec(&query.encode().unwrap()).unwrap();
+        let sent = Message::from_vec(&query.encode()).unwrap();
         assert!(sent.metadata.recursion_desired && sent.metadata.authentic_data);
         assert_eq!(sent.max_payload(), UDP_PAYLOAD);
         let mut back = response(ResponseCode::NXDomain, Vec::new());
@@ -621,10 +662,40 @@ mod tests {
     }
 
     #[test]
+    fn a_query_says_what_it_should_and_no_more() {
+        for (kind, edns, wants_signatures) in [
+            (RecordType::Mx, true, true),
+            (RecordType::Txt, true, false),
+            (RecordType::Mx, false, false),
+        ] {
+            let at = name(r"a\046b.\255x.example");
+            let query = Query::new(&at, kind, false, edns).unwrap();
+            let sent = Message::from_vec(&query.encode()).unwrap();
+            assert_eq!(sent.metadata.message_type, MessageType::Query);
+            assert_eq!(sent.queries, [query.asked]);
+            assert_eq!(from_wire(sent.queries[0].name()), Some(at));
+            assert_eq!(sent.edns.is_some(), edns);
+            let flags = sent.edns.map(|edns| edns.flags().dnssec_ok);
+            assert_eq!(flags.unwrap_or_default(), wants_signatures);
+        }
+        let longest = name(
+            &[
+                "a".repeat(63),
+                "b".repeat(63),
+                "c".repeat(63),
+                "d".repeat(61),
+            ]
+            .join("."),
+        );
+        let query = Query::new(&longest, RecordType::Mx, true, true).unwrap();
+        assert_eq!(query.encode().len(), MAX_QUERY);
+    }
+
+    #[test]
     fn no_octet_of_a_response_can_do_harm() {
         let at = name("a.example");
         let query = Query::new(&at, RecordType::Mx, true, true).unwrap();
-        let sent = Message::from_vec(&query.encode().unwrap()).unwrap();
+        let sent = Message::from_vec(&query.encode()).unwrap();
         let target = CNAME(to_wire(&name("b.example")).unwrap());
         let answers = vec![
             record("a.example", 60, RData::CNAME(target)),

@@ -166,6 +166,41 @@ async fn nothing_is_rejected_while_a_perimeter_host_is_not_known() {
     assert_eq!(ask("127.0.0.7").await, VerdictResult::Repudiated);
 }
 
+/// PROTOCOLS A.6: one MX question and one address question for each listed host; no SPF and no other
+/// test, whose questions would be counted too; and nothing out of a cache.
+#[tokio::test]
+async fn a_legitimate_message_costs_a_question_for_the_set_and_one_for_each_host() {
+    for (hosts, client, other) in [
+        (1, "127.0.0.101", "127.0.0.101"),
+        (3, "127.0.0.103", "127.0.0.101"),
+        (5, "127.0.0.102", "127.0.0.104"),
+        (4, "2001:db8::3", "2001:db8::1"),
+    ] {
+        let relays = (1..=hosts).map(|host| {
+            let name = format!("relay{host}.example.org");
+            format!(
+                "mail-from.example.org MX 0 {name}\n{name} A 127.0.0.10{host}\n{name} AAAA \
+                 2001:db8::{host}\n"
+            )
+        });
+        let spf = String::from("zone example.org\nexample.org TXT \"v=spf1 mx -all\"\n");
+        let world = spf + &relays.collect::<String>();
+        let authority = serve(&world).await;
+        let stub = Stub::new(Settings::new(vec![authority.address()]));
+        let verifier = Verifier::new(Arc::new(stub.clone()), Arc::default(), Policy::default());
+        let asked = async |reverse_path: &str, client: &str| {
+            let verdict = verifier.verify(path(reverse_path), "client".into(), address(client));
+            assert_eq!(verdict.await.result(), VerdictResult::Authorised);
+            stub.figures().misses
+        };
+        assert_eq!(asked("a@example.org", client).await, 1 + hosts);
+        // The verdict stands for the domain and the client, the answers for any client.
+        assert_eq!(asked("b@Example.org", client).await, 1 + hosts);
+        assert_eq!(asked("a@example.org", other).await, 1 + hosts);
+        assert_eq!(verifier.figures().hits, if client == other { 2 } else { 1 });
+    }
+}
+
 #[test]
 fn sibling_labels_are_nine_letters_or_digits_and_never_the_same() {
     let labels: BTreeSet<_> = (0..100).map(|_| random_label()).collect();
