@@ -1,0 +1,214 @@
+//! Our own verifier, with the service's resolver and caches.
+//!
+//! Cold: each pass over the list has a verifier and a resolver of its own, with nothing cached.
+//! Warm: one of each, which has been over the list before the clock starts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::task::JoinSet;
+use vouchsafe::dns::{Asking, Resolver, Settings, Stub};
+use vouchsafe::verify::{Policy, Verifier};
+use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::dns::{Freshness, Lookup, Name, Question, RecordType};
+
+use crate::tally::{Tally, cpu_of};
+use crate::world;
+
+/// What is measured.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The list.
+    checks: PathBuf,
+    /// The name server.
+    server: SocketAddr,
+    /// Verdicts in the making at one time.
+    #[arg(long, default_value_t = 1)]
+    sessions: usize,
+    /// For how long.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// With everything cached.
+    #[arg(long)]
+    warm: bool,
+}
+
+/// One session's question, parsed as the session has it.
+struct Asked {
+    client: IpAddr,
+    reverse_path: ReversePath,
+}
+
+/// The verifiers, pass by pass.
+struct Passes {
+    asked: Vec<Asked>,
+    server: SocketAddr,
+    warm: bool,
+    /// The next of the list, passes counted on.
+    next: AtomicUsize,
+    /// The pass under way and its verifier.
+    current: Mutex<(usize, Arc<Verifier>)>,
+    questions: Arc<AtomicU64>,
+}
+
+/// The resolver, with its questions to servers counted.
+struct Counting {
+    stub: Stub,
+    questions: Arc<AtomicU64>,
+}
+
+impl Resolver for Counting {
+    fn ask(&self, question: Question) -> Asking<'_> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        self.stub.ask(question)
+    }
+
+    fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        self.stub.ask_for(client, question)
+    }
+}
+
+impl Run {
+    /// Measures and prints.
+    pub fn measure(self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("the runtime")?;
+        runtime.block_on(self.run())
+    }
+
+    async fn run(self) -> anyhow::Result<()> {
+        let mut asked = Vec::new();
+        for one in world::read(&self.checks)? {
+            asked.push(Asked {
+                client: one.client.into(),
+                reverse_path: ReversePath::parse_inside(&format!("someone@{}", one.domain))
+                    .context("a reverse-path")?,
+            });
+        }
+        let questions = Arc::default();
+        let verifier = verifier(self.server, &questions);
+        let passes = Arc::new(Passes {
+            asked,
+            server: self.server,
+            warm: self.warm,
+            next: AtomicUsize::new(0),
+            current: Mutex::new((0, verifier)),
+            questions,
+        });
+        if self.warm {
+            for _ in 0..passes.asked.len() {
+                passes.one().await;
+            }
+        }
+        passes.questions.store(0, Ordering::Relaxed);
+        let cpu = cpu_of("self")?;
+        let begun = now();
+        let end = begun + Duration::from_secs(self.seconds);
+        let mut sessions = JoinSet::new();
+        for _ in 0..self.sessions {
+            let passes = Arc::clone(&passes);
+            sessions.spawn(async move {
+                let mut tally = Tally::default();
+                while now() < end {
+                    tally.count(passes.one().await);
+                }
+                tally
+            });
+        }
+        let mut tally = Tally::default();
+        while let Some(one) = sessions.join_next().await {
+            tally.add(&one.context("a session")?);
+        }
+        tally.seconds = begun.elapsed().as_secs_f64();
+        tally.cpu = cpu_of("self")? - cpu;
+        tally.questions = Some(passes.questions.load(Ordering::Relaxed));
+        let name = if self.warm {
+            "vouchsafe-warm"
+        } else {
+            "vouchsafe-cold"
+        };
+        tally.print(name, self.sessions);
+        Ok(())
+    }
+}
+
+impl Passes {
+    /// Reaches the next verdict, and gives its word.
+    async fn one(&self) -> &'static str {
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        let (pass, at) = (at / self.asked.len(), at % self.asked.len());
+        let (Some(asked), verifier) = (self.asked.get(at), self.verifier_of(pass)) else {
+            return "nothing";
+        };
+        let verdict = verifier
+            .verify(
+                asked.reverse_path.clone(),
+                Box::from("client.bench.test"),
+                asked.client,
+            )
+            .await;
+        match verdict.result() {
+            vouchsafe_proto::verify::VerdictResult::Authorised => "authorised",
+            vouchsafe_proto::verify::VerdictResult::Unknown => "unknown",
+            vouchsafe_proto::verify::VerdictResult::Repudiated => "repudiated",
+            vouchsafe_proto::verify::VerdictResult::Tempfail => "tempfail",
+        }
+    }
+
+    /// The verifier of a pass; a new one for the first who comes to it.
+    fn verifier_of(&self, pass: usize) -> Arc<Verifier> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.warm && current.0 < pass {
+            *current = (pass, verifier(self.server, &self.questions));
+        }
+        Arc::clone(&current.1)
+    }
+}
+
+/// Waits until the server answers, for as long as a resolver waits.
+pub fn await_server(server: SocketAddr, name: &str) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime")?;
+    let question = Question {
+        name: Name::parse(name).context("a name")?,
+        kind: RecordType::A,
+        freshness: Freshness::Cached,
+    };
+    let stub = Stub::new(Settings::new(vec![server]));
+    let end = now() + Duration::from_secs(10);
+    while now() < end {
+        let answer = runtime.block_on(stub.ask(question.clone()));
+        if matches!(answer.lookup, Lookup::Found(_)) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no answer from {server}")
+}
+
+/// A verifier with nothing cached.
+fn verifier(server: SocketAddr, questions: &Arc<AtomicU64>) -> Arc<Verifier> {
+    let resolver = Arc::new(Counting {
+        stub: Stub::new(Settings::new(vec![server])),
+        questions: Arc::clone(questions),
+    });
+    Arc::new(Verifier::new(resolver, Arc::default(), Policy::default()))
+}
+
+/// The clock of the measurement.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a measurement has a clock of its own"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
