@@ -285,7 +285,7 @@ pub async fn drive<M: Machine>(
 
 /// The sibling label of the wildcard test: nine letters and digits that nobody can foresee. All
 /// 32 of the alphabet are equally likely.
-fn random_label() -> Box<str> {
+pub(crate) fn random_label() -> Box<str> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut octets = [0; 9];
     // Without randomness the label is a fixed one, which only a publisher who knows of that could

@@ -22,8 +22,9 @@
 //! transaction · [`outcome`] how a delivery ended · [`custody`] the only way to 250 · [`dns`] our
 //! own questions and answers · [`smtp`] the receive and deliver machines · [`verify`] evidence and
 //! verdict · [`route`] where a recipient's mail goes · [`mx`] which hosts, in which order ·
-//! [`survey`] what a domain publishes, gathered ·
-//! [`publish`] what it should publish · [`retry`] when to try again · [`dsn`] what is reported · [`message`] the header, as it streams by.
+//! [`survey`] what a domain publishes, gathered · [`publish`] what it should publish · [`lint`] what is
+//! wrong with it · [`retry`] when to try again · [`dsn`] what is reported · [`message`] the header, as
+//! it streams by.
 
 #![no_std]
 
@@ -34,6 +35,7 @@ pub mod custody;
 pub mod dns;
 pub mod dsn;
 pub mod envelope;
+pub mod lint;
 pub mod message;
 pub mod mx;
 pub mod outcome;

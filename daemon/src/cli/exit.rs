@@ -10,6 +10,8 @@ pub enum Exit {
     Ok = 0,
     /// `check` only: the reverse-path is repudiated.
     Repudiated = 1,
+    /// `lint` only: it found errors.
+    Errors = 2,
     /// The command line is wrong.
     Usage = 64,
     /// What it was given cannot be used.
@@ -31,6 +33,8 @@ pub enum Exit {
 impl Exit {
     /// `publish` only: something that was asked for is not covered.
     pub const INCOMPLETE: Self = Self::Repudiated;
+    /// `lint` only: it found warnings.
+    pub const WARNINGS: Self = Self::Repudiated;
 }
 
 impl From<Exit> for ExitCode {

@@ -4,6 +4,7 @@ mod asking;
 mod check;
 mod config;
 mod exit;
+mod lint;
 mod listing;
 mod print;
 mod publish;
@@ -42,6 +43,8 @@ enum Command {
     Check(check::Command),
     /// Print the DNS records by which others can tell a domain's mail from a forgery
     Publish(publish::Command),
+    /// Say what is wrong or risky in what a domain publishes, and how to mend it
+    Lint(lint::Command),
     /// Check the configuration, or show what holds
     #[command(subcommand)]
     Config(config::Command),
@@ -83,6 +86,7 @@ Examples:
   vouchsafe serve -c vouchsafe.toml           the service, in the foreground
   vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
   vouchsafe publish example.org --host mail.example.org
+  vouchsafe lint example.org                  what is wrong with what it publishes?
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
   vouchsafe queue list                        what waits, and why
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
@@ -108,6 +112,7 @@ pub fn run() -> Exit {
         Command::Demo(command) => crate::demo::run(&command),
         Command::Check(command) => check::run(&command),
         Command::Publish(command) => publish::run(&command),
+        Command::Lint(command) => lint::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),
     };

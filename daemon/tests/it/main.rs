@@ -21,6 +21,7 @@ mod dkim;
 mod harness;
 mod interop;
 mod kill;
+mod lint;
 mod load;
 mod mail;
 mod memory;

@@ -14,5 +14,6 @@
 mod world;
 
 mod agreement;
+mod linting;
 mod round_trip;
 mod surveying;
