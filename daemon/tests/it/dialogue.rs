@@ -14,7 +14,7 @@ use super::client::Client;
 use super::nsd::{self, Nsd};
 use super::script::{Queued, Script, Step, matches};
 use super::service::{HOSTNAME, Service, Setup};
-use super::sink::{Message, Sink};
+use super::sink::{Message, Sink, split_trace};
 
 /// A connection, in clear or not.
 trait Stream: Read + Write {}
@@ -244,13 +244,4 @@ fn qualified(envelope: &str) -> String {
         return envelope.into();
     }
     format!("{reverse_path}@{HOSTNAME}> to {rest}")
-}
-
-/// Our trace field, unfolded, and what follows it.
-fn split_trace(content: &[u8]) -> (String, Vec<u8>) {
-    let ends =
-        |at: &usize| content[*at..].starts_with(b"\r\n") && content.get(at + 2) != Some(&b'\t');
-    let end = (0..content.len()).find(ends).expect("a trace field");
-    let field = String::from_utf8(content[..end].to_vec()).expect("text");
-    (field.replace("\r\n\t", " "), content[end + 2..].to_vec())
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::client::Client;
 use super::harness;
 use super::service::Setup;
-use super::sink::Sink;
+use super::sink::{Sink, split_trace};
 
 /// Where the corpus is.
 fn corpus() -> PathBuf {
@@ -107,19 +107,17 @@ fn real_mail_passes_octet_for_octet() {
     assert!(sent.len() > 400, "{} messages", sent.len());
     for _ in 0..sent.len() {
         let content = sink.next().content;
-        let (id, behind) = split_trace(&content);
+        let (id, behind) = identified(&content);
         let (name, message) = sent.remove(&id).unwrap();
         assert!(behind == message, "{name} has changed on its way");
     }
     service.stop();
 }
 
-/// The queue id in our trace field, and what stands behind the field.
-fn split_trace(content: &[u8]) -> (String, &[u8]) {
-    let ends =
-        |at: &usize| content[*at..].starts_with(b"\r\n") && content.get(at + 2) != Some(&b'\t');
-    let end = (0..content.len()).find(ends).unwrap();
-    let field = String::from_utf8(content[..end].to_vec()).unwrap();
-    let (_, id) = field.split_once("\r\n\tid ").unwrap();
-    (id.split("\r\n").next().unwrap().into(), &content[end + 2..])
+/// The queue id in our trace fields, and what stands behind them.
+fn identified(content: &[u8]) -> (String, Vec<u8>) {
+    let (trace, behind) = split_trace(content);
+    let (_, received) = trace.rsplit_once("\r\nReceived: ").unwrap();
+    let (_, id) = received.split_once(" id ").unwrap();
+    (id.split([' ', ';']).next().unwrap().into(), behind)
 }

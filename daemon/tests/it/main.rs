@@ -36,4 +36,5 @@ mod service;
 mod signing;
 mod sink;
 mod smtp;
+mod trace;
 mod zones;

@@ -108,3 +108,18 @@ fn content(lines: &mut BufReader<&TcpStream>) -> std::io::Result<Vec<u8>> {
         content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
     }
 }
+
+/// Our trace fields, unfolded, and what follows them: `Received` is the last of them.
+pub fn split_trace(content: &[u8]) -> (String, Vec<u8>) {
+    let mut end = 0;
+    loop {
+        let is_last = content[end..].starts_with(b"Received: ");
+        let ends =
+            |at: &usize| content[*at..].starts_with(b"\r\n") && content.get(at + 2) != Some(&b'\t');
+        end = (end..content.len()).find(ends).expect("our Received field") + 2;
+        if is_last {
+            let fields = String::from_utf8(content[..end].to_vec()).expect("text");
+            return (fields.replace("\r\n\t", " "), content[end..].to_vec());
+        }
+    }
+}

@@ -6,8 +6,8 @@
 //!
 //! Map: `mail_from` the MAIL-FROM MX check · `spf` RFC 7208 · `sender_domain` does the domain exist ·
 //! `dkim` what signatures mean · `forwarder` whom a recipient has mail sent on by · `inquiry` what
-//! is known at MAIL, in one machine · `timing` when a verdict is said · `lasting` trouble that does
-//! not pass · `step` the shape of all machines that ask.
+//! is known at MAIL, in one machine · `timing` when a verdict is said · `told` what those behind us
+//! are told · `lasting` trouble that does not pass · `step` the shape of all machines that ask.
 
 pub mod dkim;
 pub mod forwarder;
@@ -19,6 +19,7 @@ mod sentence;
 pub mod spf;
 mod step;
 pub mod timing;
+pub mod told;
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -44,14 +45,21 @@ pub enum VerdictResult {
     Tempfail,
 }
 
-impl fmt::Display for VerdictResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl VerdictResult {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Authorised => "authorised",
             Self::Unknown => "unknown",
             Self::Repudiated => "repudiated",
             Self::Tempfail => "tempfail",
-        })
+        }
+    }
+}
+
+impl fmt::Display for VerdictResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -346,13 +346,19 @@ fn queued_of(envelope: &Envelope, content: &[u8]) -> Queued {
     }
 }
 
-/// Our trace field, unfolded, and what follows it.
+/// Our trace fields, unfolded, and what follows them: `Received` is the last of them.
 fn split_trace(content: &[u8]) -> (String, Vec<u8>) {
-    let ends =
-        |at: &usize| content[*at..].starts_with(b"\r\n") && content.get(at + 2) != Some(&b'\t');
-    let end = (0..content.len()).find(ends).expect("a trace field");
-    let field = String::from_utf8(content[..end].to_vec()).expect("text");
-    (field.replace("\r\n\t", " "), content[end + 2..].to_vec())
+    let mut end = 0;
+    loop {
+        let is_last = content[end..].starts_with(b"Received: ");
+        let ends =
+            |at: &usize| content[*at..].starts_with(b"\r\n") && content.get(at + 2) != Some(&b'\t');
+        end = (end..content.len()).find(ends).expect("our Received field") + 2;
+        if is_last {
+            let fields = String::from_utf8(content[..end].to_vec()).expect("text");
+            return (fields.replace("\r\n\t", " "), content[end..].to_vec());
+        }
+    }
 }
 
 fn reply_of(text: &str) -> Reply {

@@ -263,7 +263,14 @@ fn arrived(messages: &[Message], mailbox: &[Vec<u8>]) -> Vec<String> {
             let trace = String::from_utf8(trace.to_vec()).unwrap();
             for line in trace.lines() {
                 let name = line.split(':').next().unwrap();
-                let known = ["Return-Path", "Received", "Delivered-To", "X-Original-To"];
+                let known = [
+                    "Return-Path",
+                    "Received",
+                    "Delivered-To",
+                    "X-Original-To",
+                    "Authentication-Results",
+                    "Received-SPF",
+                ];
                 assert!(
                     line.starts_with([' ', '\t']) || known.contains(&name),
                     "{trace}"

@@ -306,7 +306,7 @@ impl Session {
             return;
         };
         let (queue_id, size) = draft.identity();
-        let verdict = match verdict.result() {
+        let result = match verdict.result() {
             // What an outer host of ours has queued cannot be put off: it is nothing known.
             VerdictResult::Tempfail => VerdictResult::Unknown,
             result => result,
@@ -318,21 +318,21 @@ impl Session {
         };
         let envelope = Envelope {
             reverse_path: mail.reverse_path.clone(),
-            verdict,
+            verdict: result,
             origin: Origin::Client {
                 address: self.client(),
                 helo: self.client_helo(),
             },
             body,
             smtputf8: mail.smtputf8,
-            trace: self.trace(&mail, &recipients, queue_id, turn),
+            trace: self.trace(&mail, &recipients, (&verdict, result), queue_id, turn),
             recipients: recipients.clone(),
         };
         self.forwarded = None;
         let accepted = Accepted {
             queue_id,
             reverse_path: mail.reverse_path,
-            verdict,
+            verdict: result,
             recipients,
             size,
         };

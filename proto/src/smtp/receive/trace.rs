@@ -1,4 +1,8 @@
 //! Our trace fields above a message (RFC 5321 §4.4), made when all of it is known.
+//!
+//! From the top: `Authentication-Results`, `Received-SPF`, `Received`. What was found about a message
+//! stands above the `Received` of the host that found it, so that a reader knows whose it is
+//! (RFC 8601 §4, RFC 7208 §9.1).
 
 use alloc::boxed::Box;
 
@@ -7,13 +11,17 @@ use crate::addr::ForwardPath;
 use crate::message::Received;
 use crate::queue_id::QueueId;
 use crate::smtp::command::Mail;
+use crate::verify::told::Told;
+use crate::verify::{Verdict, VerdictResult};
 
 impl Session {
-    /// What stands above the message that has ended: whole lines.
+    /// What stands above the message that has ended: whole lines. `result` is what was made of the
+    /// verdict.
     pub(super) fn trace(
         &self,
         mail: &Mail,
         recipients: &[ForwardPath],
+        (verdict, result): (&Verdict, VerdictResult),
         id: QueueId,
         turn: &Turn<'_>,
     ) -> Box<str> {
@@ -32,7 +40,17 @@ impl Session {
             recipient: only(recipients),
             at: turn.now.wall,
         };
-        received.to_field().into_boxed_str()
+        let told = Told {
+            verdict,
+            result,
+            reverse_path: &mail.reverse_path,
+            helo: &self.client_helo(),
+            authserv_id: &self.settings.authserv_id,
+            receiver: &self.settings.hostname,
+        };
+        let mut fields = told.to_fields();
+        fields.push_str(&received.to_field());
+        fields.into_boxed_str()
     }
 }
 
