@@ -5,6 +5,7 @@
 //! relayed for. How to read what it prints stands in docs/check.md.
 
 mod evidence;
+mod refused;
 mod report;
 mod table;
 
@@ -59,9 +60,7 @@ Exit codes: 0 authorised or unknown, 1 repudiated, 64 wrong usage, 75 DNS failur
 
 /// Does it.
 pub fn run(command: &Command) -> Ended {
-    let reverse_path = parse_reverse_path(&command.mail_from)
-        .with_context(|| format!("--mail-from {:?} is no reverse-path", command.mail_from))
-        .or_exit(Exit::Usage)?;
+    let reverse_path = reverse_path(command)?;
     let config = match &command.config {
         Some(path) => Some(load(path)?.config),
         None => None,
@@ -99,6 +98,17 @@ pub fn run(command: &Command) -> Ended {
         VerdictResult::Repudiated => Exit::Repudiated,
         VerdictResult::Tempfail => Exit::Temporary,
     })
+}
+
+/// The reverse-path; where it is none, programs are still told what SPF says.
+fn reverse_path(command: &Command) -> Result<ReversePath, Failure> {
+    let parsed = parse_reverse_path(&command.mail_from)
+        .with_context(|| format!("--mail-from {:?} is no reverse-path", command.mail_from))
+        .or_exit(Exit::Usage);
+    if parsed.is_err() && matches!(command.output.format, Format::Json) {
+        print::out(&format!("{:#}\n", refused::json(command)?))?;
+    }
+    parsed
 }
 
 /// What MAIL FROM takes between its brackets, or with them.

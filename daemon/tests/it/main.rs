@@ -36,5 +36,6 @@ mod service;
 mod signing;
 mod sink;
 mod smtp;
+mod spf;
 mod trace;
 mod zones;

@@ -51,7 +51,7 @@ fn relay_client(verdict: &Verdict) -> Option<bool> {
 
 /// SPF. `explanation` is what a sender would be told of a fail: the domain's own words, or ours
 /// where it has none.
-fn spf_json(report: &spf::Report) -> Value {
+pub(super) fn spf_json(report: &spf::Report) -> Value {
     let own = report.explanation.as_deref().map(str::to_owned);
     let explanation = own.or_else(|| {
         let fails = report.result == spf::SpfResult::Fail;
