@@ -122,6 +122,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
         authserv_id: Domain::parse("mx.example.net").unwrap(),
         limits: receive::Limits::default(),
         starttls: line.starttls,
+        helo_syntax: true,
         possible: Possible::default(),
     };
     let peer = receive::Peer {

@@ -81,6 +81,7 @@ impl Site {
                     ..receive::Limits::default()
                 },
                 starttls: in_force.tls.is_some(),
+                helo_syntax: config.verify.helo,
                 possible: config.possible(),
             }),
             routes: Arc::new(config.routes()),

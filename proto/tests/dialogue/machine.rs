@@ -298,6 +298,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
         authserv_id: domain("mx.example.org"),
         limits: Limits::default(),
         starttls: true,
+        helo_syntax: true,
         possible: Possible::default(),
     };
     let mut routes = Routes {

@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use core::net::IpAddr;
 
 use super::session::{Phase, Session, Transaction, Turn};
 use super::{Action, Note, replies};
@@ -21,6 +22,10 @@ impl Session {
     /// EHLO and HELO. Either ends a transaction, as RSET does (RFC 5321 §4.1.4), and with it the
     /// state of an invalidated session.
     pub(super) fn greet(&mut self, extended: bool, name: Box<str>, turn: &mut Turn<'_>) {
+        if self.settings.helo_syntax && !self.peer.may_relay && !is_name_or_address(&name) {
+            let verb = if extended { "EHLO" } else { "HELO" };
+            return self.refuse(verb, replies::no_name(), turn);
+        }
         self.end_transaction(turn);
         let mut lines = alloc::vec![self.settings.hostname.as_ascii().to_owned().into()];
         if extended {
@@ -75,5 +80,54 @@ impl Session {
         });
         self.tls = Some(description);
         self.await_command(turn.now);
+    }
+}
+
+/// True for what a host can be called: a domain, or an address with or without its brackets
+/// (RFC 5321 §4.1.3). More is let pass than the grammar has, because honest clients err there: `_`,
+/// a dot at the end, one label alone, letters beyond ASCII. What is left has blanks, brackets or
+/// signs in it, and was never a name.
+fn is_name_or_address(name: &str) -> bool {
+    if let Some(literal) = name.strip_prefix('[') {
+        let inside = literal.strip_suffix(']');
+        return inside.is_some_and(|inside| {
+            !inside.is_empty() && inside.bytes().all(|octet| octet.is_ascii_graphic())
+        });
+    }
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .chars()
+                .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    };
+    name.parse::<IpAddr>().is_ok() || labels.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name_or_address;
+
+    #[test]
+    fn what_honest_clients_say_is_a_name_or_an_address() {
+        for name in [
+            "mail.example.org",
+            "mail.example.org.",
+            "localhost",
+            "my_laptop",
+            "WIN-8T2",
+            "192.0.2.1",
+            "2001:db8::1",
+            "[192.0.2.1]",
+            "[IPv6:2001:db8::1]",
+            "bücher.example",
+        ] {
+            assert!(is_name_or_address(name), "{name}");
+        }
+        for name in [
+            "", ".", "a..b", ".a", "a b", "<script>", "a@b", "[]", "[a", "[a b]", "${x}", "a,b",
+        ] {
+            assert!(!is_name_or_address(name), "{name}");
+        }
     }
 }

@@ -70,6 +70,8 @@ pub struct Settings {
     pub authserv_id: Domain,
     /// Caps and timers.
     pub limits: Limits,
+    /// EHLO and HELO are refused when what stands behind them is neither name nor address.
+    pub helo_syntax: bool,
     /// What may still be learnt of a reverse-path behind MAIL, by which a refusal waits.
     pub possible: Possible,
     /// STARTTLS is offered: there is a certificate.

@@ -29,6 +29,11 @@ pub(super) fn recipient_ok() -> Reply {
     Reply::new(250, (2, 1, 5), "recipient ok")
 }
 
+/// To EHLO and HELO whose argument is nothing that a host can be called (RFC 5321 §4.1.1.1).
+pub(super) fn no_name() -> Reply {
+    Reply::new(501, (5, 5, 2), "that is neither a host name nor an address")
+}
+
 /// To RCPT, when what is known of the reverse-path would hold for some recipients and not for
 /// others: one message has one reply, so the rest is asked to come by itself (RFC 5321 §4.5.3.1.10
 /// has clients send the rest in a further transaction).

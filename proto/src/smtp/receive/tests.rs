@@ -24,6 +24,7 @@ fn settings() -> Arc<Settings> {
             ..Limits::default()
         },
         starttls: true,
+        helo_syntax: true,
         possible: Possible {
             dkim: true,
             ..Possible::default()
