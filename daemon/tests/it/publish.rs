@@ -193,7 +193,7 @@ fn there_and_back(number: u8, name: &str, file: &File) {
         all.entry(domain.to_owned()).or_default().push_str(more);
         all
     };
-    let zones = |all: &BTreeMap<String, String>| -> SocketServer {
+    let zones = |all: &BTreeMap<String, String>| -> Server {
         let zones: Vec<Zone<'_>> = all
             .iter()
             .map(|(apex, records)| Zone {
@@ -203,9 +203,9 @@ fn there_and_back(number: u8, name: &str, file: &File) {
             .collect();
         // One server or the other: both read every form of record somewhere.
         if number.is_multiple_of(2) {
-            SocketServer::Nsd(Nsd::start(Ipv4Addr::new(127, 53, 5, number).into(), &zones))
+            Server::Nsd(Nsd::start(Ipv4Addr::new(127, 53, 5, number).into(), &zones))
         } else {
-            SocketServer::Bind(Bind::start(&zones))
+            Server::Bind(Bind::start(&zones))
         }
     };
     let before = zones(&served(""));
@@ -260,12 +260,12 @@ fn there_and_back(number: u8, name: &str, file: &File) {
 }
 
 /// Either server.
-enum SocketServer {
+enum Server {
     Nsd(Nsd),
     Bind(Bind),
 }
 
-impl SocketServer {
+impl Server {
     fn address(&self) -> SocketAddr {
         match self {
             Self::Nsd(nsd) => nsd.address(),

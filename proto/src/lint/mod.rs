@@ -98,7 +98,15 @@ impl Study for Lint {
         both::look(&set, &record, &mut notes);
         let inbound = hosts::look(view, &apex, &set, &mut notes);
         trouble(&set, &record, &mut notes);
-        list.sort_by_key(|finding| core::cmp::Reverse(finding.kind.severity()));
+        let key = |finding: &Finding| {
+            let Finding {
+                kind,
+                record,
+                effect,
+            } = finding.clone();
+            (core::cmp::Reverse(kind.severity()), kind, record, effect)
+        };
+        list.sort_by_cached_key(key);
         list.dedup();
         Findings {
             list,

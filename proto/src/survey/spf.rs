@@ -28,6 +28,10 @@ use super::mail_from::addresses;
 /// Records behind one another. Each costs a lookup, of which a receiver makes ten.
 const MAX_DEPTH: usize = 12;
 
+/// Records read in all. One that includes another twice, which does the same, and so on, would
+/// otherwise be read more often than there is time; ten lookups lead to no more than eleven.
+const MAX_RECORDS: usize = 50;
+
 /// What stands at a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -184,21 +188,30 @@ impl Spf {
 
 /// The record that a domain publishes.
 pub fn published(view: &mut View<'_>, domain: &Name) -> Spf {
-    walk(view, domain, domain, &[])
+    let mut left = MAX_RECORDS;
+    walk(view, domain, domain, &[], &mut left)
 }
 
 /// A record that is not published, as if it were the domain's.
 pub fn given(view: &mut View<'_>, domain: &Name, text: &[u8]) -> Spf {
+    let mut left = MAX_RECORDS;
     let mut spf = Spf::empty(domain, State::Found);
-    read(view, domain, text, &mut spf, &[]);
+    read(view, domain, text, &mut spf, &[], &mut left);
     spf
 }
 
-/// The record of `domain`, on the way from `sender`'s through `above`.
-fn walk(view: &mut View<'_>, sender: &Name, domain: &Name, above: &[&Name]) -> Spf {
-    if above.contains(&domain) || above.len() >= MAX_DEPTH {
+/// The record of `domain`, on the way from `sender`'s through `above`, if `left` are not used up.
+fn walk(
+    view: &mut View<'_>,
+    sender: &Name,
+    domain: &Name,
+    above: &[&Name],
+    left: &mut usize,
+) -> Spf {
+    if above.contains(&domain) || above.len() >= MAX_DEPTH || *left == 0 {
         return Spf::empty(domain, State::Loop);
     }
+    *left = left.saturating_sub(1);
     let Some(answer) = view.want(domain, RecordType::Txt) else {
         return Spf::empty(domain, State::Missing);
     };
@@ -215,7 +228,7 @@ fn walk(view: &mut View<'_>, sender: &Name, domain: &Name, above: &[&Name]) -> S
             let mut spf = Spf::empty(domain, State::Found);
             spf.ttl = Some(answer.ttl);
             spf.secure = answer.secure;
-            read(view, sender, text, &mut spf, above);
+            read(view, sender, text, &mut spf, above, left);
             spf
         }
         several => Spf {
@@ -226,7 +239,14 @@ fn walk(view: &mut View<'_>, sender: &Name, domain: &Name, above: &[&Name]) -> S
 }
 
 /// Reads a record's text and looks behind each of its terms.
-fn read(view: &mut View<'_>, sender: &Name, text: &[u8], spf: &mut Spf, above: &[&Name]) {
+fn read(
+    view: &mut View<'_>,
+    sender: &Name,
+    text: &[u8],
+    spf: &mut Spf,
+    above: &[&Name],
+    left: &mut usize,
+) {
     spf.text = Some(text.into());
     let record = match Record::parse(text) {
         Ok(record) => record,
@@ -243,6 +263,7 @@ fn read(view: &mut View<'_>, sender: &Name, text: &[u8], spf: &mut Spf, above: &
         sender,
         domain: &domain,
         above: &below,
+        left,
     };
     let mut decided = Cover::default();
     let mut is_last = false;
@@ -263,7 +284,7 @@ fn read(view: &mut View<'_>, sender: &Name, text: &[u8], spf: &mut Spf, above: &
     if let Some(redirect) = record.redirect.as_ref().filter(|_| !is_last) {
         match look.name(Some(redirect)) {
             Some(target) => {
-                let inner = walk(look.view, sender, &target, &below);
+                let inner = walk(look.view, sender, &target, &below, look.left);
                 spf.pass.join(&inner.pass.without(&decided));
                 spf.redirect = Some(Box::new(inner));
             }
@@ -279,6 +300,7 @@ struct Look<'a, 'v> {
     sender: &'a Name,
     domain: &'a Name,
     above: &'a [&'a Name],
+    left: &'a mut usize,
 }
 
 impl Look<'_, '_> {
@@ -301,7 +323,7 @@ impl Look<'_, '_> {
             Mechanism::Ptr(_) | Mechanism::Exists(_) => term.unclear = true,
             Mechanism::Include(target) => match self.name(Some(target)) {
                 Some(target) => {
-                    let inner = walk(self.view, self.sender, &target, self.above);
+                    let inner = walk(self.view, self.sender, &target, self.above, self.left);
                     term.matches = inner.pass.clone();
                     term.inner = Some(Box::new(inner));
                 }
