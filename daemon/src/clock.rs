@@ -11,16 +11,22 @@ static START: OnceLock<Instant> = OnceLock::new();
 /// Both clocks, now.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn now() -> Now {
-    let start = START.get_or_init(Instant::now);
-    let mono = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mono = mono();
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let wall = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
     Now {
-        mono: Mono::from_millis(mono),
+        mono,
         wall: Wall::from_millis(wall),
     }
+}
+
+/// The clock of durations alone, for whoever asks often and needs no date.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn mono() -> Mono {
+    let start = START.get_or_init(Instant::now);
+    Mono::from_millis(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The runtime's instant for a moment of [`Mono`], to sleep until.

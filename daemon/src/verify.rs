@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -159,12 +160,12 @@ impl Verifier {
         let Some(key) = kept::key_of(&request) else {
             return Arc::new(self.inquire(request).await);
         };
-        let found = lock(&self.kept).find(&key, clock::now().mono);
+        let found = lock(&self.kept).find(&key, clock::mono());
         if let Some(verdict) = found {
             return verdict;
         }
         let verdict = Arc::new(self.inquire(request).await);
-        lock(&self.kept).keep(key, &verdict, clock::now().mono);
+        lock(&self.kept).keep(key, &verdict, clock::mono());
         verdict
     }
 
@@ -183,7 +184,7 @@ impl Verifier {
         };
         let verdict = drive(inquiry, client, &self.resolver).await;
         let verdict = self.unless_perimeter_is_open(verdict);
-        lock(&self.lasting).settle(verdict, clock::now().mono)
+        lock(&self.lasting).settle(verdict, clock::mono())
     }
 
     /// What is known of this recipient alone that may clear a refusal: the forwarders that were
@@ -261,7 +262,8 @@ pub async fn drive<M: Machine>(
     // In this task, since a question costs less than a task of its own would.
     let mut asking = FuturesUnordered::new();
     // A machine sets its timer itself; until it does, this one holds.
-    let mut timer = clock::now().mono.plus(budget::DEADLINE);
+    let latest = || clock::instant(clock::mono().plus(budget::DEADLINE));
+    let mut timer = pin!(tokio::time::sleep_until(latest()));
     let mut input = Input::Begin;
     loop {
         for action in machine.step(input, clock::now()) {
@@ -269,14 +271,14 @@ pub async fn drive<M: Machine>(
                 Action::Ask(id, question) => {
                     asking.push(async move { (id, resolver.ask_for(client, question).await) });
                 }
-                Action::SetTimer(at) => timer = at,
+                Action::SetTimer(at) => timer.as_mut().reset(clock::instant(at)),
                 Action::Done(report) => return *report,
             }
         }
         input = tokio::select! {
             Some((id, answer)) = asking.next() => Input::Answer(id, answer),
-            () = tokio::time::sleep_until(clock::instant(timer)) => {
-                timer = clock::now().mono.plus(budget::DEADLINE);
+            () = &mut timer => {
+                timer.as_mut().reset(latest());
                 Input::TimerFired
             }
         };

@@ -9,13 +9,14 @@
 //! Servers come from the configuration, or from `/etc/resolv.conf` (resolv.conf(5): `nameserver`
 //! lines; without any, the one on this machine).
 
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use hickory_proto::op::Message;
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 use vouchsafe_proto::time::Mono;
@@ -51,40 +52,53 @@ impl Servers {
         }
     }
 
-    /// Asks until one has said something definite. `patience` is how long a silent server holds up
-    /// the next in the first round; it doubles with each round.
+    /// Asks until one has said something definite, or the deadline has come. `patience` is how long
+    /// a silent server holds up the next in the first round; it doubles with each round.
     pub async fn ask(
         &self,
         name: &Name,
         kind: RecordType,
         patience: Duration,
+        deadline: Mono,
     ) -> Result<Given, Trouble> {
-        let mut plan = self.plan().into_iter();
-        let mut tries = FuturesUnordered::new();
+        let mut plan = self.plan();
+        let mut tries = Tries::default();
         let mut troubled = Vec::new();
         let mut worst = Trouble::Timeout;
-        let mut next_at = clock::now().mono;
+        let mut next_at = Mono::default();
         loop {
-            if clock::now().mono >= next_at
+            let now = clock::mono();
+            if now >= deadline {
+                return Err(Trouble::Timeout);
+            }
+            if now >= next_at
                 && let Some((round, at)) = plan.find(|(_, at)| !troubled.contains(at))
             {
                 let Some(server) = self.all.get(at) else {
                     continue;
                 };
-                tries.push(async move { (at, server.address(), server.ask(name, kind).await) });
-                next_at = clock::now().mono.plus(patience.saturating_mul(1 << round));
+                let asking = server.ask(name, kind);
+                tries.0.push((at, Box::pin(asking)));
+                next_at = now.plus(patience.saturating_mul(1 << round));
             }
+            let wake = match plan.len() {
+                0 => deadline,
+                _ => next_at.min(deadline),
+            };
             let done = tokio::select! {
                 done = tries.next() => done,
-                () = tokio::time::sleep_until(clock::instant(next_at)), if plan.len() > 0 => continue,
+                () = tokio::time::sleep_until(clock::instant(wake)) => continue,
             };
             match done {
-                Some((at, server, Ok(message))) => {
+                Some((at, Ok(message))) => {
                     self.preferred.store(at, Ordering::Relaxed);
-                    return Ok(Given { message, server });
+                    let server = self.all.get(at).map(Server::address);
+                    return server
+                        .map(|server| Given { message, server })
+                        .ok_or(Trouble::Timeout);
                 }
-                Some((_, _, Err(Trouble::Bogus))) => return Err(Trouble::Bogus),
-                Some((at, _, Err(trouble))) => {
+                Some((_, Err(Trouble::Bogus))) => return Err(Trouble::Bogus),
+                Some((at, Err(trouble))) => {
                     worst = more_telling(worst, trouble);
                     troubled.push(at);
                     next_at = Mono::default();
@@ -97,12 +111,44 @@ impl Servers {
     }
 
     /// Who is asked when: (round, index of the server).
-    fn plan(&self) -> Vec<(usize, usize)> {
+    fn plan(&self) -> impl ExactSizeIterator<Item = (usize, usize)> + use<> {
         let first = self.preferred.load(Ordering::Relaxed);
         let count = self.all.len();
-        (0..ROUNDS)
-            .flat_map(|round| (0..count).map(move |step| (round, (first + step) % count)))
-            .collect()
+        (0..ROUNDS * count).map(move |turn| (turn / count, (first + turn) % count))
+    }
+}
+
+/// What is asked of a server by its index, until it has come to something.
+type Try<'a> = (
+    usize,
+    Pin<Box<dyn Future<Output = Result<Box<Message>, Trouble>> + Send + 'a>>,
+);
+
+/// The tries that are open: one, nearly always, and as many as there are rounds and servers at most.
+#[derive(Default)]
+struct Tries<'a>(Vec<Try<'a>>);
+
+impl Tries<'_> {
+    /// The next that has come to something; none if there is none.
+    fn next(&mut self) -> impl Future<Output = Option<(usize, Result<Box<Message>, Trouble>)>> {
+        poll_fn(|context| {
+            for place in 0..self.0.len() {
+                let Some((at, asking)) = self.0.get_mut(place) else {
+                    break;
+                };
+                if let Poll::Ready(said) = asking.as_mut().poll(context) {
+                    let at = *at;
+                    // What is dropped has ended.
+                    drop(self.0.swap_remove(place));
+                    return Poll::Ready(Some((at, said)));
+                }
+            }
+            if self.0.is_empty() {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            }
+        })
     }
 }
 

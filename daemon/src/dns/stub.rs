@@ -160,7 +160,7 @@ impl Drop for Begun {
 impl Shared {
     /// The answer, or trouble at the deadline, the wait for a turn included.
     async fn answer(self: &Arc<Self>, client: Option<IpAddr>, question: Question) -> Answer {
-        let deadline = clock::instant(clock::now().mono.plus(self.deadline));
+        let deadline = clock::instant(clock::mono().plus(self.deadline));
         let found = self.find(&question, &mut lock(&self.open), Cache::find);
         let mut waited = false;
         let found = if let Some(found) = found {
@@ -199,7 +199,7 @@ impl Shared {
         if question.freshness == Freshness::Fresh {
             return None;
         }
-        let kept = look(&mut lock(&self.cache), question, clock::now().mono);
+        let kept = look(&mut lock(&self.cache), question, clock::mono());
         kept.map(Found::Kept)
     }
 
@@ -221,7 +221,7 @@ impl Shared {
         Found::Begun(Begun(Some(Box::pin(async move {
             let shared = &closing.shared;
             let answer = shared.within_deadline(&closing.question).await;
-            lock(&shared.cache).keep(&closing.question, &answer, clock::now().mono);
+            lock(&shared.cache).keep(&closing.question, &answer, clock::mono());
             drop(turn);
             for waiting in closing.close() {
                 // Whoever has gone needs no answer.
@@ -234,9 +234,7 @@ impl Shared {
     /// The answer to a question that has its turn, or trouble. The deadline is the question's own:
     /// who joins it is not to suffer from how long another had to wait for the turn.
     async fn within_deadline(&self, question: &Question) -> Answer {
-        let answer = tokio::time::timeout(self.deadline, self.walk(question))
-            .await
-            .unwrap_or_else(|_| Answer::trouble(Trouble::Timeout));
+        let answer = self.walk(question).await;
         tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
         answer
     }
@@ -249,10 +247,15 @@ impl Shared {
             ..Answer::trouble(Trouble::Timeout)
         };
         let mut at: Name = question.name.clone();
+        let deadline = clock::mono().plus(self.deadline);
         // An eighth of the time: a second, with the usual deadline.
         let patience = self.deadline / 8;
         loop {
-            let given = match self.servers.ask(&at, question.kind, patience).await {
+            let given = match self
+                .servers
+                .ask(&at, question.kind, patience, deadline)
+                .await
+            {
                 Ok(given) => given,
                 Err(trouble) => {
                     answer.lookup = Lookup::Trouble(trouble);
