@@ -76,6 +76,22 @@ fn a_field_is_found_however_it_is_written() {
         b"From: a\r\nFROM : b\r\nfrom\t:c\r\nFrom-x: d\r\n From: e\r\nFrom\r\n\r\nFrom: f\r\n";
     let content = Content::of(text).unwrap();
     assert_eq!(content.named("from").count(), 3);
+    // One that is found, and that a signature over From reaches.
+    for (text, sole) in [
+        (&b"A: b\r\nFROM: a\r\n"[..], true),
+        (b"From : a\r\n", false),
+        (b"From: a\r\nfrom\t: b\r\n", false),
+        (b"From: a\r\nFrom: a\r\n", false),
+        (b"A: b\r\n\r\nFrom: a\r\n", false),
+    ] {
+        let content = Content::of(text).unwrap();
+        assert_eq!(
+            content.sole_from().is_some(),
+            sole,
+            "{}",
+            text.escape_ascii()
+        );
+    }
 }
 
 #[test]
