@@ -4,6 +4,7 @@
 //! touches no queue and sends no mail. Without `--config` there is no perimeter and nobody is
 //! relayed for. How to read what it prints stands in docs/check.md.
 
+mod dkim;
 mod evidence;
 mod refused;
 mod report;
@@ -47,6 +48,9 @@ pub struct Command {
     /// A recipient, whose declared forwarders are asked about too
     #[arg(long, value_name = "ADDR", requires = "config", value_parser = parse_recipient)]
     recipient: Option<ForwardPath>,
+    /// A message, whose DKIM signatures are looked at too; its lines may end in LF or CRLF
+    #[arg(long, value_name = "FILE")]
+    message: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -66,6 +70,11 @@ pub fn run(command: &Command) -> Ended {
         None => None,
     };
     let resolver = resolver(&command.resolvers, config.as_ref())?;
+    let policy = config.as_ref().map_or_else(Policy::default, Policy::of);
+    let message = match &command.message {
+        Some(path) => Some(dkim::read(path, policy.dkim.size)?),
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -73,22 +82,29 @@ pub fn run(command: &Command) -> Ended {
     let possible = config
         .as_ref()
         .map_or_else(without_config, Config::possible);
-    let verdict = runtime.block_on(async {
+    let (verdict, moment) = runtime.block_on(async {
         let perimeter = perimeter(config.as_ref());
         perimeter.refresh(&resolver).await;
-        let policy = config.as_ref().map_or_else(Policy::default, Policy::of);
         let verifier = Arc::new(Verifier::new(resolver, Arc::new(perimeter), policy));
         let helo = command.helo.clone();
-        let verdict = verifier.verify(reverse_path, helo, command.ip).await;
-        match &command.recipient {
+        let path = reverse_path.clone();
+        let verdict = verifier.verify(path, helo, command.ip).await;
+        let verdict = match &command.recipient {
             Some(recipient) if possible.said_at(&verdict) > Moment::Mail => {
                 let (helo, client) = (&command.helo, command.ip);
                 Arc::new(verdict.with(verifier.about_recipient(recipient, helo, client).await))
             }
             _ => verdict,
+        };
+        let moment = possible.said_at(&verdict);
+        match message {
+            Some(message) => {
+                let about = (reverse_path, command.ip);
+                dkim::judge(&verifier, &verdict, moment, about, message).await
+            }
+            None => (verdict, moment),
         }
     });
-    let moment = possible.said_at(&verdict);
     print::out(&match command.output.format {
         Format::Text => report::text(&verdict, moment),
         Format::Json => format!("{:#}\n", report::json(&verdict, moment)),

@@ -166,3 +166,61 @@ fn a_message_larger_than_is_looked_at_counts_as_unsigned() {
         ("content", 550)
     );
 }
+
+/// `check --message` on a message from 127.0.0.1, as JSON.
+fn check(world: &World, reverse_path: &str, message: &str) -> (i32, serde_json::Value) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), message).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_vouchsafe"))
+        .args([
+            "check",
+            "--ip=127.0.0.1",
+            "--helo=client.example",
+            "--format=json",
+        ])
+        .arg(format!("--resolver={}", world.authority.address()))
+        .arg(format!("--mail-from={reverse_path}"))
+        .arg(format!("--message={}", file.path().display()))
+        .output()
+        .unwrap();
+    let object = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output.status.code().unwrap(), object)
+}
+
+#[test]
+fn check_shows_what_the_signatures_say() {
+    let world = World::start();
+    let own = signed(&by("example.org"), MESSAGE);
+    let lost = signed(&by("example.org").with_selector("lost"), MESSAGE);
+    let net = MESSAGE.replace("example.org", "example.net");
+    let net = signed(&by("example.net"), &net);
+    let large = format!("{own}{}", "line\r\n".repeat(200_000));
+    let saved = own.replace('\r', "");
+    let bare = String::from(MESSAGE);
+    #[rustfmt::skip]
+    let cases = [
+        ("signed", "alice@example.org", &own, 0, "authorised", "mail", "pass"),
+        ("LF", "alice@example.org", &saved, 0, "authorised", "mail", "pass"),
+        ("a colleague's", "carol@example.org", &own, 0, "unknown", "mail", "pass"),
+        ("another's", "eve@example.com", &own, 1, "repudiated", "end_of_data", "pass"),
+        ("unsigned", "alice@example.org", &bare, 1, "repudiated", "end_of_data", "none"),
+        ("no key now", "alice@example.org", &lost, 75, "tempfail", "end_of_data", "temperror"),
+        ("at MAIL", "alice@example.net", &net, 1, "repudiated", "mail", "pass"),
+        ("too large", "alice@example.org", &large, 1, "repudiated", "end_of_data", "none"),
+    ];
+    for (what, path, message, code, verdict, at, result) in cases {
+        let (ended, object) = check(&world, path, message);
+        assert_eq!(ended, code, "{what}: {object:#}");
+        assert_eq!(object["verdict"], verdict, "{what}: {object:#}");
+        assert_eq!(object["dkim"]["result"], result, "{what}: {object:#}");
+        assert_eq!(object["reply"]["at"], at, "{what}: {object:#}");
+        let steps = object["steps"].as_array().unwrap();
+        let keys = steps.iter().filter(|step| {
+            let name = step["name"].as_str().unwrap();
+            name.contains("._domainkey.")
+        });
+        let asked = usize::from(result != "none");
+        assert_eq!(keys.count(), asked, "{what}: {object:#}");
+    }
+}

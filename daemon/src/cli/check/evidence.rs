@@ -22,7 +22,7 @@ pub(super) fn insert(verdict: &Verdict, object: &mut serde_json::Map<String, Val
         "sender_domain",
         verdict.sender_domain().map(sender_domain_json).into(),
     );
-    put("dkim", Value::Null);
+    put("dkim", verdict.dkim().map(super::dkim::json).into());
     let forwarders = verdict.evidence().iter().filter_map(|piece| match piece {
         Evidence::Forwarder(report) => Some(forwarder_json(report)),
         _ => None,

@@ -10,8 +10,8 @@ use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::verify::timing::Moment;
 use vouchsafe_proto::verify::{Evidence, Step, Verdict};
 
-use super::evidence;
 use super::table::table;
+use super::{dkim, evidence};
 
 /// What MAIL is answered when the verdict lets it go on: the session's words.
 fn go_on() -> Reply {
@@ -76,6 +76,9 @@ pub fn text(verdict: &Verdict, moment: Moment) -> String {
             let (kind, weight) = (piece.kind(), weight.as_str());
             let _ = writeln!(text, "{kind:14} {weight:8}  {}", piece.explanation());
         }
+    }
+    if let Some(report) = verdict.dkim() {
+        text += &dkim::text(report);
     }
     let steps = steps(verdict);
     if !steps.is_empty() {

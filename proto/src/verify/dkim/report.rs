@@ -120,6 +120,9 @@ impl Report {
         if let Some(skipped) = self.skipped {
             return format!("no DKIM signature was looked at: {skipped}");
         }
+        if self.signatures.is_empty() {
+            return String::from("there is no DKIM signature");
+        }
         let each = self.signatures.iter().map(|signature| {
             let domain = signature.domain.as_ref();
             let domain = domain.map_or("no domain", |domain| domain.as_ascii());
