@@ -13,14 +13,17 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::dns::{Lookup, Question};
 use crate::time::Mono;
 
-use super::{Verdict, VerdictResult};
+use super::{Evidence, Verdict, VerdictResult};
 
 /// Tempfail for this long is no passing failure: a sender has had its warning time (RFC 5321
 /// §4.5.4.1 retries within it many times over), and its user would soon be told.
@@ -28,6 +31,17 @@ pub const LASTING: Duration = Duration::from_hours(4);
 
 /// Tries within that time; fewer could be two unlucky moments.
 pub const MIN_TRIES: u32 = 3;
+
+/// Trouble that was at another question each time: some answers are lost by chance, and the check
+/// has many. It ends too, but a forger who tries again for four hours must gain nothing by it.
+pub const LASTING_MIXED: Duration = Duration::from_hours(24);
+
+/// Tries within that time. A walk of twenty questions of which one in twenty is lost ends in
+/// tempfail two times out of three; sixteen times in a row, once in a thousand.
+pub const MIN_TRIES_MIXED: u32 = 16;
+
+/// Failed questions that are kept of a try, in the order in which they were asked.
+const KEPT_FAILURES: usize = 8;
 
 /// Silence after which an entry is forgotten: longer than any sender waits between two tries.
 /// Beyond it, nobody knows whether the trouble lasted.
@@ -64,9 +78,51 @@ type Rank = (u32, Mono, u64);
 /// One domain in tempfail for one network.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    since: Mono,
+    /// Since when, and at how many tries, anything at all has failed.
+    any: Run,
+    /// Since when, and at how many tries, the same question has.
+    same: Run,
+    /// The questions that failed at each try of `same`.
+    failed: Failed,
     /// Its tries are counted up to [`MIN_TRIES`].
     rank: Rank,
+}
+
+/// Tries without a definite result between them.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    since: Mono,
+    tries: u32,
+}
+
+impl Run {
+    /// The first try.
+    const fn begin(now: Mono) -> Self {
+        Self {
+            since: now,
+            tries: 1,
+        }
+    }
+
+    /// One try more.
+    const fn and_one(self) -> Self {
+        Self {
+            tries: self.tries.saturating_add(1),
+            ..self
+        }
+    }
+
+    /// True if it is so long, in time and in tries.
+    fn is(self, long: Duration, tries: u32, now: Mono) -> bool {
+        self.tries >= tries && now.since(self.since) >= long
+    }
+}
+
+impl Entry {
+    /// True if this is no passing failure.
+    fn has_lasted(&self, now: Mono) -> bool {
+        self.same.is(LASTING, MIN_TRIES, now) || self.any.is(LASTING_MIXED, MIN_TRIES_MIXED, now)
+    }
 }
 
 impl Lasting {
@@ -86,8 +142,7 @@ impl Lasting {
             }
             return verdict;
         }
-        let entry = self.tried(key, now);
-        if entry.rank.0 >= MIN_TRIES && now.since(entry.since) >= LASTING {
+        if self.tried(key, &failures(&verdict), now).has_lasted(now) {
             verdict.lasting()
         } else {
             verdict
@@ -104,16 +159,23 @@ impl Lasting {
         self.entries.is_empty()
     }
 
-    /// Counts a try.
-    fn tried(&mut self, key: Key, now: Mono) -> Entry {
+    /// Counts a try, at which these questions failed.
+    fn tried(&mut self, key: Key, failures: &[u64], now: Mono) -> Entry {
         let before = self.remove(&key);
         if before.is_none() {
             self.make_room(&key.0);
         }
         let tries = before.map_or(0, |entry| entry.rank.0).saturating_add(1);
         self.serial = self.serial.saturating_add(1);
+        let again = before.map(|entry| (entry.same, entry.failed.among(failures)));
+        let (same, failed) = match again {
+            Some((same, failed)) if !failed.is_empty() => (same.and_one(), failed),
+            _ => (Run::begin(now), Failed::of(failures)),
+        };
         let entry = Entry {
-            since: before.map_or(now, |entry| entry.since),
+            any: before.map_or(Run::begin(now), |entry| entry.any.and_one()),
+            same,
+            failed,
             rank: (tries.min(MIN_TRIES), now, self.serial),
         };
         self.order.insert(entry.rank, key.clone());
@@ -166,6 +228,54 @@ impl Lasting {
     }
 }
 
+/// Some failed questions, each by its number ([`number_of`]).
+#[derive(Clone, Copy, Debug, Default)]
+struct Failed([Option<u64>; KEPT_FAILURES]);
+
+impl Failed {
+    /// The first of them.
+    fn of(failures: &[u64]) -> Self {
+        let mut kept = Self::default();
+        for (place, number) in kept.0.iter_mut().zip(failures) {
+            *place = Some(*number);
+        }
+        kept
+    }
+
+    /// Those that failed now too.
+    fn among(self, failures: &[u64]) -> Self {
+        let again = |number: Option<u64>| number.filter(|number| failures.contains(number));
+        Self(self.0.map(again))
+    }
+
+    /// True if there is none.
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+/// The questions that a verdict had no answer to. Trouble without any is this host's own, and
+/// counts as one that is always the same.
+fn failures(verdict: &Verdict) -> Vec<u64> {
+    let steps = verdict.evidence().iter().flat_map(Evidence::steps);
+    let failed = steps.filter(|step| {
+        let answer = step.answer.as_ref();
+        answer.is_none_or(|answer| matches!(answer.lookup, Lookup::Trouble(_)))
+    });
+    let numbers: Vec<u64> = failed.map(|step| number_of(&step.question)).collect();
+    if numbers.is_empty() { vec![0] } else { numbers }
+}
+
+/// A number for a question (FNV-1a over its name and type): an entry must not grow with the names
+/// that a publisher chooses, and two with one number would only end trouble early.
+fn number_of(question: &Question) -> u64 {
+    let name = question.name.as_str().bytes();
+    name.chain([question.kind as u8])
+        .fold(0xcbf2_9ce4_8422_2325, |sum, octet| {
+            (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
 /// The domain that was asked, and the client's network.
 fn key_of(verdict: &Verdict) -> Option<Key> {
     let report = verdict.mail_from()?;
@@ -181,9 +291,10 @@ fn key_of(verdict: &Verdict) -> Option<Key> {
 mod tests {
     use super::{FORGET_AFTER, Lasting, MAX_ENTRIES, MAX_PER_NETWORK};
     use crate::addr::Domain;
+    use crate::dns::{Answer, Freshness, Name, Question, RecordType, Trouble};
     use crate::time::Mono;
     use crate::verify::mail_from::{Identity, Reason, Report};
-    use crate::verify::{Evidence, Verdict};
+    use crate::verify::{Evidence, Step, Verdict};
     use alloc::format;
     use alloc::sync::Arc;
 
@@ -231,6 +342,58 @@ mod tests {
             Reason::Temporary,
             "domain"
         );
+    }
+
+    /// The same of a try at which these names got no answer.
+    fn failing(table: &mut Lasting, names: &[&str], minute: u64) -> Reason {
+        let step = |name: &&str| Step {
+            pass: 1,
+            question: Question {
+                name: Name::parse(name).unwrap(),
+                kind: RecordType::A,
+                freshness: Freshness::Cached,
+            },
+            answer: Some(Answer::trouble(Trouble::ServFail)),
+        };
+        let report = Report {
+            steps: names.iter().map(step).collect(),
+            ..report(Reason::Temporary, "a.example", "192.0.2.1")
+        };
+        let settled = table.settle(verdict(report), Mono::from_millis(minute * 60_000));
+        settled.mail_from().unwrap().reason
+    }
+
+    #[test]
+    fn the_same_question_must_fail_each_time() {
+        let table = &mut Lasting::default();
+        assert_eq!(failing(table, &["a", "b", "c"], 0), Reason::Temporary);
+        assert_eq!(failing(table, &["d", "c"], 120), Reason::Temporary);
+        assert_eq!(failing(table, &["c", "a"], 240), Reason::Dns);
+        let table = &mut Lasting::default();
+        assert_eq!(failing(table, &["a", "b"], 0), Reason::Temporary);
+        assert_eq!(failing(table, &["b", "c"], 120), Reason::Temporary);
+        assert_eq!(failing(table, &["c", "a"], 240), Reason::Temporary);
+        assert_eq!(failing(table, &["c"], 300), Reason::Temporary);
+        assert_eq!(failing(table, &["c"], 480), Reason::Dns, "c since 240");
+    }
+
+    #[test]
+    fn trouble_at_another_question_each_time_ends_after_a_day() {
+        let mut names = (0..100).map(|n| format!("q{n}"));
+        let mut one_more = |table: &mut Lasting, minute| {
+            let name = names.next().unwrap();
+            failing(table, &[&name], minute)
+        };
+        let table = &mut Lasting::default();
+        for minute in (0..24 * 60).step_by(60) {
+            assert_eq!(one_more(table, minute), Reason::Temporary, "{minute}");
+        }
+        assert_eq!(one_more(table, 24 * 60), Reason::Dns);
+        let table = &mut Lasting::default();
+        for hour in (0..30).step_by(2) {
+            assert_eq!(one_more(table, hour * 60), Reason::Temporary, "{hour}");
+        }
+        assert_eq!(one_more(table, 30 * 60), Reason::Dns, "the 16th try");
     }
 
     #[test]
