@@ -28,6 +28,7 @@ mod rates;
 mod runner;
 mod serve;
 mod shutdown;
+mod simulate;
 mod smtp_in;
 #[allow(dead_code, reason = "part of it is for the tests")]
 mod smtp_out;

@@ -45,6 +45,8 @@ enum Command {
     Publish(publish::Command),
     /// Say what is wrong or risky in what a domain publishes, and how to mend it
     Lint(lint::Command),
+    /// Play partial adoption through: what is refused, what is lost, what it costs, in a made-up world
+    Simulate(crate::simulate::Command),
     /// Check the configuration, or show what holds
     #[command(subcommand)]
     Config(config::Command),
@@ -87,6 +89,7 @@ Examples:
   vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
   vouchsafe publish example.org --host mail.example.org
   vouchsafe lint example.org                  what is wrong with what it publishes?
+  vouchsafe simulate --levels 10,50           what adoption changes, in a made-up world
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
   vouchsafe queue list                        what waits, and why
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
@@ -113,6 +116,7 @@ pub fn run() -> Exit {
         Command::Check(command) => check::run(&command),
         Command::Publish(command) => publish::run(&command),
         Command::Lint(command) => lint::run(&command),
+        Command::Simulate(command) => crate::simulate::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),
     };

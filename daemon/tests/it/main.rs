@@ -34,6 +34,7 @@ mod service;
 #[allow(dead_code, reason = "part of it is for the tests inside")]
 #[path = "../../src/verify/dkim/signing.rs"]
 mod signing;
+mod simulate;
 mod sink;
 mod smtp;
 mod spf;
