@@ -2,7 +2,8 @@
 //!
 //! Each kind of evidence says one of six things ([`Weight`]); one function ([`Verdict::of`])
 //! turns them into a verdict (DESIGN §3). A verdict cannot be made without evidence, and keeps it,
-//! for logs and `check`. The word is always about a return path; *check* is about syntax.
+//! for logs and `check`. The word is always about a return path; *check* is about syntax. What all of
+//! it means to a postmaster stands in `docs/verdict.md`.
 //!
 //! Map: `mail_from` the MAIL-FROM MX check · `spf` RFC 7208 · `sender_domain` does the domain exist ·
 //! `dkim` what signatures mean · `forwarder` whom a recipient has mail sent on by · `inquiry` what
