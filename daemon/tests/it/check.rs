@@ -265,3 +265,53 @@ fn wrong_usage_is_64_and_a_missing_or_wrong_configuration_its_own_code() {
     fs::write(&file, "nonsense = 1").unwrap();
     assert_eq!(run(&arguments).status.code(), Some(78));
 }
+
+#[test]
+fn the_dns_of_the_local_domains_adds_to_the_perimeter() {
+    if !Nsd::installed("`check` with a perimeter from the DNS") {
+        return;
+    }
+    let zones = [
+        Zone {
+            apex: "example.org",
+            records: Some("MAIL-FROM MX 0 relay\nrelay A 192.0.2.1\n"),
+        },
+        Zone {
+            apex: "example.com",
+            records: Some(
+                "@ MX 10 mx\n@ MX 20 backup.example.net.\nmx A 192.0.2.10\n\
+                 MAIL-FROM MX 0 MAIL-FROM.example.net.\n",
+            ),
+        },
+        Zone {
+            apex: "example.net",
+            records: Some("backup AAAA 2001:db8::20\nMAIL-FROM MX 0 out\nout A 192.0.2.30\n"),
+        },
+    ];
+    let nsd = Nsd::start(Ipv4Addr::new(127, 53, 1, 2).into(), &zones);
+    for (client, inside) in [
+        ("192.0.2.10", true),
+        ("2001:db8::20", true),
+        ("192.0.2.30", true),
+        ("192.0.2.40", false),
+    ] {
+        let client: IpAddr = client.parse().unwrap();
+        let asked = (client, "client.example", "alice@example.org");
+        let checked = check(&[nsd.address()], asked, &[]);
+        let verdict = if inside { "unknown" } else { "repudiated" };
+        assert_eq!(checked.object["verdict"], verdict, "{client}");
+        let reason = &checked.object["mail_from_mx"]["reason"];
+        assert_eq!(reason == "perimeter", inside, "{client}: {reason}");
+    }
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("vouchsafe.toml");
+    fs::write(&file, configuration("[perimeter]\nautomatic = false")).unwrap();
+    let output = run(&[
+        format!("--config={}", file.display()),
+        format!("--resolver={}", nsd.address()),
+        String::from("--ip=192.0.2.10"),
+        String::from("--helo=client.example"),
+        String::from("--mail-from=alice@example.org"),
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+}
