@@ -8,16 +8,20 @@ use super::{Evidence, Verdict, VerdictResult, Weight, forwarder, sender_domain};
 impl Verdict {
     /// The piece that decided, in a sentence; where nothing did, the first.
     pub fn explanation(&self) -> String {
+        self.decisive()
+            .map(Evidence::explanation)
+            .unwrap_or_default()
+    }
+
+    /// The piece that decided; where nothing did, the first.
+    pub fn decisive(&self) -> Option<&Evidence> {
         let deciding: &[Weight] = match self.result {
             VerdictResult::Authorised => &[Weight::Proves],
             VerdictResult::Unknown => &[Weight::Clears],
             VerdictResult::Repudiated => &[Weight::Condemns, Weight::Against],
             VerdictResult::Tempfail => &[Weight::Trouble],
         };
-        self.deciding(deciding)
-            .or_else(|| self.evidence.first())
-            .map(Evidence::explanation)
-            .unwrap_or_default()
+        self.deciding(deciding).or_else(|| self.evidence.first())
     }
 }
 

@@ -52,9 +52,11 @@ pub fn json(verdict: &Verdict, moment: Moment) -> Value {
 
 /// The lines and the table.
 pub fn text(verdict: &Verdict, moment: Moment) -> String {
-    let reason = verdict
-        .mail_from()
-        .map_or_else(String::new, |report| format!(" ({})", report.reason));
+    let reason = match verdict.decisive() {
+        Some(Evidence::MailFrom(report)) => format!(" ({})", report.reason),
+        Some(Evidence::RelayClient { .. }) | None => String::new(),
+        Some(piece) => format!(" ({})", piece.kind()),
+    };
     let said = match moment {
         Moment::Mail => "",
         Moment::Recipient => "  (to RCPT)",
