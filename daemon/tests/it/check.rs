@@ -21,15 +21,25 @@ pub struct Checked {
 /// tests have scenarios of their own.
 pub fn check(
     resolvers: &[SocketAddr],
-    (client, helo, mail_from): (IpAddr, &str, &str),
+    request: (IpAddr, &str, &str),
     perimeter: &[String],
 ) -> Checked {
-    let folder = TempDir::new().unwrap();
-    let mut arguments = Vec::new();
-    let file = folder.path().join("vouchsafe.toml");
-    let more =
+    let settings =
         format!("[perimeter]\nhosts = {perimeter:?}\n[verify]\nspf = false\nsender_domain = false");
-    fs::write(&file, configuration(&more)).unwrap();
+    check_with(resolvers, request, &settings, &[])
+}
+
+/// Runs `check --format json` with these settings and these further arguments.
+pub fn check_with(
+    resolvers: &[SocketAddr],
+    (client, helo, mail_from): (IpAddr, &str, &str),
+    settings: &str,
+    more: &[&str],
+) -> Checked {
+    let folder = TempDir::new().unwrap();
+    let mut arguments: Vec<String> = more.iter().map(ToString::to_string).collect();
+    let file = folder.path().join("vouchsafe.toml");
+    fs::write(&file, configuration(settings)).unwrap();
     arguments.push(format!("--config={}", file.display()));
     for resolver in resolvers {
         arguments.push(format!("--resolver={resolver}"));

@@ -39,4 +39,5 @@ mod sink;
 mod smtp;
 mod spf;
 mod trace;
+mod verdicts;
 mod zones;

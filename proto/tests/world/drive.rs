@@ -1,14 +1,17 @@
 //! Drives one MAIL-FROM check against a world: performs its actions, brings the answers in an
 //! order of the test's choosing, and lets the timer run out when nothing else can come.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::dns::{Answer, Lookup, Question};
 use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_proto::verify::inquiry::{self, Inquiry, Tests};
 use vouchsafe_proto::verify::mail_from::{Action, Check, Input, Report, Request};
-use vouchsafe_proto::verify::{AskId, Machine};
+use vouchsafe_proto::verify::{AskId, Evidence, Machine, Verdict, forwarder};
 
 use super::{World, reversed};
 
@@ -108,6 +111,45 @@ pub fn run(world: &World, request: Request, mut order: Order) -> Run {
             stray(&mut check, random, now);
         }
     }
+}
+
+/// Runs an inquiry to its end: everything that these tests know at MAIL. Answers come as they were
+/// asked for, and all of them do.
+pub fn inquire(world: &World, request: Request, tests: Tests) -> Verdict {
+    let mut inquiry = Inquiry::new(inquiry::Request {
+        mail_from: request,
+        receiver: "mx.example.org".into(),
+        tests,
+    });
+    let mut inputs = VecDeque::from([Input::Begin]);
+    loop {
+        let input = inputs.pop_front().expect("an answer");
+        for action in inquiry.step(input, at(1000)) {
+            match action {
+                vouchsafe_proto::verify::Action::Ask(id, question) => {
+                    let answer = world.answer(&question).expect("an answer");
+                    inputs.push_back(Input::Answer(id, answer));
+                }
+                vouchsafe_proto::verify::Action::SetTimer(_) => {}
+                vouchsafe_proto::verify::Action::Done(verdict) => return *verdict,
+            }
+        }
+    }
+}
+
+/// What a client is to a declared forwarder, asked as the service asks.
+pub fn about_forwarder(
+    world: &World,
+    forwarder: Domain,
+    request: Request,
+    tests: Tests,
+) -> Evidence {
+    let request = Request {
+        reverse_path: ReversePath::postmaster_of(&forwarder),
+        ..request
+    };
+    let verdict = inquire(world, request, tests);
+    Evidence::Forwarder(Arc::new(forwarder::Report::of(forwarder, &verdict)))
 }
 
 /// The next answer, of those that ever come.
