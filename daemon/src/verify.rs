@@ -182,7 +182,7 @@ impl Verifier {
                 tests: policy.tests,
             })
         };
-        let verdict = drive(inquiry, client, &self.resolver).await;
+        let verdict = drive(inquiry, Some(client), &self.resolver).await;
         let verdict = self.unless_perimeter_is_open(verdict);
         lock(&self.lasting).settle(verdict, clock::mono())
     }
@@ -252,11 +252,11 @@ impl Verifier {
     }
 }
 
-/// Performs a machine's actions until it is done, its questions on account of the client. Those
-/// still open are dropped then.
+/// Performs a machine's actions until it is done, its questions on account of the client if there
+/// is one. Those still open are dropped then.
 pub async fn drive<M: Machine>(
     mut machine: M,
-    client: IpAddr,
+    client: Option<IpAddr>,
     resolver: &Arc<dyn Resolver>,
 ) -> M::Report {
     // In this task, since a question costs less than a task of its own would.
@@ -269,7 +269,13 @@ pub async fn drive<M: Machine>(
         for action in machine.step(input, clock::now()) {
             match action {
                 Action::Ask(id, question) => {
-                    asking.push(async move { (id, resolver.ask_for(client, question).await) });
+                    asking.push(async move {
+                        let answer = match client {
+                            Some(client) => resolver.ask_for(client, question),
+                            None => resolver.ask(question),
+                        };
+                        (id, answer.await)
+                    });
                 }
                 Action::SetTimer(at) => timer.as_mut().reset(clock::instant(at)),
                 Action::Done(report) => return *report,

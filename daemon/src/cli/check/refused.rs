@@ -34,7 +34,7 @@ pub(super) fn json(command: &Command) -> Result<Value, Failure> {
         .build()
         .or_exit(Exit::Software)?;
     let report = policy.tests.spf.then(|| {
-        let asked = drive(Check::new(request), command.ip, &resolver);
+        let asked = drive(Check::new(request), Some(command.ip), &resolver);
         runtime.block_on(asked)
     });
     Ok(json!({
