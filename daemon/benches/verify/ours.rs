@@ -1,6 +1,7 @@
 //! Our own verifier, with the service's resolver and caches.
 //!
-//! Cold: each pass over the list has a verifier and a resolver of its own, with nothing cached.
+//! Cold: each pass over the list has a verifier and a resolver with nothing cached. The verifiers
+//! are made before the clock starts, since a service makes one in its life, and emptied in turn.
 //! Warm: one of each, which has been over the list before the clock starts.
 
 use std::net::{IpAddr, SocketAddr};
@@ -51,26 +52,41 @@ struct Passes {
     warm: bool,
     /// The next of the list, passes counted on.
     next: AtomicUsize,
-    /// The pass under way and its verifier.
-    current: Mutex<(usize, Arc<Verifier>)>,
+    /// More than passes can be under way at one time.
+    verifiers: Vec<(Verifier, Arc<Counting>)>,
+    /// The latest pass that was begun.
+    begun: Mutex<usize>,
     questions: Arc<AtomicU64>,
 }
 
-/// The resolver, with its questions to servers counted.
+/// Verifiers that take turns.
+const TURNS: usize = 16;
+
+/// A resolver that can be replaced by an empty one, with its questions counted.
 struct Counting {
-    stub: Stub,
+    stub: Mutex<Stub>,
     questions: Arc<AtomicU64>,
+}
+
+impl Counting {
+    /// The resolver of now.
+    fn stub(&self) -> Stub {
+        let stub = self.stub.lock().unwrap_or_else(PoisonError::into_inner);
+        stub.clone()
+    }
 }
 
 impl Resolver for Counting {
     fn ask(&self, question: Question) -> Asking<'_> {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        self.stub.ask(question)
+        let stub = self.stub();
+        Box::pin(async move { stub.ask(question).await })
     }
 
     fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        self.stub.ask_for(client, question)
+        let stub = self.stub();
+        Box::pin(async move { stub.ask_for(client, question).await })
     }
 }
 
@@ -94,13 +110,15 @@ impl Run {
             });
         }
         let questions = Arc::default();
-        let verifier = verifier(self.server, &questions);
         let passes = Arc::new(Passes {
             asked,
             server: self.server,
             warm: self.warm,
             next: AtomicUsize::new(0),
-            current: Mutex::new((0, verifier)),
+            verifiers: (0..TURNS)
+                .map(|_| verifier(self.server, &questions))
+                .collect(),
+            begun: Mutex::new(0),
             questions,
         });
         if self.warm {
@@ -145,7 +163,7 @@ impl Passes {
     async fn one(&self) -> &'static str {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
         let (pass, at) = (at / self.asked.len(), at % self.asked.len());
-        let (Some(asked), verifier) = (self.asked.get(at), self.verifier_of(pass)) else {
+        let (Some(asked), Some(verifier)) = (self.asked.get(at), self.verifier_of(pass)) else {
             return "nothing";
         };
         let verdict = verifier
@@ -163,13 +181,21 @@ impl Passes {
         }
     }
 
-    /// The verifier of a pass; a new one for the first who comes to it.
-    fn verifier_of(&self, pass: usize) -> Arc<Verifier> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.warm && current.0 < pass {
-            *current = (pass, verifier(self.server, &self.questions));
+    /// The verifier of a pass, emptied for the first who comes to it.
+    fn verifier_of(&self, pass: usize) -> Option<&Verifier> {
+        if self.warm {
+            return self.verifiers.first().map(|(verifier, _)| verifier);
         }
-        Arc::clone(&current.1)
+        let (verifier, resolver) = self.verifiers.get(pass % TURNS)?;
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if *begun < pass {
+            *begun = pass;
+            // Forgets the verdicts that were kept.
+            verifier.set_policy(Policy::default());
+            let mut stub = resolver.stub.lock().unwrap_or_else(PoisonError::into_inner);
+            *stub = Stub::new(Settings::new(vec![self.server]));
+        }
+        Some(verifier)
     }
 }
 
@@ -195,13 +221,17 @@ pub fn await_server(server: SocketAddr, name: &str) -> anyhow::Result<()> {
     anyhow::bail!("no answer from {server}")
 }
 
-/// A verifier with nothing cached.
-fn verifier(server: SocketAddr, questions: &Arc<AtomicU64>) -> Arc<Verifier> {
+/// A verifier with nothing cached, and its resolver.
+fn verifier(server: SocketAddr, questions: &Arc<AtomicU64>) -> (Verifier, Arc<Counting>) {
     let resolver = Arc::new(Counting {
-        stub: Stub::new(Settings::new(vec![server])),
+        stub: Mutex::new(Stub::new(Settings::new(vec![server]))),
         questions: Arc::clone(questions),
     });
-    Arc::new(Verifier::new(resolver, Arc::default(), Policy::default()))
+    let asked = Arc::clone(&resolver) as Arc<dyn Resolver>;
+    (
+        Verifier::new(asked, Arc::default(), Policy::default()),
+        resolver,
+    )
 }
 
 /// The clock of the measurement.
