@@ -193,13 +193,20 @@ fn stage(script: &Script, sink: &Sink, dns: Option<&Nsd>) -> Setup {
             "xclient" => setup = setup.with(&format!("[perimeter]\nxclient = [\"{value}\"]")),
             "postmaster" => setup = setup.top(&format!("postmaster = \"{value}\"")),
             "starttls" => starttls = value == "on",
+            "spf" | "forwarder" => {}
             key => writeln!(limits, "{key} = {value}").unwrap(),
         }
     }
     setup = setup.domains(&domains, &next_hop).with(&relay);
     setup = setup.with(&format!("[limits]\n{limits}"));
-    // The corpus knows the MAIL-FROM MX check alone.
-    setup = setup.with("[verify]\nspf = false\nsender_domain = false");
+    // Where nothing else is said the corpus knows the MAIL-FROM MX check alone.
+    let spf = script.has_spf();
+    setup = setup.with(&format!("[verify]\nspf = {spf}\nsender_domain = false"));
+    for (recipient, forwarder) in script.forwarders() {
+        setup = setup.with(&format!(
+            "[recipients.\"{recipient}\"]\nforwarders = [\"{forwarder}\"]"
+        ));
+    }
     if starttls {
         write_certificate(setup.folder());
         let section = tls_section(setup.folder());

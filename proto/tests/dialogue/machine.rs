@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
+use vouchsafe_proto::addr::{Domain, ForwardPath, Mailbox, ReversePath};
 use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::envelope::{BodyType, Envelope};
 use vouchsafe_proto::message::received::Run;
@@ -18,12 +18,15 @@ use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, Found, Input, Limits, Peer, Presenter, Session, Settings, UNKNOWN_CLIENT,
 };
 use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_proto::verify::forwarder::Declared;
+use vouchsafe_proto::verify::inquiry::Tests;
+use vouchsafe_proto::verify::mail_from::Request;
 use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
 
 use crate::script::{Operation, Queued, Script};
 use crate::world::World;
-use crate::world::drive::{Order, run};
+use crate::world::drive::{about_forwarder, inquire};
 
 /// How octets are split on their way.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,8 @@ pub struct Machine {
     peer: Peer,
     routes: Routes,
     zones: World,
+    tests: Tests,
+    forwarders: Declared,
     /// Our own outer hosts.
     perimeter: Vec<IpAddr>,
     now: u64,
@@ -84,6 +89,11 @@ impl Machine {
             peer,
             routes,
             zones,
+            tests: Tests {
+                spf: script.has_spf(),
+                sender_domain: false,
+            },
+            forwarders: forwarders_of(script),
             perimeter: script.perimeter(),
             now: 0,
             timer: None,
@@ -205,9 +215,13 @@ impl Machine {
                 helo,
                 client,
             } => Answer::Verdict(Arc::new(self.verdict(reverse_path, helo, client))),
-            Ask::Recipient { recipient, .. } => {
+            Ask::Recipient { recipient, doubted } => {
                 let route = self.routes.route(&recipient, self.peer.may_relay);
-                Answer::Recipient(route.map(|_| Vec::new()).map_err(RouteError::reply))
+                let evidence = || match &doubted {
+                    Some(presenter) => self.about_recipient(&recipient, presenter),
+                    None => Vec::new(),
+                };
+                Answer::Recipient(route.map(|_| evidence()).map_err(RouteError::reply))
             }
             Ask::Peer(client) => Answer::Peer(self.replace_peer(client)),
             Ask::Content { verdict, .. } => Answer::Verdict(verdict),
@@ -260,15 +274,21 @@ impl Machine {
             let local_domain = domain.is_some_and(|domain| self.routes.is_local(domain));
             return Verdict::of(Evidence::RelayClient { local_domain }, []);
         }
-        let request = vouchsafe_proto::verify::mail_from::Request {
-            reverse_path,
-            helo,
-            client,
+        let request = Request {
             in_perimeter: client == UNKNOWN_CLIENT || self.perimeter.contains(&client),
-            sibling: "k3v9x0q2z".into(),
+            ..request(reverse_path, helo, client)
         };
-        let run = run(&self.zones, request, Order::Asked);
-        Verdict::of(Evidence::MailFrom(Arc::new(run.report)), [])
+        inquire(&self.zones, request, self.tests)
+    }
+
+    /// What the client is to each forwarder that a recipient has declared.
+    fn about_recipient(&self, recipient: &ForwardPath, presenter: &Presenter) -> Vec<Evidence> {
+        let forwarders = self.forwarders.of(recipient).into_iter();
+        let each = forwarders.map(|forwarder| {
+            let request = request(ReversePath::Null, presenter.helo.clone(), presenter.client);
+            about_forwarder(&self.zones, forwarder, request, self.tests)
+        });
+        each.collect()
     }
 
     #[expect(clippy::disallowed_methods, reason = "the test is the spool")]
@@ -288,6 +308,29 @@ impl Machine {
     }
 }
 
+/// What is asked about a client.
+fn request(reverse_path: ReversePath, helo: Box<str>, client: IpAddr) -> Request {
+    Request {
+        reverse_path,
+        helo,
+        client,
+        in_perimeter: false,
+        sibling: "k3v9x0q2z".into(),
+    }
+}
+
+/// The forwarders that a dialogue's recipients have declared.
+fn forwarders_of(script: &Script) -> Declared {
+    let mut declared = Declared::default();
+    for (recipient, forwarder) in script.forwarders() {
+        let recipient = Mailbox::parse(recipient).expect("an address");
+        let forwarder = Domain::parse(forwarder).expect("a domain");
+        let own = declared.recipients.entry(Declared::key(&recipient));
+        own.or_default().push(forwarder);
+    }
+    declared
+}
+
 /// What a dialogue's `CONFIG:` lines say of the machine and of the routes.
 fn settings_of(script: &Script) -> (Settings, Routes) {
     let domain = |text: &str| Domain::parse(text).expect("a domain");
@@ -299,7 +342,12 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
         limits: Limits::default(),
         starttls: true,
         helo_syntax: true,
-        possible: Possible::default(),
+        // As the service has it where nothing is configured.
+        possible: Possible {
+            forwarders: script.forwarders().next().is_some(),
+            dkim: true,
+            ..Possible::default()
+        },
     };
     let mut routes = Routes {
         postmaster: Some(path("postmaster@example.org")),
@@ -318,7 +366,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
             "recipients" => limits.recipients = number(),
             "received_fields" => limits.received_fields = number(),
             "errors" => limits.errors = value.parse().expect("a number"),
-            "xclient" | "perimeter" => {}
+            "xclient" | "perimeter" | "forwarder" | "spf" => {}
             "starttls" => settings.starttls = value == "on",
             _ => panic!("{}: no such key: {key}", script.name),
         }

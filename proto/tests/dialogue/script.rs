@@ -99,6 +99,19 @@ impl Script {
             .any(|front: std::net::IpAddr| front == address)
     }
 
+    /// Each recipient with a forwarder that it has declared.
+    pub fn forwarders(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.config.iter().filter(|(key, _)| key == "forwarder");
+        lines.map(|(_, value)| value.split_once(' ').expect("a recipient and a domain"))
+    }
+
+    /// True if SPF is asked.
+    pub fn has_spf(&self) -> bool {
+        self.config
+            .iter()
+            .any(|(key, value)| key == "spf" && value == "on")
+    }
+
     /// Reads a file; panics with its name and line if it cannot be read.
     pub fn load(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("a readable file");

@@ -57,7 +57,7 @@ impl Open {
         if !self.standing.is_doubted() {
             return Ok(());
         }
-        let verdict = self.verdict.with(evidence);
+        let verdict = self.at_mail.with(evidence);
         let standing = match verdict.result() {
             VerdictResult::Authorised | VerdictResult::Unknown => Standing::Cleared,
             VerdictResult::Repudiated if possible.said_at(&verdict) == Moment::EndOfData => {

@@ -63,12 +63,14 @@ impl Session {
     pub(super) fn verified(&mut self, mail: Mail, verdict: &Verdict, turn: &mut Turn<'_>) {
         let standing = Standing::at_mail(verdict, self.settings.possible);
         if let Some(standing) = standing {
+            // The steps have been logged by now, and a session may last.
+            let verdict = Arc::new(verdict.without_steps());
             self.transaction = Transaction::Open(Box::new(Open {
                 mail,
-                // The steps have been logged by now, and a session may last.
-                verdict: Arc::new(verdict.without_steps()),
                 standing,
-                from_perimeter: is_perimeter(verdict),
+                from_perimeter: is_perimeter(&verdict),
+                at_mail: Arc::clone(&verdict),
+                verdict,
                 recipients: Vec::new(),
                 progress: Progress::Envelope,
             }));

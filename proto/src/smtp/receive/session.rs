@@ -115,6 +115,8 @@ pub(super) struct Open {
     pub(super) mail: Mail,
     /// The verdict on its reverse-path, so far.
     pub(super) verdict: Arc<Verdict>,
+    /// The verdict at MAIL: what one recipient has declared must not clear it for the next.
+    pub(super) at_mail: Arc<Verdict>,
     /// Whether a refusal waits, and for what.
     pub(super) standing: Standing,
     /// One of our own outer hosts presents it, which may have said 250 for it already.
