@@ -38,6 +38,13 @@ impl Nsd {
 
     /// Serves zones on a free port of a loopback address.
     pub fn start(address: IpAddr, zones: &[Zone<'_>]) -> Self {
+        let file = |zone: &Zone<'_>| zone.records.map(|records| zone_file(zone.apex, records));
+        let files: Vec<_> = zones.iter().map(|zone| (zone.apex, file(zone))).collect();
+        Self::serve(address, &files)
+    }
+
+    /// Serves whole zone files, each with its apex; `None` for one that is not there.
+    pub fn serve(address: IpAddr, zones: &[(&str, Option<String>)]) -> Self {
         let folder = TempDir::new().unwrap();
         // Another process may take the port first: then it ends at once, and another port is tried.
         for _ in 0..5 {
@@ -67,7 +74,7 @@ impl Nsd {
 }
 
 /// Its configuration; the zone files are written on the way.
-fn configuration(folder: &Path, address: SocketAddr, zones: &[Zone<'_>]) -> String {
+fn configuration(folder: &Path, address: SocketAddr, zones: &[(&str, Option<String>)]) -> String {
     let at = folder.display();
     let mut text = format!(
         "server:\n\
@@ -86,18 +93,13 @@ fn configuration(folder: &Path, address: SocketAddr, zones: &[Zone<'_>]) -> Stri
         address.ip(),
         address.port(),
     );
-    for (number, zone) in zones.iter().enumerate() {
+    for (number, (apex, zone)) in zones.iter().enumerate() {
         let file = folder.join(format!("{number}.zone"));
-        if let Some(records) = zone.records {
-            fs::write(&file, zone_file(zone.apex, records)).unwrap();
+        if let Some(zone) = zone {
+            fs::write(&file, zone).unwrap();
         }
         let file = file.display();
-        write!(
-            text,
-            "zone:\n  name: \"{}\"\n  zonefile: \"{file}\"\n",
-            zone.apex
-        )
-        .unwrap();
+        write!(text, "zone:\n  name: \"{apex}\"\n  zonefile: \"{file}\"\n").unwrap();
     }
     text
 }
