@@ -6,6 +6,7 @@
 //! the comparison of what went in with what came out.
 
 mod dovecot;
+mod forwarding;
 mod from_postfix;
 mod perimeter;
 mod postfix;
