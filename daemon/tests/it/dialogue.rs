@@ -68,7 +68,9 @@ impl Play {
         let dns = (!script.zones.is_empty()).then(|| name_server(script));
         let sink = Sink::start();
         let setup = stage(script, &sink, dns.as_ref());
-        let service = setup.start();
+        let mut service = setup.start();
+        // Until then every rejection is temporary.
+        service.wait_from_start("perimeter looked up");
         let socket = match &script.client {
             Some(address) => {
                 let address = address.parse().expect("an address");
