@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 
+use super::turns::MAX_OPEN;
 use super::wire::{Query, Reading, UDP_PAYLOAD};
 
 /// One server.
@@ -27,9 +28,9 @@ pub struct Server {
     idle: Mutex<Vec<UdpSocket>>,
 }
 
-/// Sockets kept for one server: what a busy second has open at a time, and few beside the
-/// sessions' own.
-const MAX_IDLE: usize = 64;
+/// Sockets kept for one server: half of the questions that may be open at a time, so that a busy
+/// second opens few, and a quiet hour holds few beside the sessions' own.
+const MAX_IDLE: usize = MAX_OPEN / 2;
 
 impl Server {
     /// The server at this address.
