@@ -209,7 +209,9 @@ impl Asking<'_> {
         {
             let mut answer = self.zone.answer(question, cached.since);
             if self.judge.keeps(Rule::Fresh) {
-                answer.age = seconds(now - cached.since);
+                // An inquiry that waited for a lost answer has put its last ones a little later
+                // than now.
+                answer.age = seconds(now.saturating_sub(cached.since));
             }
             answer.ttl = seconds(cached.until - now);
             return Some(answer);
