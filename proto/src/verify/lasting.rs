@@ -43,9 +43,10 @@ pub const MIN_TRIES_MIXED: u32 = 16;
 /// Failed questions that are kept of a try, in the order in which they were asked.
 const KEPT_FAILURES: usize = 8;
 
-/// Silence after which an entry is forgotten: longer than any sender waits between two tries.
-/// Beyond it, nobody knows whether the trouble lasted.
-pub const FORGET_AFTER: Duration = Duration::from_hours(24);
+/// Silence after which an entry is forgotten: as long as a queue keeps a message (RFC 5321
+/// §4.5.4.1). A large sender's next try comes from another of its networks, and days may pass until
+/// it comes from this one again.
+pub const FORGET_AFTER: Duration = Duration::from_hours(5 * 24);
 
 /// Entries in all, about 400 octets each at most.
 pub const MAX_ENTRIES: usize = 16_384;
