@@ -121,7 +121,7 @@ pub fn text(command: &Command, levels: &[Level]) -> String {
     for column in &COLUMNS {
         let heading = column.heading.join(" ").replace("- ", "");
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:<19}{}", heading.trim(), column.legend);
+        let _ = writeln!(text, "{:<20}{}", heading.trim(), column.legend);
     }
     text
 }
