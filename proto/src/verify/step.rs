@@ -4,10 +4,11 @@
 //! is done. Each question with its answer becomes a [`Step`], for logs and `check`.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::dns::{Answer, Lookup, Name, Question, RecordType, Records, Trouble};
+use crate::dns::{Answer, Freshness, Lookup, Name, Question, RecordType, Records, Trouble};
 use crate::time::{Mono, Now};
 
 /// A machine that asks the DNS and ends in a report.
@@ -17,6 +18,60 @@ pub trait Machine {
 
     /// Advances by one input. Nothing comes of an input that does not belong to the state.
     fn step(&mut self, input: Input, now: Now) -> Vec<Action<Self::Report>>;
+}
+
+/// The questions of one check: each has a name of its own, and none is open twice.
+#[derive(Debug, Default)]
+pub(in crate::verify) struct Questions {
+    open: BTreeMap<AskId, Question>,
+    /// Questions asked so far, which is also the next question's name.
+    asked: u32,
+}
+
+impl Questions {
+    /// Asks, in this order, what is not open already.
+    pub(in crate::verify) fn ask<Report>(
+        &mut self,
+        wanted: Vec<(Name, RecordType)>,
+        freshness: Freshness,
+    ) -> Vec<Action<Report>> {
+        let mut actions = Vec::with_capacity(wanted.len().saturating_add(1));
+        for (name, kind) in wanted {
+            let question = Question {
+                name,
+                kind,
+                freshness,
+            };
+            if self.open.values().any(|open| *open == question) {
+                continue;
+            }
+            let id = AskId(self.asked);
+            self.asked = self.asked.saturating_add(1);
+            self.open.insert(id, question.clone());
+            actions.push(Action::Ask(id, question));
+        }
+        actions
+    }
+
+    /// The question that an answer is for, if it is open; it is not, from then on.
+    pub(in crate::verify) fn answered(&mut self, id: AskId) -> Option<Question> {
+        self.open.remove(&id)
+    }
+
+    /// True if none is open.
+    pub(in crate::verify) fn are_answered(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Gives up those that are open, in the order of asking.
+    pub(in crate::verify) fn give_up(&mut self) -> impl Iterator<Item = (AskId, Question)> + use<> {
+        core::mem::take(&mut self.open).into_iter()
+    }
+
+    /// Questions asked so far.
+    pub(in crate::verify) const fn asked(&self) -> u32 {
+        self.asked
+    }
 }
 
 /// What advances a check.

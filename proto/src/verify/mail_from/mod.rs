@@ -34,14 +34,14 @@ mod walk;
 mod wildcard;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::addr::ReversePath;
-use crate::dns::{Answer, Freshness, Question};
+use crate::dns::{Answer, Freshness};
 use crate::time::{Mono, Now};
+use crate::verify::step::Questions;
 use crate::verify::{AskId, Machine, Step};
 
 use self::answers::{Answers, Wanted};
@@ -125,8 +125,7 @@ fn begin(request: &Request, now: Mono) -> (State, Vec<Action>) {
                 plan,
                 pass: 1,
                 answers: Answers::default(),
-                open: BTreeMap::new(),
-                asked: 0,
+                questions: Questions::default(),
                 steps: Vec::new(),
                 deadline: now.plus(budget::DEADLINE),
             });
@@ -147,9 +146,7 @@ struct Asking {
     /// 1, or 2 for the repeated walk (A.2 step 6).
     pass: u8,
     answers: Answers,
-    open: BTreeMap<AskId, Question>,
-    /// Questions asked so far, which is also the next question's name.
-    asked: u32,
+    questions: Questions,
     steps: Vec<Step>,
     deadline: Mono,
 }
@@ -157,7 +154,7 @@ struct Asking {
 impl Asking {
     /// Takes an answer in; walks again if that can lead on.
     fn answered(mut self: Box<Self>, id: AskId, answer: Answer, now: Mono) -> (State, Vec<Action>) {
-        let Some(question) = self.open.remove(&id) else {
+        let Some(question) = self.questions.answered(id) else {
             return (State::Asking(self), Vec::new());
         };
         let has_client = answers::holds(&answer, self.plan.client);
@@ -167,7 +164,7 @@ impl Asking {
             question,
             answer: Some(answer),
         });
-        if self.open.is_empty() || has_client {
+        if self.questions.are_answered() || has_client {
             self.advance(now)
         } else {
             (State::Asking(self), Vec::new())
@@ -216,28 +213,13 @@ impl Asking {
         } else {
             Freshness::Fresh
         };
-        let mut actions = Vec::with_capacity(wanted.len().saturating_add(1));
-        for (name, kind) in wanted {
-            let question = Question {
-                name,
-                kind,
-                freshness,
-            };
-            if self.open.values().any(|open| *open == question) {
-                continue;
-            }
-            let id = AskId(self.asked);
-            self.asked = self.asked.saturating_add(1);
-            self.open.insert(id, question.clone());
-            actions.push(Action::Ask(id, question));
-        }
-        actions
+        self.questions.ask(wanted, freshness)
     }
 
     /// Hands out the report; questions still open stand in it without an answer.
     fn end(mut self, walked: Walked, reason: Reason) -> (State, Vec<Action>) {
-        let (pass, open) = (self.pass, core::mem::take(&mut self.open));
-        self.steps.extend(open.into_values().map(|question| Step {
+        let (pass, open) = (self.pass, self.questions.give_up());
+        self.steps.extend(open.map(|(_, question)| Step {
             pass,
             question,
             answer: None,
@@ -254,7 +236,7 @@ impl Asking {
             over: walked.over,
             trouble: walked.trouble,
             ttl: self.answers.least_ttl(),
-            questions: self.asked,
+            questions: self.questions.asked(),
             steps: self.steps,
         };
         (State::Ended, vec![Action::Done(Box::new(report))])

@@ -43,9 +43,10 @@ use core::net::IpAddr;
 use crate::addr::{Domain, ReversePath};
 use crate::dns::{Answer, Freshness, Question};
 use crate::time::{Mono, Now};
+use crate::verify::step::Questions;
 use crate::verify::{AskId, Machine, Step};
 
-use self::answers::{Answers, Wanted};
+use self::answers::Answers;
 use self::walk::{Plan, Settled, Walked};
 
 pub use self::macro_string::MacroString;
@@ -150,8 +151,7 @@ fn begin(request: &Request, now: Now) -> (State, Vec<Action>) {
         domain,
         plan,
         answers: Answers::default(),
-        open: BTreeMap::new(),
-        asked: 0,
+        questions: Questions::default(),
         steps: BTreeMap::new(),
         deadline,
     });
@@ -169,9 +169,7 @@ struct Asking {
     domain: Domain,
     plan: Plan,
     answers: Answers,
-    open: BTreeMap<AskId, Question>,
-    /// Questions asked so far, which is also the next question's name.
-    asked: u32,
+    questions: Questions,
     steps: BTreeMap<AskId, Step>,
     deadline: Mono,
 }
@@ -179,14 +177,14 @@ struct Asking {
 impl Asking {
     /// Takes an answer in; walks again when none is open any more.
     fn answered(mut self: Box<Self>, id: AskId, answer: Answer, now: Mono) -> (State, Vec<Action>) {
-        let Some(question) = self.open.remove(&id) else {
+        let Some(question) = self.questions.answered(id) else {
             return (State::Asking(self), Vec::new());
         };
         let answer = self
             .answers
             .take(&question, answer, self.plan.values.client);
         self.note(id, question, Some(answer));
-        if self.open.is_empty() {
+        if self.questions.are_answered() {
             self.advance(now)
         } else {
             (State::Asking(self), Vec::new())
@@ -209,28 +207,9 @@ impl Asking {
         if walked.wanted.is_empty() || now >= self.deadline {
             return (*self).end(walked);
         }
-        let actions = self.ask(walked.wanted);
+        // In the order in which the walk came to it.
+        let actions = self.questions.ask(walked.wanted, Freshness::Cached);
         (State::Asking(self), actions)
-    }
-
-    /// Asks what is wanted, in the order in which the walk came to it.
-    fn ask(&mut self, wanted: Vec<Wanted>) -> Vec<Action> {
-        let mut actions = Vec::with_capacity(wanted.len().saturating_add(1));
-        for (name, kind) in wanted {
-            let question = Question {
-                name,
-                kind,
-                freshness: Freshness::Cached,
-            };
-            if self.open.values().any(|open| *open == question) {
-                continue;
-            }
-            let id = AskId(self.asked);
-            self.asked = self.asked.saturating_add(1);
-            self.open.insert(id, question.clone());
-            actions.push(Action::Ask(id, question));
-        }
-        actions
     }
 
     /// Notes a step; there is one pass only.
@@ -246,7 +225,7 @@ impl Asking {
     /// Hands out the report; questions still open stand in it without an answer. If the result
     /// hangs on one of those it is temperror (RFC 7208 §4.6.4); an explanation is done without.
     fn end(mut self, walked: Walked) -> (State, Vec<Action>) {
-        for (id, question) in core::mem::take(&mut self.open) {
+        for (id, question) in self.questions.give_up() {
             self.note(id, question, None);
         }
         let settled = walked.settled.unwrap_or(Settled {
@@ -268,7 +247,7 @@ impl Asking {
             void_lookups: walked.void_lookups,
             personal: self.plan.values.personal.get(),
             ttl: self.answers.least_ttl(),
-            questions: self.asked,
+            questions: self.questions.asked(),
             steps: self.steps.into_values().collect(),
         };
         (State::Ended, vec![Action::Done(Box::new(report))])
