@@ -71,7 +71,7 @@ impl Dovecot {
         format!("lmtp+unix:{}", self.folder.path().join("socket").display())
     }
 
-    /// Waits for a line of its log that holds `text`, from the last such wait on.
+    /// Waits for a line of its log that holds `text` and was not waited for before.
     pub fn wait_for(&mut self, text: &str) -> String {
         self.log.wait_for(text)
     }

@@ -14,6 +14,7 @@ mod swaks;
 mod to_dovecot;
 mod to_postfix;
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, PipeReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -27,7 +28,10 @@ use super::service::PATIENCE;
 /// What a peer writes, line by line; also how tests wait for it.
 struct Log {
     lines: Receiver<String>,
+    /// All there was, for whoever has to be told why a test failed.
     seen: String,
+    /// Lines that nobody has waited for yet.
+    passed: VecDeque<String>,
 }
 
 impl Log {
@@ -57,11 +61,17 @@ impl Log {
         Self {
             lines,
             seen: String::new(),
+            passed: VecDeque::new(),
         }
     }
 
-    /// Waits for a line that holds `text`, from the last such wait on.
+    /// Waits for a line that holds `text` and was not waited for before. A peer's processes write
+    /// side by side: what happened later may stand earlier, so lines passed over still count.
     fn wait_for(&mut self, text: &str) -> String {
+        let passed = self.passed.iter().position(|line| line.contains(text));
+        if let Some(line) = passed.and_then(|at| self.passed.remove(at)) {
+            return line;
+        }
         loop {
             let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
                 panic!("no line with {text:?} in the log:\n{}", self.seen);
@@ -70,6 +80,7 @@ impl Log {
             if line.contains(text) {
                 return line;
             }
+            self.passed.push_back(line);
         }
     }
 

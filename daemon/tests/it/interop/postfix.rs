@@ -188,7 +188,7 @@ impl Postfix {
         format!("smtp://{}", self.address)
     }
 
-    /// Waits for a line of its log that holds `text`, from the last such wait on.
+    /// Waits for a line of its log that holds `text` and was not waited for before.
     pub fn wait_for(&mut self, text: &str) -> String {
         self.log.wait_for(text)
     }
