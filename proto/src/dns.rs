@@ -159,6 +159,8 @@ pub enum RecordType {
     Txt,
     /// The name that an address stands for.
     Ptr,
+    /// Which keys a service may have (RFC 6698).
+    Tlsa,
 }
 
 /// Whether a cached answer will do.
@@ -190,6 +192,19 @@ pub struct Mx {
     pub exchange: Name,
 }
 
+/// One TLSA record (RFC 6698 §2.1), its numbers as they came.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tlsa {
+    /// Certificate usage.
+    pub usage: u8,
+    /// Selector: what of a certificate is meant.
+    pub selector: u8,
+    /// Matching type: how it stands in the data.
+    pub matching: u8,
+    /// Certificate association data.
+    pub data: Box<[u8]>,
+}
+
 /// The records found, all of the type that was asked for and at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Records {
@@ -203,6 +218,8 @@ pub enum Records {
     Txt(Vec<Box<[u8]>>),
     /// Names that an address stands for, in the order of the answer.
     Ptr(Vec<Name>),
+    /// Keys that a service may have.
+    Tlsa(Vec<Tlsa>),
 }
 
 /// Trouble: nothing is known, and nothing may be concluded.
@@ -332,6 +349,16 @@ impl fmt::Display for Mx {
     }
 }
 
+/// `3 1 1 92003ba3…`, in presentation form (RFC 6698 §2.2), for logs and steps.
+impl fmt::Display for Tlsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} ", self.usage, self.selector, self.matching)?;
+        self.data
+            .iter()
+            .try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
 /// `name TYPE`, for logs and steps.
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -347,6 +374,7 @@ impl fmt::Display for RecordType {
             Self::Mx => "MX",
             Self::Txt => "TXT",
             Self::Ptr => "PTR",
+            Self::Tlsa => "TLSA",
         })
     }
 }

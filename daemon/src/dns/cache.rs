@@ -87,6 +87,7 @@ pub fn content_weight(answer: &Answer) -> usize {
         }
         Lookup::Found(Records::Txt(all)) => all.iter().map(|text| 16 + text.len()).sum(),
         Lookup::Found(Records::Ptr(all)) => all.iter().map(|name| 16 + name.as_str().len()).sum(),
+        Lookup::Found(Records::Tlsa(all)) => all.iter().map(|tlsa| 24 + tlsa.data.len()).sum(),
         Lookup::NoData | Lookup::NxDomain | Lookup::AliasLimit | Lookup::Trouble(_) => 0,
     };
     let aliases: usize = answer

@@ -119,6 +119,7 @@ fn shown(lookup: &Lookup) -> String {
         Lookup::Found(Records::A(all)) => list(all),
         Lookup::Found(Records::Aaaa(all)) => list(all),
         Lookup::Found(Records::Ptr(all)) => list(all),
+        Lookup::Found(Records::Tlsa(all)) => list(all),
         Lookup::Found(Records::Mx(all)) => {
             let all: Vec<String> = all
                 .iter()

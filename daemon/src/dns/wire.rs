@@ -14,7 +14,8 @@ use hickory_proto::rr;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, RData, Record};
 use vouchsafe_proto::dns::{
-    Alias, Chase, Lookup, MAX_WIRE_NAME, Mx, Name, RecordType, Records, Trouble, chase, push_label,
+    Alias, Chase, Lookup, MAX_WIRE_NAME, Mx, Name, RecordType, Records, Tlsa, Trouble, chase,
+    push_label,
 };
 
 /// The largest response taken over UDP: above it paths begin to drop fragments (DNS Flag Day
@@ -349,6 +350,7 @@ fn records_at(
         RecordType::Mx => Records::Mx(Vec::new()),
         RecordType::Txt => Records::Txt(Vec::new()),
         RecordType::Ptr => Records::Ptr(Vec::new()),
+        RecordType::Tlsa => Records::Tlsa(Vec::new()),
     };
     for record in here {
         match (&mut records, &record.data) {
@@ -364,6 +366,12 @@ fn records_at(
             (Records::Txt(all), RData::TXT(text)) => {
                 all.push(text.txt_data.concat().into_boxed_slice());
             }
+            (Records::Tlsa(all), RData::TLSA(tlsa)) => all.push(Tlsa {
+                usage: tlsa.cert_usage.into(),
+                selector: tlsa.selector.into(),
+                matching: tlsa.matching.into(),
+                data: tlsa.cert_data.as_slice().into(),
+            }),
             // A record of the type with no data at all, as only updates have.
             _ => return Err(Trouble::Unreadable),
         }
@@ -431,6 +439,7 @@ pub const fn wire_type(kind: RecordType) -> rr::RecordType {
         RecordType::Mx => rr::RecordType::MX,
         RecordType::Txt => rr::RecordType::TXT,
         RecordType::Ptr => rr::RecordType::PTR,
+        RecordType::Tlsa => rr::RecordType::TLSA,
     }
 }
 
@@ -659,6 +668,25 @@ mod tests {
                 Reading::Definite(_)
             ));
         }
+    }
+
+    #[test]
+    fn keys_of_a_service_are_read_with_their_numbers() {
+        let at = name("_25._tcp.mx.example");
+        let octets = |usage: u8| [&[usage, 1, 1][..], &[0xab; 32]].concat();
+        let tlsa =
+            |usage: u8| rr::rdata::TLSA::new(usage.into(), 1.into(), 1.into(), vec![0xab; 32]);
+        let answers = [3, 0, 255].map(|usage| record(at.as_str(), 60, RData::TLSA(tlsa(usage))));
+        let message = response(ResponseCode::NoError, answers.to_vec());
+        let said = interpret(&message, (&at, RecordType::Tlsa), &at, &mut Vec::new());
+        let Step::End(Lookup::Found(Records::Tlsa(found))) = said.step else {
+            panic!("{said:?}");
+        };
+        let kept =
+            |tlsa: &Tlsa| [&[tlsa.usage, tlsa.selector, tlsa.matching][..], &tlsa.data].concat();
+        let kept: Vec<_> = found.iter().map(kept).collect();
+        assert_eq!(kept, [3, 0, 255].map(octets));
+        assert!(found[0].to_string().starts_with("3 1 1 abab"));
     }
 
     #[test]

@@ -215,6 +215,7 @@ fn readable(kind: RecordType, mut answer: Answer) -> Answer {
             list.len()
         }
         (Lookup::Found(Records::Ptr(list)), RecordType::Ptr) => sorted(list),
+        (Lookup::Found(Records::Tlsa(list)), RecordType::Tlsa) => sorted(list),
         (Lookup::Found(_), _) => 0,
         (_, _) => return answer,
     };

@@ -140,6 +140,7 @@ fn definite(random: &mut Random, kind: RecordType) -> Lookup {
                 .collect(),
         ),
         RecordType::Ptr => Records::Ptr((0..count).map(|_| name(random.of(&NAMES))).collect()),
+        RecordType::Tlsa => Records::Tlsa(Vec::new()),
         RecordType::Txt => Records::Txt(
             (0..=random.below(8) / 7)
                 .map(|_| match random.below(8) {
@@ -160,6 +161,7 @@ fn reversed(mut answer: Answer) -> Answer {
             Records::Aaaa(list) => list.reverse(),
             Records::Mx(list) => list.reverse(),
             Records::Txt(list) => list.reverse(),
+            Records::Tlsa(list) => list.reverse(),
             Records::Ptr(_) => {}
         }
     }

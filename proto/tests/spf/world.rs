@@ -270,6 +270,7 @@ impl World {
                 Record::Ptr(name) => Some(name.clone()),
                 _ => None,
             })),
+            RecordType::Tlsa => Records::Tlsa(Vec::new()),
         };
         let empty = match &records {
             Records::A(list) => list.is_empty(),
@@ -277,6 +278,7 @@ impl World {
             Records::Mx(list) => list.is_empty(),
             Records::Txt(list) => list.is_empty(),
             Records::Ptr(list) => list.is_empty(),
+            Records::Tlsa(list) => list.is_empty(),
         };
         let silent = self.is_silent(name, kind, empty);
         match (silent, empty) {

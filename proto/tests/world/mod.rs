@@ -263,6 +263,7 @@ pub fn reversed(mut answer: Answer) -> Answer {
             Records::Mx(list) => list.reverse(),
             Records::Txt(list) => list.reverse(),
             Records::Ptr(list) => list.reverse(),
+            Records::Tlsa(list) => list.reverse(),
         }
     }
     answer
