@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::{Kind, Recipient, Request, build};
-use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+use vouchsafe_proto::envelope::{Envelope, Origin};
 use vouchsafe_proto::outcome::{Outcome, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
@@ -47,18 +47,15 @@ fn report(kind: Kind, hours: u64, recipients: &[(&str, Outcome)]) -> Vec<u8> {
         .zip(recipients)
         .map(|(path, (_, outcome))| Recipient { path, outcome })
         .collect();
-    let envelope = Envelope {
-        reverse_path: ReversePath::parse_inside("alice@example.org").unwrap(),
-        verdict: VerdictResult::Authorised,
-        origin: Origin::Client {
+    let envelope = Envelope::plain(
+        ReversePath::parse_inside("alice@example.org").unwrap(),
+        VerdictResult::Authorised,
+        Origin::Client {
             address: "192.0.2.10".parse().unwrap(),
             helo: "client.example.org".into(),
         },
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        recipients: paths.clone(),
-        trace: Box::default(),
-    };
+        paths.clone(),
+    );
     let report = build(&Request {
         kind,
         hostname: &Domain::parse("mx.example.org").unwrap(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::custody::Custody;
-use vouchsafe_proto::envelope::{BodyType, Envelope};
+use vouchsafe_proto::envelope::{BodyType, Envelope, Requests};
 use vouchsafe_proto::outcome::{Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
@@ -246,10 +246,11 @@ impl Pair {
         Some(Box::new(deliver::Transaction {
             reverse_path: ReversePath::parse_inside("alice@example.org").unwrap(),
             recipients: recipients
-                .map(|path| ForwardPath::parse_inside(path).unwrap())
+                .map(|path| ForwardPath::parse_inside(path).unwrap().into())
                 .collect(),
             body: BodyType::EightBitMime,
             smtputf8: message.smtputf8,
+            requests: Requests::default(),
             size,
         }))
     }

@@ -59,17 +59,18 @@ impl World {
         let now = clock::now().wall;
         let mut draft = self.sources.spool.begin(now).await.unwrap();
         draft.append(Bytes::from_static(b"a: b\r\n")).await.unwrap();
+        let origin = Origin::Client {
+            address: "192.0.2.1".parse().unwrap(),
+            helo: "mail.example.net".into(),
+        };
         let envelope = Envelope {
-            reverse_path: ReversePath::parse_inside("a@example.net").unwrap(),
-            verdict: VerdictResult::Unknown,
-            origin: Origin::Client {
-                address: "192.0.2.1".parse().unwrap(),
-                helo: "mail.example.net".into(),
-            },
             body: BodyType::EightBitMime,
-            smtputf8: false,
-            recipients: vec![ForwardPath::parse_inside(recipient).unwrap()],
-            trace: Box::default(),
+            ..Envelope::plain(
+                ReversePath::parse_inside("a@example.net").unwrap(),
+                VerdictResult::Unknown,
+                origin,
+                [ForwardPath::parse_inside(recipient).unwrap()],
+            )
         };
         let custody = draft.commit(envelope, now).await.unwrap();
         custody.queue_id().to_string()

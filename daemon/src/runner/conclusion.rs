@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-    use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+    use vouchsafe_proto::envelope::{Envelope, Origin};
     use vouchsafe_proto::queue_id::QueueId;
     use vouchsafe_proto::verify::VerdictResult;
 
@@ -156,15 +156,12 @@ mod tests {
         let recipient = ForwardPath::parse_inside("b@example.org").unwrap();
         Entry {
             id: QueueId::new(ARRIVED, 1),
-            envelope: Envelope {
-                reverse_path: ReversePath::Null,
-                verdict: VerdictResult::Unknown,
-                origin: Origin::Ourselves,
-                body: BodyType::SevenBit,
-                smtputf8: false,
-                recipients: vec![recipient; recipients],
-                trace: Box::default(),
-            },
+            envelope: Envelope::plain(
+                ReversePath::Null,
+                VerdictResult::Unknown,
+                Origin::Ourselves,
+                vec![recipient; recipients],
+            ),
             arrived: ARRIVED,
             size: 1,
             progress: vec![Progress::Waiting(None); recipients],

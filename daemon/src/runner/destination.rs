@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-use vouchsafe_proto::envelope::BodyType;
+use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::envelope::{BodyType, Recipient, Requests};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::route::NextHop;
@@ -21,10 +21,12 @@ pub(super) struct Work {
     pub(super) body: BodyType,
     /// SMTPUTF8.
     pub(super) smtputf8: bool,
+    /// What else MAIL asked for.
+    pub(super) requests: Requests,
     /// Octets of content.
     pub(super) size: u64,
     /// The recipients, with their places in the envelope.
-    pub(super) recipients: Vec<(usize, ForwardPath)>,
+    pub(super) recipients: Vec<(usize, Recipient)>,
     /// When it was put in line.
     pub(super) since: Mono,
 }
@@ -172,6 +174,7 @@ mod tests {
             reverse_path: ReversePath::Null,
             body: BodyType::SevenBit,
             smtputf8: false,
+            requests: Requests::default(),
             size: 1,
             recipients: Vec::new(),
             since: Mono::default(),

@@ -143,7 +143,7 @@ async fn make_reports(
         let recipients: Vec<_> = concerned
             .iter()
             .filter_map(|(index, outcome)| {
-                let path = entry.envelope.recipients.get(*index)?;
+                let path = &entry.envelope.recipients.get(*index)?.path;
                 Some(dsn::Recipient { path, outcome })
             })
             .collect();

@@ -135,7 +135,7 @@ impl Worker {
                 hostname: hostname.clone(),
                 id: work.id,
                 reverse_path: work.reverse_path.clone(),
-                recipient,
+                recipient: recipient.path,
                 index,
             };
             let outcome = match self.content(&work).await {
@@ -218,9 +218,10 @@ impl Worker {
         let connection = self.connection.as_mut()?;
         let transaction = Transaction {
             reverse_path: work.reverse_path.clone(),
-            recipients: batch.iter().map(|(_, path)| path.clone()).collect(),
+            recipients: batch.iter().map(|(_, each)| each.clone()).collect(),
             body: work.body,
             smtputf8: work.smtputf8,
+            requests: work.requests.clone(),
             size: work.size,
         };
         let mut carried = connection.deliver(transaction, &mut *content).await;
@@ -228,7 +229,7 @@ impl Worker {
             self.connection = None;
         }
         let mut lost = None;
-        for (place, (index, path)) in batch.into_iter().enumerate() {
+        for (place, (index, recipient)) in batch.into_iter().enumerate() {
             let told = carried.outcomes.iter().position(|(of, _)| *of == place);
             let outcome = told.map(|at| carried.outcomes.swap_remove(at).1);
             match outcome {
@@ -238,7 +239,7 @@ impl Worker {
                 // Not tried, or cut off with nobody saying why.
                 outcome => {
                     lost = lost.or(outcome);
-                    work.recipients.push((index, path));
+                    work.recipients.push((index, recipient));
                 }
             }
         }

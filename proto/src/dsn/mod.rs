@@ -4,9 +4,9 @@
 //! header of the message that it is about. It is a message of ours with the null reverse-path, so
 //! that nothing is ever reported about it (RFC 5321 §4.5.5, §6.1).
 //!
-//! Promises: no report goes to a null or a repudiated reverse-path (DESIGN §2, promise 2): one
-//! function says to whom it goes, and where a repudiated message fails, which an outer host of ours
-//! had accepted (PROTOCOLS A.4), that is the operator; what peers said stands in it without control characters, bounded and
+//! Promises: no report goes to a null or a repudiated reverse-path (DESIGN §2, promise 2), nor to one
+//! that only a declared forwarder cleared: one function says to whom it goes, and where such a
+//! message fails, that is the operator; what peers said stands in it without control characters, bounded and
 //! folded; the boundary occurs in no part; all of it is ASCII, unless the reverse-path itself is
 //! not, in which case the forms of RFC 6533 are used and SMTPUTF8 is asked for.
 //!
@@ -20,14 +20,13 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::addr::{Domain, ForwardPath, MailDomain, Mailbox, ReversePath};
-use crate::envelope::{BodyType, Envelope, Origin};
+use crate::envelope::{BodyType, Clearance, Envelope, Origin};
 use crate::outcome::Outcome;
 use crate::queue_id::QueueId;
 use crate::time::Wall;
@@ -76,7 +75,7 @@ pub struct Request<'a> {
     /// The message's first octets, to the end of the header or to [`MAX_HEADER`]; more does no
     /// harm.
     pub beginning: &'a [u8],
-    /// Who hears of a repudiated message that failed: postmaster here.
+    /// Who hears of the failures that the reverse-path must not: postmaster here.
     pub operator: Option<&'a ForwardPath>,
     /// Any two numbers from the driver's random source: Message-ID and boundary.
     pub chance: [u64; 2],
@@ -96,7 +95,8 @@ pub struct Report {
 pub enum Addressee {
     /// The reverse-path; at our own name where it has no domain.
     ReversePath(Mailbox),
-    /// The operator: the reverse-path is repudiated, and its owner has nothing to do with this.
+    /// The operator: the reverse-path is repudiated, or was let in only by what the recipient's
+    /// side has declared, and its owner has most likely nothing to do with this.
     Operator(Mailbox),
 }
 
@@ -116,12 +116,15 @@ impl Addressee {
                 domain: MailDomain::Name(hostname.clone()),
             },
         };
-        match (envelope.verdict, kind, operator) {
+        // Whoever stands in the reverse-path most likely did not send it.
+        let withheld = envelope.verdict == VerdictResult::Repudiated
+            || envelope.clearance == Clearance::Declared;
+        match (kind, operator) {
             // A delay he can see in the queue; only what is lost is told.
-            (VerdictResult::Repudiated, Kind::Failed, Some(ForwardPath::Mailbox(operator))) => {
+            (Kind::Failed, Some(ForwardPath::Mailbox(operator))) if withheld => {
                 Some(Self::Operator(operator.clone()))
             }
-            (VerdictResult::Repudiated, ..) => None,
+            _ if withheld => None,
             _ if matches!(reverse_path.domain, MailDomain::Unusable(_)) => None,
             _ => Some(Self::ReversePath(reverse_path)),
         }
@@ -164,19 +167,17 @@ pub fn build(request: &Request<'_>) -> Option<Report> {
         content.extend_from_slice(part);
     }
     content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    // We wrote it ourselves.
+    let (verdict, origin) = (VerdictResult::Authorised, Origin::Ourselves);
+    let to = [ForwardPath::Mailbox(to)];
     let envelope = Envelope {
-        reverse_path: ReversePath::Null,
-        // We wrote it ourselves.
-        verdict: VerdictResult::Authorised,
-        origin: Origin::Ourselves,
         body: if utf8 {
             BodyType::EightBitMime
         } else {
             BodyType::SevenBit
         },
         smtputf8: utf8,
-        recipients: vec![ForwardPath::Mailbox(to)],
-        trace: Box::default(),
+        ..Envelope::plain(ReversePath::Null, verdict, origin, to)
     };
     Some(Report { envelope, content })
 }

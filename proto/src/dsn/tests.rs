@@ -7,18 +7,13 @@ use alloc::string::ToString;
 use proptest::prelude::*;
 
 fn envelope(reverse_path: &str, verdict: VerdictResult) -> Envelope {
-    Envelope {
-        reverse_path: ReversePath::parse_inside(reverse_path).unwrap(),
-        verdict,
-        origin: Origin::Client {
-            address: "192.0.2.1".parse().unwrap(),
-            helo: "x".into(),
-        },
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        recipients: vec![ForwardPath::parse_inside("bob@example.net").unwrap()],
-        trace: "".into(),
-    }
+    let reverse_path = ReversePath::parse_inside(reverse_path).unwrap();
+    let origin = Origin::Client {
+        address: "192.0.2.1".parse().unwrap(),
+        helo: "x".into(),
+    };
+    let to = ForwardPath::parse_inside("bob@example.net").unwrap();
+    Envelope::plain(reverse_path, verdict, origin, [to])
 }
 
 /// A report about one recipient.
@@ -138,6 +133,44 @@ fn the_failure_of_a_repudiated_message_goes_to_the_operator() {
             assert!(text.contains(&said), "{text}");
         }
     }
+}
+
+#[test]
+fn what_only_a_declared_forwarder_cleared_is_reported_to_the_operator_alone() {
+    let postmaster = ForwardPath::parse_inside("postmaster@example.org").unwrap();
+    let hostname = Domain::parse("mx.example.org").unwrap();
+    let delayed = Kind::Delayed {
+        until: Wall::from_secs(1_795_256_200),
+    };
+    let mut envelope = envelope("a@b.example", VerdictResult::Unknown);
+    for (clearance, kind, operator, to) in [
+        (Clearance::Unneeded, Kind::Failed, true, Some("a@b.example")),
+        (
+            Clearance::Declared,
+            Kind::Failed,
+            true,
+            Some("postmaster@example.org"),
+        ),
+        (Clearance::Declared, Kind::Failed, false, None),
+        (Clearance::Declared, delayed, true, None),
+    ] {
+        envelope.clearance = clearance;
+        let operator = operator.then_some(&postmaster);
+        let addressee = Addressee::of(kind, &envelope, &hostname, operator);
+        let found = addressee.map(|addressee| addressee.mailbox().to_string());
+        assert_eq!(found.as_deref(), to, "{clearance:?} {kind:?}");
+    }
+    let report = report_of(
+        Kind::Failed,
+        Some(&postmaster),
+        &envelope,
+        "b@c.example",
+        "no",
+        b"",
+    );
+    let text = String::from_utf8(report.unwrap().content).unwrap();
+    let text = text.replace("\r\n", " ");
+    assert!(text.contains("recipient's side has declared"), "{text}");
 }
 
 #[test]

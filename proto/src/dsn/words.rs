@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::time::Duration;
 
+use crate::envelope::Clearance;
 use crate::outcome::{Diagnostic, Outcome, OutcomeClass};
 use crate::reply::EnhancedStatus;
 
@@ -60,9 +61,18 @@ fn opening(request: &Request<'_>, to: &Addressee, utf8: bool) -> String {
         (Addressee::Operator(_), _) => format!(
             "This is the mail server {host}. A message has been lost here: it could not be \
              delivered to {whom}, and this server will not try again. Its reverse-path is <{}>, \
-             whose domain says that mail from that client is not its own. An outer host of this \
-             site had accepted it all the same, so it was stored, and nobody but you is told:",
-            harmless(&request.envelope.reverse_path.to_string(), utf8)
+             {} Nobody but you is told:",
+            harmless(&request.envelope.reverse_path.to_string(), utf8),
+            match request.envelope.clearance {
+                Clearance::Unneeded => {
+                    "whose domain says that mail from that client is not its own. An outer host of \
+                     this site had accepted it all the same, so it was stored."
+                }
+                Clearance::Declared => {
+                    "which could not be shown to be true. It was taken only because the \
+                     recipient's side has declared that it gets mail by that client."
+                }
+            }
         ),
         (_, Kind::Failed) => format!(
             "This is the mail server {host}. Your message could not be delivered to {whom}, and \

@@ -14,6 +14,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::addr::{Domain, ForwardPath, MailDomain, Mailbox};
+use crate::envelope::Clearance;
 use crate::reply::Reply;
 
 use super::{Evidence, Step, Verdict, VerdictResult, Weight, spf};
@@ -174,6 +175,21 @@ impl Report {
                 format!("temporary DNS failure checking forwarder {forwarder}, try again later"),
             )
         })
+    }
+}
+
+impl Verdict {
+    /// On whose word it lets the reverse-path in.
+    pub fn clearance(&self) -> Clearance {
+        let is_declared = |piece: &Evidence| {
+            let of_recipient = matches!(piece, Evidence::Forwarder(_) | Evidence::Postmaster);
+            of_recipient && piece.weight(self.mail_from_weight()) == Weight::Clears
+        };
+        // What proves, proves, whoever else has a word.
+        match self.result {
+            VerdictResult::Unknown if self.evidence.iter().any(is_declared) => Clearance::Declared,
+            _ => Clearance::Unneeded,
+        }
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::custody::Custody;
+use vouchsafe_proto::envelope::Clearance;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::smtp::receive::{Action, Answer, Ask, Input, Limits, Peer, Session, Settings};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::inquiry::Tests;
 use vouchsafe_proto::verify::mail_from::Request;
 use vouchsafe_proto::verify::timing::{Moment, Possible};
-use vouchsafe_proto::verify::{Evidence, Verdict};
+use vouchsafe_proto::verify::{Evidence, Verdict, VerdictResult, Weight};
 
 use crate::corpus::Scenario;
 use crate::world::World;
@@ -190,9 +191,23 @@ impl Run<'_> {
             Ask::Begin { .. } => Answer::Begun(Ok(id)),
             Ask::Commit(envelope) => {
                 self.accepted_as = Some(envelope.verdict.to_string());
+                assert_eq!(envelope.clearance, self.clearance(), "who may get a report");
                 Answer::Committed(Ok(Custody::of_durable_message(id)))
             }
             ask => panic!("{ask:?}"),
+        }
+    }
+
+    /// What a forwarder's word alone let in has no report to its reverse-path.
+    fn clearance(&self) -> Clearance {
+        let verdict = self.verdict.as_ref().expect("a verdict at MAIL");
+        let forwarded = verdict.weighed().any(|(piece, weight)| {
+            matches!(piece, Evidence::Forwarder(_)) && weight == Weight::Clears
+        });
+        if forwarded && verdict.result() != VerdictResult::Authorised {
+            Clearance::Declared
+        } else {
+            Clearance::Unneeded
         }
     }
 

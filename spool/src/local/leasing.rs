@@ -84,21 +84,18 @@ mod tests {
     use crate::local::store::{ENVELOPES, PROGRESS};
     use crate::{LocalSpool, Options, Spool};
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-    use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+    use vouchsafe_proto::envelope::{Envelope, Origin};
     use vouchsafe_proto::verify::VerdictResult;
 
     const NOW: Wall = Wall::from_secs(1_795_256_100);
 
     fn envelope() -> Envelope {
-        Envelope {
-            reverse_path: ReversePath::Null,
-            verdict: VerdictResult::Unknown,
-            origin: Origin::Ourselves,
-            body: BodyType::SevenBit,
-            smtputf8: false,
-            recipients: vec![ForwardPath::parse_inside("b@example.org").unwrap()],
-            trace: Box::default(),
-        }
+        Envelope::plain(
+            ReversePath::Null,
+            VerdictResult::Unknown,
+            Origin::Ourselves,
+            [ForwardPath::parse_inside("b@example.org").unwrap()],
+        )
     }
 
     #[tokio::test]

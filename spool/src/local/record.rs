@@ -9,19 +9,23 @@
 //! read back exactly is [`Corruption`], never a guess.
 //!
 //! Version 2 of the envelope record has the trace fields, which version 1 has at the start of the
-//! content. The progress record has been the same from the start.
+//! content; version 3 has what MAIL and RCPT asked for, and on whose word the message was let in.
+//! What is not asked is not written. The progress record has been the same from the start.
+
+mod requests;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::envelope::{BodyType, Clearance, Envelope, Origin, Recipient, Requests};
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 
+use self::requests::{RequestsSchema, ToSchema};
 use super::recover::Corruption;
 use crate::Progress;
 
@@ -47,7 +51,7 @@ impl Kind {
     /// The version this program writes; it reads all from 1 on.
     const fn version(self) -> u8 {
         match self {
-            Self::Envelope => 2,
+            Self::Envelope => 3,
             Self::Progress => 1,
         }
     }
@@ -91,7 +95,8 @@ impl EnvelopeRecord {
     /// Reads them back.
     pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
         let (version, schema): (_, EnvelopeSchema) = unframe(Kind::Envelope, id, octets)?;
-        if (version == 1) != schema.trace.is_none() {
+        let too_new = version < 3 && schema.is_of_version_3();
+        if too_new || (version == 1) != schema.trace.is_none() {
             return Err(Corruption::Schema);
         }
         Self::try_from(schema)
@@ -162,21 +167,35 @@ fn checksum(kind: Kind, version: u8, id: QueueId, json: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// The envelope record, version 1 or 2.
+/// The envelope record, versions 1 to 3.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EnvelopeSchema {
     arrived: u64,
     reverse_path: String,
     verdict: VerdictSchema,
+    /// Let in by what the recipient's side has declared; from version 3 on, and absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    declared: bool,
     /// Absent for our own reports.
     client: Option<ClientSchema>,
     body: BodySchema,
     smtputf8: bool,
-    recipients: Vec<String>,
+    /// From version 3 on, and absent if nothing is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    requests: Option<RequestsSchema>,
+    recipients: Vec<ToSchema>,
     /// From version 2 on.
     trace: Option<Box<str>>,
     content: ContentRecord,
+}
+
+impl EnvelopeSchema {
+    /// True if it has what no earlier version can have.
+    fn is_of_version_3(&self) -> bool {
+        let asks = |to: &ToSchema| matches!(to, ToSchema::Asking(_));
+        self.declared || self.requests.is_some() || self.recipients.iter().any(asks)
+    }
 }
 
 /// Who gave us a message.
@@ -265,6 +284,7 @@ impl From<&EnvelopeRecord> for EnvelopeSchema {
                 VerdictResult::Repudiated => VerdictSchema::Repudiated,
                 VerdictResult::Tempfail => VerdictSchema::Tempfail,
             },
+            declared: envelope.clearance == Clearance::Declared,
             client: match &envelope.origin {
                 Origin::Client { address, helo } => Some(ClientSchema {
                     address: *address,
@@ -277,11 +297,9 @@ impl From<&EnvelopeRecord> for EnvelopeSchema {
                 BodyType::EightBitMime => BodySchema::EightBitMime,
             },
             smtputf8: envelope.smtputf8,
-            recipients: envelope
-                .recipients
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            requests: (envelope.requests != Requests::default())
+                .then(|| RequestsSchema::from(&envelope.requests)),
+            recipients: envelope.recipients.iter().map(ToSchema::from).collect(),
             trace: Some(envelope.trace.clone()),
             content: record.content,
         }
@@ -294,8 +312,8 @@ impl TryFrom<EnvelopeSchema> for EnvelopeRecord {
     fn try_from(schema: EnvelopeSchema) -> Result<Self, Corruption> {
         let recipients: Result<Vec<_>, _> = schema
             .recipients
-            .iter()
-            .map(|path| ForwardPath::parse_inside(path))
+            .into_iter()
+            .map(Recipient::try_from)
             .collect();
         Ok(Self {
             envelope: Envelope {
@@ -307,6 +325,11 @@ impl TryFrom<EnvelopeSchema> for EnvelopeRecord {
                     VerdictSchema::Repudiated => VerdictResult::Repudiated,
                     VerdictSchema::Tempfail => VerdictResult::Tempfail,
                 },
+                clearance: if schema.declared {
+                    Clearance::Declared
+                } else {
+                    Clearance::Unneeded
+                },
                 origin: match schema.client {
                     Some(ClientSchema { address, helo }) => Origin::Client { address, helo },
                     None => Origin::Ourselves,
@@ -316,7 +339,8 @@ impl TryFrom<EnvelopeSchema> for EnvelopeRecord {
                     BodySchema::EightBitMime => BodyType::EightBitMime,
                 },
                 smtputf8: schema.smtputf8,
-                recipients: recipients.map_err(|_| Corruption::Schema)?,
+                requests: schema.requests.map(Requests::from).unwrap_or_default(),
+                recipients: recipients?,
                 trace: schema.trace.unwrap_or_default(),
             },
             arrived: Wall::from_millis(schema.arrived),

@@ -28,9 +28,9 @@ pub(super) const CORRUPT: TableDefinition<u128, &[u8]> = TableDefinition::new("c
 /// Facts about the store itself.
 const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
 
-/// The store's format. Format 1 has envelope records of version 1 only; a program that knows no
-/// other would set aside the ones of version 2, and so must not open this one.
-pub(super) const FORMAT: u32 = 2;
+/// The store's format: the newest version of envelope record that it may hold. A program that knows
+/// only older ones would set the newer aside, and so must not open it.
+pub(super) const FORMAT: u32 = 3;
 /// The store's file.
 const FILE: &str = "queue.redb";
 /// The same while it is being made.

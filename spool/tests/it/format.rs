@@ -1,14 +1,17 @@
 //! A folder that an older version left still opens.
 //!
-//! `testdata/spool/v2` was written by `write_this_version` below, once, and `v1` by an older one;
-//! neither is ever written again. A new format gets a folder beside them and a test like these.
+//! `testdata/spool/v3` was written by `write_this_version` below, once, and the others by older ones;
+//! none is ever written again. A new format gets a folder beside them and a test like these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use vouchsafe_proto::addr::ReversePath;
-use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+use vouchsafe_proto::envelope::{
+    BodyType, ByMode, Clearance, DeliverBy, Envelope, Notify, Origin, OriginalRecipient, Requests,
+    Ret,
+};
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::verify::VerdictResult;
@@ -22,7 +25,7 @@ fn golden(version: u32) -> PathBuf {
 }
 
 /// The format that is written now.
-const THIS_VERSION: u32 = 2;
+const THIS_VERSION: u32 = 3;
 
 /// The trace fields of the first message, from format 2 on.
 const TRACE: &str = "Received: from x\r\n\tby y\r\n";
@@ -56,12 +59,7 @@ async fn write_this_version() {
     let mut draft = spool.begin(at(0)).await.unwrap();
     let small = Bytes::from(content(1, 1_000));
     draft.append(small).await.unwrap();
-    let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
-    let envelope = Envelope {
-        trace: TRACE.into(),
-        ..envelope(&recipients)
-    };
-    drop(draft.commit(envelope, at(0)).await.unwrap());
+    drop(draft.commit(asking(sent(TRACE)), at(0)).await.unwrap());
     let lease = lease_all(&spool, at(0)).await.pop().unwrap();
     let settlement = Settlement {
         progress: progress(),
@@ -76,8 +74,34 @@ async fn write_this_version() {
         .unwrap();
 }
 
+/// The first message's envelope, with what is asked from format 3 on.
+fn asking(mut envelope: Envelope) -> Envelope {
+    envelope.clearance = Clearance::Declared;
+    envelope.requests = Requests {
+        ret: Some(Ret::Full),
+        envid: Some("QQ 314159".into()),
+        deliver_by: Some(DeliverBy {
+            deadline: at(5_400),
+            mode: ByMode::Notify,
+            trace: false,
+        }),
+        require_tls: true,
+    };
+    envelope.recipients[0].notify = Some(Notify::On {
+        success: true,
+        failure: false,
+        delay: true,
+    });
+    envelope.recipients[1].notify = Some(Notify::Never);
+    envelope.recipients[2].original = Some(OriginalRecipient {
+        address_type: "rfc822".into(),
+        address: "ann+list@example.net".into(),
+    });
+    envelope
+}
+
 /// What must be there.
-fn check(entries: &[Entry], trace: &str) {
+fn check(entries: &[Entry], expected: &Envelope) {
     let (settled, report, large) = match entries {
         [one, other, large] if one.attempts == 3 => (one, other, large),
         [other, one, large] => (one, other, large),
@@ -86,13 +110,8 @@ fn check(entries: &[Entry], trace: &str) {
     assert_eq!((settled.attempts, settled.due), (3, at(900)));
     assert!(settled.delay_reported);
     assert_eq!(settled.progress, progress());
-    let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
-    let expected = Envelope {
-        trace: trace.into(),
-        ..envelope(&recipients)
-    };
-    assert_eq!(settled.envelope, expected);
-    assert_eq!(settled.size, 1_000 + trace.len() as u64);
+    assert_eq!(&settled.envelope, expected);
+    assert_eq!(settled.size, 1_000 + expected.trace.len() as u64);
     assert_eq!(report.envelope.reverse_path, ReversePath::Null);
     assert_eq!(report.envelope.origin, Origin::Ourselves);
     assert_eq!(report.envelope.verdict, VerdictResult::Unknown);
@@ -105,20 +124,34 @@ fn check(entries: &[Entry], trace: &str) {
 
 #[tokio::test]
 async fn a_folder_of_format_1_still_opens() {
-    still_opens(1, "").await;
+    still_opens(1, sent("")).await;
 }
 
 #[tokio::test]
 async fn a_folder_of_format_2_still_opens() {
-    still_opens(2, TRACE).await;
+    still_opens(2, sent(TRACE)).await;
+}
+
+#[tokio::test]
+async fn a_folder_of_format_3_still_opens() {
+    still_opens(3, asking(sent(TRACE))).await;
+}
+
+/// The first message's envelope.
+fn sent(trace: &str) -> Envelope {
+    let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
+    Envelope {
+        trace: trace.into(),
+        ..envelope(&recipients)
+    }
 }
 
 /// Looks at a folder, then opens a copy of it and reads all messages.
-async fn still_opens(version: u32, trace: &str) {
+async fn still_opens(version: u32, expected: Envelope) {
     let golden = golden(version);
     let store = fs::read(golden.join("queue.redb")).unwrap();
     let offline = OfflineSpool::open(&golden).unwrap();
-    check(&offline.list(None, 9).unwrap(), trace);
+    check(&offline.list(None, 9).unwrap(), &expected);
     drop(offline);
     assert!(fs::read(golden.join("queue.redb")).unwrap() == store);
 
@@ -135,13 +168,13 @@ async fn still_opens(version: u32, trace: &str) {
     let spool = LocalSpool::open(folder.path(), Options::default().with_reserve(0)).unwrap();
     assert!(spool.findings().is_empty());
     let entries = spool.list(None, 9).await.unwrap();
-    check(&entries, trace);
+    check(&entries, &expected);
     let mut contents = Vec::new();
     for entry in entries {
         contents.push(read(&spool, entry.id).await.unwrap());
     }
     contents.sort_by_key(Vec::len);
-    let first = [trace.as_bytes(), &content(1, 1_000)].concat();
+    let first = [expected.trace.as_bytes(), &content(1, 1_000)].concat();
     assert_eq!(contents, [b"a report".to_vec(), first, content(2, 20_000)]);
     drop(spool);
     assert_eq!(format(&folder.path().join("queue.redb")), THIS_VERSION);

@@ -18,20 +18,19 @@ pub const fn at(seconds: u64) -> Wall {
 
 /// An envelope to these recipients.
 pub fn envelope(recipients: &[&str]) -> Envelope {
+    let path = |path: &&str| ForwardPath::parse_inside(path).unwrap();
+    let origin = Origin::Client {
+        address: "192.0.2.1".parse().unwrap(),
+        helo: "mail.example.org".into(),
+    };
     Envelope {
-        reverse_path: ReversePath::parse_inside("joe@example.org").unwrap(),
-        verdict: VerdictResult::Authorised,
-        origin: Origin::Client {
-            address: "192.0.2.1".parse().unwrap(),
-            helo: "mail.example.org".into(),
-        },
         body: BodyType::EightBitMime,
-        smtputf8: false,
-        recipients: recipients
-            .iter()
-            .map(|path| ForwardPath::parse_inside(path).unwrap())
-            .collect(),
-        trace: Box::default(),
+        ..Envelope::plain(
+            ReversePath::parse_inside("joe@example.org").unwrap(),
+            VerdictResult::Authorised,
+            origin,
+            recipients.iter().map(path),
+        )
     }
 }
 
@@ -119,15 +118,12 @@ pub fn deferred(lease: &Lease, due: Wall) -> Settlement {
 /// A report to the reverse-path.
 pub fn report(content: Vec<u8>) -> Report {
     Report {
-        envelope: Envelope {
-            reverse_path: ReversePath::Null,
-            verdict: VerdictResult::Unknown,
-            origin: Origin::Ourselves,
-            body: BodyType::SevenBit,
-            smtputf8: false,
-            recipients: vec![ForwardPath::parse_inside("joe@example.org").unwrap()],
-            trace: Box::default(),
-        },
+        envelope: Envelope::plain(
+            ReversePath::Null,
+            VerdictResult::Unknown,
+            Origin::Ourselves,
+            [ForwardPath::parse_inside("joe@example.org").unwrap()],
+        ),
         content: Bytes::from(content),
     }
 }

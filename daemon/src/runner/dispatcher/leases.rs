@@ -85,7 +85,7 @@ impl Dispatcher {
                 continue;
             }
             // Whether the client might relay was decided when the recipient was accepted.
-            match routes.route(recipient, true) {
+            match routes.route(&recipient.path, true) {
                 Ok(next_hop) => works
                     .entry(next_hop)
                     .or_insert_with(|| Work {
@@ -93,6 +93,7 @@ impl Dispatcher {
                         reverse_path: entry.envelope.reverse_path.clone(),
                         body: entry.envelope.body,
                         smtputf8: entry.envelope.smtputf8,
+                        requests: entry.envelope.requests.clone(),
                         size: entry.size,
                         recipients: Vec::new(),
                         since,

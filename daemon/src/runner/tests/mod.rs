@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::dns::{Answer, Lookup, Mx, Name, Question, RecordType, Records};
-use vouchsafe_proto::envelope::{BodyType, Envelope, Origin};
+use vouchsafe_proto::envelope::{Envelope, Origin};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
@@ -259,18 +259,12 @@ impl Bench {
             .await
             .unwrap();
         let recipients = to.iter().map(|to| ForwardPath::parse_inside(to).unwrap());
-        let envelope = Envelope {
-            reverse_path: ReversePath::parse_inside(from).unwrap(),
-            verdict,
-            origin: Origin::Client {
-                address: "192.0.2.1".parse().unwrap(),
-                helo: "client.example".into(),
-            },
-            body: BodyType::SevenBit,
-            smtputf8: false,
-            recipients: recipients.collect(),
-            trace: Box::default(),
+        let reverse_path = ReversePath::parse_inside(from).unwrap();
+        let origin = Origin::Client {
+            address: "192.0.2.1".parse().unwrap(),
+            helo: "client.example".into(),
         };
+        let envelope = Envelope::plain(reverse_path, verdict, origin, recipients);
         draft.commit(envelope, now).await.unwrap().queue_id()
     }
 

@@ -11,7 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-use crate::addr::{ForwardPath, ReversePath};
+use crate::addr::ReversePath;
 use crate::envelope::BodyType;
 use crate::outcome::{Outcome, OutcomeClass, Remote};
 use crate::reply::{EnhancedStatus, Reply, ReplyClass};
@@ -66,7 +66,10 @@ impl Session {
     fn cannot_take(&self, transaction: &Transaction) -> Option<Outcome> {
         let remote = || Some(self.settings.remote.clone());
         let is_ascii = transaction.reverse_path.is_ascii()
-            && transaction.recipients.iter().all(ForwardPath::is_ascii);
+            && transaction
+                .recipients
+                .iter()
+                .all(|recipient| recipient.path.is_ascii());
         if (transaction.smtputf8 || !is_ascii) && !self.offers.smtputf8 {
             return Some(Outcome::local(
                 (5, 6, 7),

@@ -37,8 +37,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::addr::{Domain, ForwardPath, ReversePath};
-use crate::envelope::BodyType;
+use crate::addr::{Domain, ReversePath};
+use crate::envelope::{BodyType, Recipient, Requests};
 use crate::outcome::{Outcome, Remote};
 use crate::reply::Reply;
 use crate::smtp::reply_reader::{ReadReplyError, ReplyReader};
@@ -112,11 +112,13 @@ pub struct Transaction {
     /// MAIL FROM.
     pub reverse_path: ReversePath,
     /// RCPT TO, in order; outcomes name them by index.
-    pub recipients: Vec<ForwardPath>,
+    pub recipients: Vec<Recipient>,
     /// BODY.
     pub body: BodyType,
     /// SMTPUTF8.
     pub smtputf8: bool,
+    /// What else MAIL asked for.
+    pub requests: Requests,
     /// Octets of content, for SIZE.
     pub size: u64,
 }

@@ -1,6 +1,7 @@
 //! The session, step by step, against scripted peers.
 
 use super::*;
+use crate::addr::ForwardPath;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -32,10 +33,11 @@ fn transaction(words: &str) -> Transaction {
     let mut transaction = Transaction {
         reverse_path,
         recipients: recipients
-            .map(|path| ForwardPath::parse_inside(path).unwrap())
+            .map(|path| ForwardPath::parse_inside(path).unwrap().into())
             .collect(),
         body: BodyType::SevenBit,
         smtputf8: false,
+        requests: Requests::default(),
         size: 100,
     };
     for word in words {

@@ -53,7 +53,7 @@ use core::time::Duration;
 
 use crate::addr::{Domain, ForwardPath, ReversePath};
 use crate::custody::Custody;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Recipient};
 use crate::message::received::Run;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
@@ -334,7 +334,7 @@ pub struct Accepted {
     /// What was found about it.
     pub verdict: VerdictResult,
     /// The recipients.
-    pub recipients: Vec<ForwardPath>,
+    pub recipients: Vec<Recipient>,
     /// Octets of content as it came, without our trace field.
     pub size: u64,
 }

@@ -25,7 +25,11 @@ impl Session {
         };
         let ask = Ask::Outside {
             reverse_path: open.mail.reverse_path.clone(),
-            recipients: open.recipients.clone(),
+            recipients: open
+                .recipients
+                .iter()
+                .map(|each| each.path.clone())
+                .collect(),
             run,
         };
         self.ask(ask, Waiting::Outside, turn);

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::session::{Progress, Session, Transaction, Turn, Waiting};
 use super::{Ask, Note, replies};
 use crate::addr::ForwardPath;
+use crate::envelope::Recipient;
 use crate::reply::Reply;
 use crate::verify::Evidence;
 
@@ -21,7 +22,7 @@ impl Session {
         if !open.mail.smtputf8 && !path.is_ascii() {
             return self.refuse(verb, replies::needs_smtputf8(), turn);
         }
-        if open.recipients.contains(&path) {
+        if open.recipients.iter().any(|known| known.path == path) {
             return turn.say(&replies::recipient_ok());
         }
         if open.recipients.len() >= self.settings.limits.recipients {
@@ -51,7 +52,7 @@ impl Session {
             Err(reply) => Some(replies::refusal(reply)),
         };
         let Some(reply) = refusal else {
-            open.recipients.push(path);
+            open.recipients.push(Recipient::from(path));
             return turn.say(&replies::recipient_ok());
         };
         let reverse_path = open.mail.reverse_path.clone();

@@ -15,6 +15,7 @@ use super::on_behalf::Forwarded;
 use super::replies;
 use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
 use crate::addr::ForwardPath;
+use crate::envelope::Recipient;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::command::{Command, Mail};
@@ -122,7 +123,7 @@ pub(super) struct Open {
     /// One of our own outer hosts presents it, which may have said 250 for it already.
     pub(super) from_perimeter: bool,
     /// The recipients accepted, each once.
-    pub(super) recipients: Vec<ForwardPath>,
+    pub(super) recipients: Vec<Recipient>,
     /// How far its content is.
     pub(super) progress: Progress,
 }

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 
 use super::session::{Session, Turn};
-use crate::addr::ForwardPath;
+use crate::envelope::Recipient;
 use crate::message::Received;
 use crate::queue_id::QueueId;
 use crate::smtp::command::Mail;
@@ -20,7 +20,7 @@ impl Session {
     pub(super) fn trace(
         &self,
         mail: &Mail,
-        recipients: &[ForwardPath],
+        recipients: &[Recipient],
         (verdict, result): (&Verdict, VerdictResult),
         id: QueueId,
         turn: &Turn<'_>,
@@ -37,7 +37,7 @@ impl Session {
             tls: self.tls.as_deref(),
             smtputf8: mail.smtputf8,
             id,
-            recipient: only(recipients),
+            recipient: only(recipients).map(|only| &only.path),
             at: turn.now.wall,
         };
         let told = Told {

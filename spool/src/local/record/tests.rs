@@ -1,6 +1,8 @@
 //! Golden octets, round trips, and what damage is taken for.
 
 use proptest::prelude::*;
+use vouchsafe_proto::addr::ForwardPath;
+use vouchsafe_proto::envelope::{ByMode, DeliverBy, Notify, OriginalRecipient, Ret};
 
 use super::*;
 
@@ -19,10 +21,36 @@ fn sample() -> EnvelopeRecord {
             },
             body: BodyType::EightBitMime,
             smtputf8: true,
+            clearance: Clearance::Declared,
             recipients: vec![
-                ForwardPath::parse_inside("ann@example.net").unwrap(),
-                ForwardPath::Postmaster,
+                Recipient {
+                    path: ForwardPath::parse_inside("ann@example.net").unwrap(),
+                    notify: Some(Notify::On {
+                        success: true,
+                        failure: true,
+                        delay: false,
+                    }),
+                    original: Some(OriginalRecipient {
+                        address_type: "rfc822".into(),
+                        address: "Ann+old@example.net".into(),
+                    }),
+                },
+                Recipient {
+                    notify: Some(Notify::Never),
+                    ..Recipient::from(ForwardPath::Postmaster)
+                },
+                Recipient::from(ForwardPath::Postmaster),
             ],
+            requests: Requests {
+                ret: Some(Ret::Headers),
+                envid: Some("QQ 314159".into()),
+                deliver_by: Some(DeliverBy {
+                    deadline: Wall::from_secs(1_795_259_700),
+                    mode: ByMode::Return,
+                    trace: true,
+                }),
+                require_tls: true,
+            },
             trace: "Received: from x\r\n\tby y\r\n".into(),
         },
         arrived: Wall::from_secs(1_795_256_100),
@@ -58,14 +86,18 @@ fn progress() -> ProgressRecord {
 #[test]
 fn the_octets_are_those_of_this_version() {
     let envelope = sample().encode(id()).unwrap();
-    assert_eq!(&envelope[..2], b"E\x02");
+    assert_eq!(&envelope[..2], b"E\x03");
     assert_eq!(
         std::str::from_utf8(&envelope[HEAD..]).unwrap(),
         concat!(
             r#"{"arrived":1795256100000,"reverse_path":"\"j o\"@bücher.example","#,
-            r#""verdict":"authorised","client":{"address":"2001:db8::1","#,
+            r#""verdict":"authorised","declared":true,"client":{"address":"2001:db8::1","#,
             r#""helo":"mail.example.org"},"body":"8bitmime","smtputf8":true,"#,
-            r#""recipients":["ann@example.net","postmaster"],"#,
+            r#""requests":{"ret":"headers","envid":"QQ 314159","deliver_by":"#,
+            r#"{"deadline":1795259700000,"mode":"return","trace":true},"require_tls":true},"#,
+            r#""recipients":[{"path":"ann@example.net","notify":["success","failure"],"#,
+            r#""original":["rfc822","Ann+old@example.net"]},"#,
+            r#"{"path":"postmaster","notify":[],"original":null},"postmaster"],"#,
             r#""trace":"Received: from x\r\n\tby y\r\n","#,
             r#""content":{"size":20000,"crc32":3735928559,"file":true}}"#,
         )
@@ -90,7 +122,7 @@ fn the_octets_are_those_of_this_version() {
 }
 
 /// The checksums of the two records above, as they lie on disk.
-const GOLDEN_CRC: ([u8; 4], [u8; 4]) = ([232, 84, 51, 226], [56, 127, 185, 210]);
+const GOLDEN_CRC: ([u8; 4], [u8; 4]) = ([149, 238, 213, 60], [56, 127, 185, 210]);
 
 #[test]
 fn what_was_written_reads_back() {
@@ -101,8 +133,12 @@ fn what_was_written_reads_back() {
 }
 
 #[test]
-fn version_1_has_no_trace_and_version_2_has_one() {
-    let with = sample().encode(id()).unwrap();
+fn each_version_has_its_own_and_no_later_ones() {
+    let mut plain = sample();
+    plain.envelope.clearance = Clearance::Unneeded;
+    plain.envelope.requests = Requests::default();
+    plain.envelope.recipients = vec![ForwardPath::Postmaster.into()];
+    let with = plain.encode(id()).unwrap();
     let json = std::str::from_utf8(&with[HEAD..]).unwrap();
     let trace = r#""trace":"Received: from x\r\n\tby y\r\n","#;
     let without = json.replace(trace, "");
@@ -110,19 +146,32 @@ fn version_1_has_no_trace_and_version_2_has_one() {
         let crc = checksum(Kind::Envelope, version, id(), json.as_bytes());
         [&[b'E', version][..], &crc.to_le_bytes(), json.as_bytes()].concat()
     };
-    let mut old = sample();
+    let mut old = plain.clone();
     old.envelope.trace = Box::default();
     for (version, json, expected) in [
         (1, without.as_str(), Ok(old)),
-        (2, json, Ok(sample())),
+        (2, json, Ok(plain.clone())),
+        (3, json, Ok(plain.clone())),
         (1, json, Err(Corruption::Schema)),
         (2, without.as_str(), Err(Corruption::Schema)),
         (0, without.as_str(), Err(Corruption::Version(0))),
-        (3, json, Err(Corruption::Version(3))),
+        (4, json, Err(Corruption::Version(4))),
     ] {
         let read = EnvelopeRecord::decode(id(), &framed(version, json));
         assert_eq!(read, expected, "{version}");
     }
+    let asking = |change: fn(&mut Envelope)| {
+        let mut record = plain.clone();
+        change(&mut record.envelope);
+        let octets = record.encode(id()).unwrap();
+        let json = std::str::from_utf8(&octets[HEAD..]).unwrap().to_owned();
+        let read = |version| EnvelopeRecord::decode(id(), &framed(version, &json));
+        assert_eq!(read(3), Ok(record));
+        assert_eq!(read(2), Err(Corruption::Schema), "{json}");
+    };
+    asking(|envelope| envelope.clearance = Clearance::Declared);
+    asking(|envelope| envelope.requests.require_tls = true);
+    asking(|envelope| envelope.recipients[0].notify = Some(Notify::Never));
 }
 
 #[test]
@@ -178,7 +227,7 @@ proptest! {
         let Ok(path) = ReversePath::parse_inside(&text) else { return Ok(()) };
         let mut record = sample();
         record.envelope.reverse_path = path;
-        record.envelope.recipients = vec![ForwardPath::parse_inside(&text).unwrap()];
+        record.envelope.recipients = vec![ForwardPath::parse_inside(&text).unwrap().into()];
         let octets = record.encode(id()).unwrap();
         let read = EnvelopeRecord::decode(id(), &octets).unwrap();
         prop_assert_eq!(read.envelope.reverse_path.to_string(), text.clone());
