@@ -1,0 +1,109 @@
+//! One client: a connection, and a message sent over it command by command.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A connection that has been greeted.
+#[derive(Debug)]
+pub struct Client {
+    stream: TcpStream,
+    space: Box<[u8]>,
+}
+
+impl Client {
+    /// Connects and says EHLO.
+    pub async fn greeted(server: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(server).await.context("connecting")?;
+        stream.set_nodelay(true)?;
+        let mut client = Self {
+            stream,
+            space: vec![0; REPLY_MAX].into_boxed_slice(),
+        };
+        client.hear(b"220").await?;
+        client.say(b"EHLO client.example\r\n", b"250").await?;
+        Ok(client)
+    }
+
+    /// Sends one message, whose octets end with the final dot. Gives the time from there to 250.
+    pub async fn send(&mut self, message: &[u8]) -> anyhow::Result<Duration> {
+        self.say(b"MAIL FROM:<a@src.example>\r\n", b"250").await?;
+        self.say(b"RCPT TO:<b@dst.example>\r\n", b"250").await?;
+        self.say(b"DATA\r\n", b"354").await?;
+        self.stream.write_all(message).await?;
+        let sent = now();
+        self.hear(b"250").await?;
+        Ok(sent.elapsed())
+    }
+
+    /// Takes its leave.
+    pub async fn quit(mut self) -> anyhow::Result<()> {
+        self.say(b"QUIT\r\n", b"221").await
+    }
+
+    /// One command and its reply.
+    pub async fn say(&mut self, command: &[u8], code: &[u8; 3]) -> anyhow::Result<()> {
+        self.stream.write_all(command).await?;
+        self.hear(code).await
+    }
+
+    /// One whole reply, which must have this code.
+    async fn hear(&mut self, code: &[u8; 3]) -> anyhow::Result<()> {
+        let mut filled = 0;
+        loop {
+            let space = self.space.get_mut(filled..).unwrap_or_default();
+            match self.stream.read(space).await.context("a reply")? {
+                0 => bail!("the server has closed"),
+                read => filled += read,
+            }
+            let reply = self.space.get(..filled).unwrap_or_default();
+            if is_whole(reply) {
+                if !reply.starts_with(code) {
+                    bail!("{}", String::from_utf8_lossy(reply).trim_end());
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether the last line is there: its code is followed by a blank.
+fn is_whole(reply: &[u8]) -> bool {
+    let Some(lines) = reply.strip_suffix(b"\r\n") else {
+        return false;
+    };
+    let last = lines.rsplit(|octet| *octet == b'\n').next();
+    last.is_some_and(|last| last.get(3).is_none_or(|mark| *mark == b' '))
+}
+
+/// A message of so many octets, and behind it the final dot.
+pub fn message(octets: usize) -> Arc<[u8]> {
+    let mut text = HEADER.to_vec();
+    while text.len() < octets {
+        let left = octets - text.len();
+        text.extend(std::iter::repeat_n(b'x', left.clamp(3, LINE) - 2));
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b".\r\n");
+    text.into()
+}
+
+/// The moment.
+#[expect(clippy::disallowed_methods, reason = "latency is what is measured")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// What an ordinary message begins with.
+const HEADER: &[u8] = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\n\
+    Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-Id: <1@src.example>\r\nSubject: bench\r\n\r\n";
+
+/// Octets of a line of the body.
+const LINE: usize = 78;
+
+/// The longest reply is EHLO's.
+const REPLY_MAX: usize = 1024;

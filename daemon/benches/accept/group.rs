@@ -1,0 +1,69 @@
+//! What a process group has used: the server, and whatever it has started.
+
+use std::fs;
+
+use anyhow::Context as _;
+
+/// Clock ticks a second in /proc, which Linux has fixed for user space.
+const TICKS: f64 = 100.0;
+
+/// A process group, by its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Group(pub u32);
+
+impl Group {
+    /// CPU seconds so far, those of children that have ended and were waited for included.
+    pub fn cpu(self) -> anyhow::Result<f64> {
+        let mut ticks = 0.0;
+        for process in self.processes()? {
+            // proc(5): utime, stime, cutime and cstime are fields 14 to 17.
+            for field in process.fields.split(' ').skip(11).take(4) {
+                ticks += field.parse::<f64>().context("a process's ticks")?;
+            }
+        }
+        Ok(ticks / TICKS)
+    }
+
+    /// Proportional set size, in KiB: what is shared counts once in all.
+    pub fn pss(self) -> anyhow::Result<u64> {
+        let mut total = 0;
+        for process in self.processes()? {
+            // A process may be gone by now; it holds nothing then.
+            let path = format!("/proc/{}/smaps_rollup", process.number);
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+            let kib = line.and_then(|line| line.split_whitespace().next());
+            total += kib.and_then(|kib| kib.parse().ok()).unwrap_or(0);
+        }
+        Ok(total)
+    }
+
+    /// Its processes.
+    fn processes(self) -> anyhow::Result<Vec<Process>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").context("the processes")? {
+            let name = entry?.file_name();
+            let Some(number) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let Ok(stat) = fs::read_to_string(format!("/proc/{number}/stat")) else {
+                continue;
+            };
+            // The name before it may hold blanks; the group is the third field behind it.
+            let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+            if fields.split(' ').nth(2) == Some(&self.0.to_string()) {
+                found.push(Process {
+                    number,
+                    fields: String::from(fields),
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// One process of it.
+struct Process {
+    number: u32,
+    fields: String,
+}

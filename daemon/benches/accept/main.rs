@@ -1,0 +1,46 @@
+//! The parts of `bench/accept` that must not be the bottleneck: a sender of messages that counts
+//! and times, and a crowd of clients that only sit there.
+//!
+//! No command is pipelined, as Postfix's smtp-source does it: what a client waits for is part of
+//! what is measured. Each measurement prints one line, whose columns stand at its printer. CPU and
+//! memory are those of a process group: the server and all its children, ended ones included.
+
+#![expect(clippy::print_stdout, reason = "a measurement is for whoever runs it")]
+
+mod client;
+mod crowd;
+mod group;
+mod load;
+
+use clap::{Parser, Subcommand};
+
+/// What `bench/accept` may ask for.
+#[derive(Debug, Parser)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    /// What cargo gives every benchmark; of no meaning here.
+    #[arg(long, global = true, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends messages for a while.
+    Load(load::Run),
+    /// Opens sessions that say EHLO and nothing more.
+    Crowd(crowd::Run),
+}
+
+fn main() -> anyhow::Result<()> {
+    let command = CommandLine::parse().command;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            match command {
+                Command::Load(run) => tokio::task::LocalSet::new().run_until(run.measure()).await,
+                Command::Crowd(run) => run.measure().await,
+            }
+        })
+}
