@@ -1,7 +1,7 @@
 //! The one place that reads a clock. Everything else is handed the time.
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use vouchsafe_proto::time::{Mono, Now, Wall};
 
@@ -29,11 +29,17 @@ pub fn mono() -> Mono {
     Mono::from_millis(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
+/// The same in nanoseconds, to measure what lasts less than [`Mono`] can tell.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn since_start() -> Duration {
+    START.get_or_init(Instant::now).elapsed()
+}
+
 /// The runtime's instant for a moment of [`Mono`], to sleep until.
 pub fn instant(at: Mono) -> tokio::time::Instant {
     let start = START.get_or_init(
         #[expect(clippy::disallowed_methods, reason = "this is the clock")]
         Instant::now,
     );
-    tokio::time::Instant::from_std(*start + std::time::Duration::from_millis(at.as_millis()))
+    tokio::time::Instant::from_std(*start + Duration::from_millis(at.as_millis()))
 }

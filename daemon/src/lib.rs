@@ -6,11 +6,7 @@
 mod bounded;
 mod cli;
 mod clock;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "part of it is for the tests, and [metrics] is not built yet"
-)]
+#[allow(dead_code, unused_imports, reason = "part of it is for the tests")]
 mod config;
 #[allow(unused_imports, reason = "part of it is for the tests")]
 mod control;
@@ -21,6 +17,7 @@ pub mod dns;
 mod limits;
 mod log;
 mod maildir;
+mod metrics;
 mod mx_lookup;
 mod open_files;
 pub mod perimeter;

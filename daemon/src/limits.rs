@@ -36,6 +36,14 @@ pub enum Shed {
 }
 
 impl Shed {
+    /// Which limit it is, for the figures.
+    pub const fn limit(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::PerClient => "client",
+        }
+    }
+
     /// What the client is told before the connection is closed.
     pub fn reply(self) -> Reply {
         match self {

@@ -31,6 +31,7 @@ use crate::control::{Control, Sources};
 use crate::current::{Current, InForce};
 use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
 use crate::log::{Logging, chain};
+use crate::metrics::serve::Monitor;
 use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
 use crate::runner::{Environment, Runner};
@@ -96,7 +97,7 @@ pub struct Service {
     listeners: JoinSet<()>,
     /// What carries mail on.
     runner: Runner,
-    /// Control socket, perimeter, reloads: they never end, and hold nothing that could be lost.
+    /// Control socket, monitor, perimeter, reloads: they never end, and hold nothing that could be lost.
     attendants: JoinSet<()>,
     /// How well the caches serve; said once more at the end.
     rates: Arc<Rates>,
@@ -116,6 +117,10 @@ impl Service {
         let sockets = bind(&config.listen).await?;
         let control =
             Control::bind(&control_socket(&config.data_dir)).or_exit(Exit::Unavailable)?;
+        let monitor = match config.metrics {
+            Some(address) => Some(Monitor::bind(address).await.or_exit(Exit::Unavailable)?),
+            None => None,
+        };
         let addresses: Vec<_> = sockets.iter().map(Listener::address).collect();
         // All that can fail has been done: from here on things run.
         let runner = Runner::start(Environment {
@@ -140,6 +145,9 @@ impl Service {
         let perimeter = Arc::clone(&shared.perimeter);
         let resolver = Arc::clone(&shared.resolver) as Arc<dyn Resolver>;
         let mut attendants = JoinSet::new();
+        if let Some(monitor) = monitor {
+            attendants.spawn(monitor.serve(Arc::clone(&sources)));
+        }
         attendants.spawn(control.serve(sources));
         attendants.spawn(async move { perimeter.keep_fresh(resolver).await });
         attendants.spawn(follow_reloads(current, shared, site));
@@ -165,7 +173,7 @@ impl Service {
     pub async fn failed(&mut self) -> &'static str {
         tokio::select! {
             _ = self.listeners.join_next() => "listener",
-            _ = self.attendants.join_next() => "control socket, perimeter or reload",
+            _ = self.attendants.join_next() => "control socket, monitor, perimeter or reload",
             () = self.runner.ended() => "runner",
         }
     }

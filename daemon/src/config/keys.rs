@@ -489,11 +489,13 @@ pub static LOG: Section = Section {
 pub static METRICS: Section = Section {
     name: "metrics",
     form: Form::Table,
-    doc: "Figures for a monitor. Not built yet: the key is read and checked, and has no effect.",
+    doc: "Figures for a monitor, as OpenMetrics text under `/metrics`; `/health` and `/ready` say \
+          whether the service lives and takes mail.",
     keys: &[Key {
         name: "address",
         kind: Kind::Socket,
         presence: Presence::Optional(r#""127.0.0.1:9925""#),
-        doc: "Address and port at which they can be had.",
+        doc: "Address and port at which they can be had. There is no login: keep it on loopback. \
+              Takes effect at the next start, not at a reload.",
     }],
 };

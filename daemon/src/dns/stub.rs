@@ -31,6 +31,7 @@ use super::{Asking, Resolver};
 use crate::bounded::Figures;
 use crate::clock;
 use crate::config::Config;
+use crate::metrics::{Watch, figures};
 
 /// What a stub resolver is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,7 +235,10 @@ impl Shared {
     /// The answer to a question that has its turn, or trouble. The deadline is the question's own:
     /// who joins it is not to suffer from how long another had to wait for the turn.
     async fn within_deadline(&self, question: &Question) -> Answer {
+        let watch = Watch::start();
         let answer = self.walk(question).await;
+        watch.stop(&figures().dns.duration);
+        figures().dns.questions.count([found(&answer.lookup)]);
         tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
         answer
     }
@@ -290,6 +294,17 @@ impl Shared {
     /// Whether a server's AD bit counts.
     fn trusts(&self, server: SocketAddr) -> bool {
         self.trust_ad.unwrap_or_else(|| server.ip().is_loopback())
+    }
+}
+
+/// What came of a question, for the figures.
+const fn found(lookup: &Lookup) -> &'static str {
+    match lookup {
+        Lookup::Found(_) => "found",
+        Lookup::NoData => "no-data",
+        Lookup::NxDomain => "nx-domain",
+        Lookup::AliasLimit => "alias-limit",
+        Lookup::Trouble(_) => "trouble",
     }
 }
 

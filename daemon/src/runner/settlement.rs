@@ -16,6 +16,7 @@ use super::Environment;
 use super::conclusion::{Conclusion, Tally};
 use crate::clock;
 use crate::log::Peer;
+use crate::metrics::figures;
 
 /// What is to be recorded.
 #[derive(Debug)]
@@ -167,6 +168,7 @@ async fn make_reports(
         });
         match report {
             Some(report) => {
+                figures().deliveries.reports.count([action(kind)]);
                 tracing::info!(
                     queue_id = %entry.id,
                     reverse_path = %Peer(&entry.envelope.reverse_path),
@@ -259,6 +261,11 @@ pub(super) fn log_attempt(entry: &Entry, tallies: &[Tally], conclusion: &Conclus
                 _ => "failed",
             },
         };
+        figures().deliveries.ended.count([end]);
+        let delay = now.since(entry.arrived);
+        if end == "delivered" {
+            figures().deliveries.delay.observe(delay.as_secs_f64());
+        }
         let due = conclusion.due.filter(|_| progress.is_waiting());
         tracing::info!(
             queue_id = %entry.id,
@@ -273,7 +280,7 @@ pub(super) fn log_attempt(entry: &Entry, tallies: &[Tally], conclusion: &Conclus
             status = %outcome.status,
             diagnostic = %Peer(outcome.diagnostic.text()),
             attempts = conclusion.attempts,
-            delay_ms = u64::try_from(now.since(entry.arrived).as_millis()).unwrap_or(u64::MAX),
+            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             due = %due.map_or_else(|| String::from("-"), |due| due.to_string()),
             "delivery"
         );

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::schema::Listen;
 use crate::limits::{Pass, Shed};
 use crate::log;
+use crate::metrics::figures;
 use crate::shutdown::Shutdown;
 
 /// A socket that is bound and not yet served.
@@ -199,6 +200,7 @@ fn turn_away(stream: &TcpStream, client: SocketAddr, shed: Shed) {
     shed.reply().encode(&mut line);
     // The connection is over either way; the reply is a courtesy.
     let _ = stream.try_write(&line);
+    figures().sessions.turned_away.count([shed.limit()]);
     info!(client = %client.ip(), reason = %shed, "turned away");
 }
 

@@ -5,14 +5,17 @@
 //! said is escaped by [`log::Peer`].
 
 use tracing::{debug, info};
+use vouchsafe_proto::reply::ReplyClass;
 use vouchsafe_proto::smtp::receive::{Accepted, Note};
 use vouchsafe_proto::verify::Verdict;
 
 use crate::log;
+use crate::metrics::figures;
 
 /// The word on a reverse-path, and why in a sentence.
 pub(super) fn verdict(verdict: &Verdict, reverse_path: &str) {
     let why = verdict.explanation();
+    figures().mail.verdicts.count([verdict.result().as_str()]);
     info!(
         verdict = %verdict.result(),
         reverse_path = %log::Peer(reverse_path),
@@ -23,6 +26,7 @@ pub(super) fn verdict(verdict: &Verdict, reverse_path: &str) {
 
 /// A fact that the machine found worth a line.
 pub(super) fn note(note: &Note) {
+    count(note);
     match note {
         Note::Hello { extended, helo } => debug!(extended, helo = %log::Peer(helo), "hello"),
         Note::OnBehalf { verb, client, helo } => info!(
@@ -76,6 +80,31 @@ pub(super) fn note(note: &Note) {
         // The machine is in another crate, and its notes may grow.
         other => debug!(note = ?other, "note"),
     }
+}
+
+/// Brings a fact into the figures.
+fn count(note: &Note) {
+    let (of, reply) = match note {
+        Note::Accepted(message) => {
+            figures().mail.accepted.count([message.verdict.as_str()]);
+            figures().mail.accepted_octets.inc_by(message.size);
+            return;
+        }
+        Note::TlsStarted { .. } => {
+            figures().sessions.tls.count(["in"]);
+            return;
+        }
+        Note::Refused { reply, .. } => ("command", reply),
+        Note::MailRefused { reply, .. } => ("reverse-path", reply),
+        Note::RecipientRefused { reply, .. } => ("recipient", reply),
+        Note::ContentRefused { reply, .. } => ("message", reply),
+        _ => return,
+    };
+    let class = match reply.class() {
+        ReplyClass::Permanent => "5yz",
+        _ => "4yz",
+    };
+    figures().mail.refusals.count([of, class]);
 }
 
 /// A message that is ours now.

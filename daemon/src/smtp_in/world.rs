@@ -15,6 +15,7 @@ use vouchsafe_spool::{CommitError, Draft};
 use super::Site;
 use super::content::{self, About};
 use crate::clock;
+use crate::metrics::{Watch, figures};
 
 /// An answer on its way, with the draft if it begins one.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Told> + Send>>;
@@ -51,7 +52,9 @@ pub(super) fn ask(
             helo,
             client,
         } => Box::pin(async move {
+            let watch = Watch::start();
             let verdict = site.verifier.verify(reverse_path, helo, client).await;
+            watch.stop(&figures().mail.verdict_duration);
             Answer::Verdict(verdict).into()
         }),
         Ask::Recipient { recipient, doubted } => {
@@ -126,10 +129,14 @@ async fn begin(site: &Site) -> Told {
 /// Brings a message into custody.
 async fn commit(draft: Option<Box<dyn Draft>>, envelope: Envelope) -> Told {
     // Without a draft something was lost on the way here; nothing may be promised then.
+    let watch = Watch::start();
     let committed = match draft {
         Some(draft) => draft.commit(envelope, clock::now().wall).await,
         None => Err(CommitError::Poisoned),
     };
+    if committed.is_ok() {
+        watch.stop(&figures().mail.custody_duration);
+    }
     let answer = committed.map_err(|error| {
         report("cannot store a message", &error);
         error.reply()

@@ -30,6 +30,7 @@ use vouchsafe_spool::Content;
 
 use crate::clock;
 use crate::log::Peer;
+use crate::metrics::figures;
 use crate::stream::Stream;
 use stream::HandshakeError;
 
@@ -392,6 +393,7 @@ impl Connection {
         match result {
             Ok(Ok(description)) => {
                 self.tls = Some(description);
+                figures().sessions.tls.count(["out"]);
                 self.feed(Input::TlsStarted, seen).await;
                 Ok(())
             }

@@ -26,6 +26,7 @@ mod lint;
 mod load;
 mod mail;
 mod memory;
+mod metrics;
 mod nowhere;
 mod nsd;
 mod publish;

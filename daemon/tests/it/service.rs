@@ -144,6 +144,16 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// Starts the service, which must end by itself, and gives its exit code and its log.
+    pub fn refused(self) -> (Option<i32>, String) {
+        self.write(SocketAddr::from(([127, 0, 0, 1], 9)));
+        let (mut child, lines) = spawn(&self.config());
+        let log: Vec<_> = lines.iter().collect();
+        (child.wait().unwrap().code(), log.join("\n"))
+    }
+}
+
 /// The process, and its log line by line.
 fn spawn(config: &Path) -> (Child, Receiver<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vouchsafe"))
@@ -180,6 +190,13 @@ impl Service {
         addresses
             .map(|(_, address)| address.split(' ').next().unwrap().parse().unwrap())
             .collect()
+    }
+
+    /// Where its figures can be had.
+    pub fn monitor(&self) -> SocketAddr {
+        let mut lines = self.seen.lines();
+        let address = lines.find_map(|line| Some(line.split_once("figures address=")?.1));
+        address.unwrap().split(' ').next().unwrap().parse().unwrap()
     }
 
     /// Its folder, for a service that comes after it.
