@@ -39,6 +39,38 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// When a sender is to hear, as far as this policy says.
+    pub const fn horizon(&self) -> Horizon {
+        Horizon {
+            delay_notice: self.delay_notice,
+            expire: self.expire,
+        }
+    }
+}
+
+/// By when the sender of a message hears of it, whatever holds it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Of its delay, this long after arrival.
+    pub delay_notice: Duration,
+    /// Of its failure, this long after arrival.
+    pub expire: Duration,
+}
+
+impl Horizon {
+    /// The moment at which something is to be said of a message, if nothing was before: of its
+    /// delay, or, once that was reported, of its failure.
+    pub fn wake(&self, arrived: Wall, delay_reported: bool) -> Wall {
+        let after = if delay_reported {
+            self.expire
+        } else {
+            self.delay_notice.min(self.expire)
+        };
+        arrived.plus(after)
+    }
+}
+
 /// What has been tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {

@@ -8,20 +8,26 @@
 //! 2. A draft that is dropped leaves nothing behind (at the latest after the next start).
 //! 3. A lease is exclusive. It ends by [`Spool::settle`]; dropped without that, its message goes
 //!    back to the queue, due when it was; and it ends with the process that holds it.
-//! 4. What one [`Spool::settle`] says (outcomes, next due time, reports) becomes durable as one.
-//! 5. After a failed barrier every operation that would write fails with `Poisoned` until restart.
+//! 4. What one [`Spool::settle`] or [`Spool::record`] says (outcomes, next due time, reports)
+//!    becomes durable as one.
+//! 5. Leases are taken from all lanes ([`Lane`]) in turn, so that no number of messages in one
+//!    keeps another waiting; and a message whose sender is to hear is leased even where its lane
+//!    is held back.
+//! 6. After a failed barrier every operation that would write fails with `Poisoned` until restart.
 //!
 //! It does not promise that a message is delivered only once: a crash between the next hop's 250
 //! and the settlement that records it means one more attempt.
 
 mod error;
 pub mod fs;
+mod lane;
 pub mod local;
 
 pub use error::{
     AppendError, BeginError, CommitError, ContentError, LeaseError, ListError, ReadBackError,
     SettleError,
 };
+pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, LocalSpool, OfflineSpool, OpenError, Options};
 
 use std::future::Future;
@@ -43,12 +49,17 @@ pub trait Spool: Send + Sync {
     /// Begins a message that arrives at `now`.
     fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>>;
 
-    /// Leases up to `want` messages that are due at `now`, the longest due first. The time given
-    /// here and to [`Spool::begin`] is all an engine knows of it.
-    fn lease(&self, now: Wall, want: usize) -> Pending<'_, Result<Leased, LeaseError>>;
+    /// Leases messages that are due at `now`: from all lanes in turn, in each the longest due
+    /// first; and before them those that are overdue. The time given here and to [`Spool::begin`]
+    /// is all an engine knows of it.
+    fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>>;
 
-    /// Resolves when something may have become due earlier than the last
-    /// [`Leased::next_due`] said.
+    /// At most so many messages of a lane are leased at the same time from now on; 0 holds it back.
+    /// `None` forgets what was said, and [`Ask::per_lane`] holds. It ends with the process.
+    fn limit(&self, lane: &Lane, leases: Option<usize>);
+
+    /// Resolves when something may have become due, or overdue, earlier than the last [`Leased`]
+    /// said.
     fn arrived(&self) -> Pending<'_, ()>;
 
     /// Opens the content of a message in custody, from the first octet of its trace fields.
@@ -58,12 +69,33 @@ pub trait Spool: Send + Sync {
     /// custody, all in one step.
     fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>>;
 
+    /// Records what has become of a leased message so far, and takes the reports about it into
+    /// custody, all in one step; the lease goes on. Its end must be waited for before the lease is
+    /// settled. [`Lease::entry`] stays as it was.
+    fn record(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+    ) -> Pending<'static, Result<(), SettleError>>;
+
     /// Up to `limit` messages behind `after`, by arrival.
     fn list(
         &self,
         after: Option<QueueId>,
         limit: usize,
     ) -> Pending<'_, Result<Vec<Entry>, ListError>>;
+
+    /// Up to `limit` messages of one lane behind `after`, by arrival, leased ones included. No
+    /// other lane's records are read.
+    fn list_lane(
+        &self,
+        lane: &Lane,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, ListError>>;
+
+    /// All lanes there are, in no order.
+    fn lanes(&self) -> Vec<LaneEntry>;
 
     /// One message.
     fn show(&self, id: QueueId) -> Pending<'_, Result<Option<Entry>, ListError>>;
@@ -146,21 +178,38 @@ impl Progress {
 #[must_use = "a lease that is dropped gives its message back, to be tried again at once"]
 pub struct Lease {
     entry: Entry,
+    overdue: bool,
     owner: Option<Weak<dyn Release>>,
 }
 
 impl Lease {
     /// For engines: a claim they have made exclusive, and which nobody hears the end of.
     pub const fn of(entry: Entry) -> Self {
-        Self { entry, owner: None }
+        Self {
+            entry,
+            overdue: false,
+            owner: None,
+        }
     }
 
     /// For engines: a claim that `owner`, if it is still there, hears the end of.
     pub const fn with_owner(entry: Entry, owner: Weak<dyn Release>) -> Self {
         Self {
             entry,
+            overdue: false,
             owner: Some(owner),
         }
+    }
+
+    /// For engines: the message is overdue.
+    pub const fn set_overdue(&mut self) {
+        self.overdue = true;
+    }
+
+    /// True if the message was leased because its sender is to hear of it ([`Ask::overdue`]), not
+    /// because it was its turn: it may not be due, and its lanes may be held back.
+    pub const fn is_overdue(&self) -> bool {
+        self.overdue
     }
 
     /// The message.
@@ -191,10 +240,13 @@ pub trait Release: std::fmt::Debug + Send + Sync {
 /// What [`Spool::lease`] found.
 #[derive(Debug)]
 pub struct Leased {
-    /// The messages, the longest due first.
+    /// The messages: first those that are overdue.
     pub leases: Vec<Lease>,
-    /// When the next message that is not leased is due.
+    /// When the next message can be leased that is not, as lanes are held back now; at once, if
+    /// more was due than was asked for.
     pub next_due: Option<Wall>,
+    /// When the next message is overdue.
+    pub next_overdue: Option<Wall>,
     /// Messages that were due and cannot be leased: what is wrong with each.
     pub findings: Vec<Finding>,
 }
@@ -208,6 +260,8 @@ pub struct Settlement {
     pub attempts: u32,
     /// The next attempt; `None` when every recipient is done, and the message leaves the queue.
     pub due: Option<Wall>,
+    /// Lanes that are due later than that. Not kept on disk: after a restart all are due at `due`.
+    pub later: Vec<(Lane, Wall)>,
     /// The `delayed` report has been made.
     pub delay_reported: bool,
     /// Reports to take into custody, due at once.

@@ -108,6 +108,7 @@ impl Kept {
             progress: self.progress.clone(),
             attempts: self.attempts,
             due: self.due,
+            later: Vec::new(),
             delay_reported: self.delay_reported,
             reports: reports.collect(),
         }

@@ -17,14 +17,13 @@ use redb::WriteTransaction;
 use tokio::sync::oneshot;
 use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::queue_id::QueueId;
-use vouchsafe_proto::time::Wall;
 
 use super::draft::BodyFile;
 use super::recover::Doomed;
 use super::store::{CONTENT, ENVELOPES, PROGRESS};
 use super::threads::lock;
 use super::{CONTENT_FOLDER, Shared};
-use crate::Lease;
+use crate::{Lease, Waits};
 
 /// Octets in one group: bounds the time a group takes and the memory its transaction needs.
 const GROUP: usize = 8 * 1024 * 1024;
@@ -38,9 +37,17 @@ pub(super) enum Operation {
     },
     /// A lease ended.
     Settle {
-        lease: Lease,
-        /// The new progress record and due time; `None` when the message leaves.
-        progress: Option<(Vec<u8>, Wall)>,
+        lease: Box<Lease>,
+        /// The new progress record, and how the message waits; `None` when it leaves.
+        progress: Option<(Vec<u8>, Waits)>,
+        reports: Vec<New>,
+        reply: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// Something is to be remembered of a leased message.
+    Record {
+        id: QueueId,
+        /// The new progress record.
+        progress: Vec<u8>,
         reports: Vec<New>,
         reply: oneshot::Sender<Result<(), Failure>>,
     },
@@ -53,7 +60,7 @@ pub(super) enum Operation {
 /// A message to be taken.
 pub(super) struct New {
     pub(super) id: QueueId,
-    pub(super) due: Wall,
+    pub(super) waits: Waits,
     pub(super) envelope: Vec<u8>,
     pub(super) progress: Vec<u8>,
     pub(super) content: Stored,
@@ -120,7 +127,7 @@ impl Operation {
     fn news(&self) -> &[New] {
         match self {
             Self::Commit { new, .. } => std::slice::from_ref(new),
-            Self::Settle { reports, .. } => reports,
+            Self::Settle { reports, .. } | Self::Record { reports, .. } => reports,
             Self::SetAside(_) | Self::Stop => &[],
         }
     }
@@ -131,6 +138,7 @@ impl Operation {
             Self::Settle { progress, .. } => {
                 progress.as_ref().map_or(0, |(record, _)| record.len())
             }
+            Self::Record { progress, .. } => progress.len(),
             Self::SetAside(doomed) => doomed.weight(),
             Self::Commit { .. } | Self::Stop => 0,
         };
@@ -225,6 +233,11 @@ fn write(transaction: &WriteTransaction, group: &[Operation]) -> Result<Vec<Queu
             Operation::Settle {
                 lease, progress, ..
             } => (lease, progress),
+            Operation::Record { id, progress, .. } => {
+                let mut table = transaction.open_table(PROGRESS)?;
+                table.insert(id.as_u128(), progress.as_slice())?;
+                continue;
+            }
             Operation::SetAside(doomed) => {
                 doomed.move_aside(transaction)?;
                 continue;
@@ -314,11 +327,17 @@ fn succeed(shared: &Arc<Shared>, group: Vec<Operation>, in_files: &[QueueId]) {
                 let id = lease.entry().id;
                 lease.end();
                 match progress {
-                    Some((_, due)) => shared.release_until(id, Some(due)),
+                    Some((_, waits)) => shared.release_to(id, Some(waits)),
                     None => lock(&shared.due).remove(id),
                 }
                 if in_files.contains(&id) {
                     shared.remove_later(id);
+                }
+                let _ = reply.send(Ok(()));
+            }
+            Operation::Record { reports, reply, .. } => {
+                for report in reports {
+                    take_in(shared, report);
                 }
                 let _ = reply.send(Ok(()));
             }
@@ -329,10 +348,11 @@ fn succeed(shared: &Arc<Shared>, group: Vec<Operation>, in_files: &[QueueId]) {
 }
 
 /// A durable message becomes one that can be leased.
-fn take_in(shared: &Shared, new: New) -> QueueId {
-    let (id, due) = (new.id, new.due);
+fn take_in(shared: &Shared, mut new: New) -> QueueId {
+    let id = new.id;
+    let waits = std::mem::take(&mut new.waits);
     new.keep_file();
-    if lock(&shared.due).insert(id, due) {
+    if lock(&shared.due).insert(id, waits) {
         shared.arrived.notify_one();
     }
     id
@@ -357,6 +377,12 @@ fn fail(shared: &Arc<Shared>, group: Vec<Operation>, failure: &Failure) {
                 let id = lease.entry().id;
                 lease.end();
                 shared.postpone(id);
+                let _ = reply.send(Err(again(failure)));
+                if matches!(failure, Failure::Poisoned) {
+                    reports.into_iter().for_each(New::keep_file);
+                }
+            }
+            Operation::Record { reports, reply, .. } => {
                 let _ = reply.send(Err(again(failure)));
                 if matches!(failure, Failure::Poisoned) {
                     reports.into_iter().for_each(New::keep_file);

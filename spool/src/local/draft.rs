@@ -20,7 +20,7 @@ use super::committer::{Failure, New, Operation, Stored};
 use super::record::{ContentRecord, EnvelopeRecord, ProgressRecord};
 use super::{Shared, content_name};
 use crate::fs::DiskFile;
-use crate::{AppendError, CommitError, Draft, Pending, Progress, ReadBackError};
+use crate::{AppendError, CommitError, Draft, Pending, Progress, ReadBackError, Waits};
 
 /// The largest content that goes into the store, and the most a draft holds in memory. Four pages
 /// of the store: above that, writing content twice (the store never overwrites) costs more than
@@ -237,6 +237,8 @@ impl LocalDraft {
             due,
             delay_reported: false,
         };
+        let recipients = envelope.recipients.iter();
+        let waits = Waits::of(recipients, &progress.progress, due, false);
         let record = EnvelopeRecord {
             envelope,
             arrived: self.arrived,
@@ -245,7 +247,7 @@ impl LocalDraft {
         let unwritable = |error| Failure::Write(io::Error::from(error));
         Ok(New {
             id: self.id,
-            due,
+            waits,
             envelope: record.encode(self.id).map_err(unwritable)?,
             progress: progress.encode(self.id).map_err(unwritable)?,
             content: stored,

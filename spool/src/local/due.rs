@@ -1,22 +1,48 @@
-//! Which messages there are, when each is due, and which are leased: all in memory.
+//! Which messages there are, what each waits for and until when, and which are leased: all in
+//! memory.
 //!
 //! Built at start from the store and kept in step by the committer, after each barrier. Leases are
 //! nowhere else, so they end with the process; the lock on the data folder keeps any second
-//! process out. About a hundred octets a message.
+//! process out.
+//!
+//! Messages stand in lanes ([`crate::Lane`]), in each by due time. A lane that has something due and
+//! is not at its limit stands in line; who leases takes one message from the first lane in line,
+//! which then goes to the end of it. So every lane gets its turn, however long another is. Lanes
+//! that have nothing due yet are sorted by when they will: nothing is looked at before its time.
+//!
+//! Beside that, all messages are sorted by arrival, in two groups: those whose delay was reported,
+//! and those whose was not. The first of each group is the next that is overdue, whatever the
+//! policy: no times need be kept for it, nor anything be done when the policy changes.
+
+mod lanes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::retry::Horizon;
 use vouchsafe_proto::time::Wall;
 
-/// The due times of all messages, and the leases.
+use self::lanes::{Key, Lanes};
+use crate::{Ask, Lane, LaneEntry, Waits};
+
+/// All messages, their lanes, and the leases.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     /// Every message in custody.
     slots: HashMap<QueueId, Slot>,
-    /// Those not leased, by due time: a lease never has to step over a leased one.
-    waiting: BTreeSet<(Wall, QueueId)>,
+    /// Those that wait, by lane.
+    lanes: Lanes,
+    /// Those that wait and whose delay was not reported, by arrival.
+    unreported: BTreeSet<QueueId>,
+    /// Those that wait and whose delay was reported, by arrival.
+    reported: BTreeSet<QueueId>,
+    /// Those put apart, by when they go back to where they were.
+    apart: BTreeSet<(Wall, QueueId)>,
+    /// When a sender is to hear, as the last lease said.
+    horizon: Option<Horizon>,
     /// What the last lease was told; `None` if that nothing waits.
     announced: Option<Wall>,
     /// What time it is, as far as anybody has told us.
@@ -27,70 +53,178 @@ pub(super) struct Due {
 }
 
 /// One message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Slot {
-    due: Wall,
-    leased: bool,
+    places: Places,
+    state: State,
+    delay_reported: bool,
+    /// It was leased because it is overdue.
+    overdue: bool,
+}
+
+/// Where a message stands, and when it is due there. Nearly all have one lane.
+#[derive(Debug)]
+enum Places {
+    One((Key, Wall)),
+    Many(Box<[(Key, Wall)]>),
+}
+
+/// What a message does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Stands in its lanes.
+    Waiting,
+    /// Is in somebody's hands.
+    Leased,
+    /// Stands in nobody's way, until a moment that `apart` knows.
+    Apart,
+}
+
+/// What a lease found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Overdue ones.
+    pub(super) overdue: Vec<QueueId>,
+    /// Due ones, lane by lane.
+    pub(super) due: Vec<QueueId>,
+    /// When the next can be leased.
+    pub(super) next_due: Option<Wall>,
+    /// When the next is overdue.
+    pub(super) next_overdue: Option<Wall>,
 }
 
 /// How far a clock may be set back without anybody looking: such a delay does not matter.
 const STEP: Duration = Duration::from_hours(1);
+
+/// How long a message stands apart whose lease ended without a word, though its sender is to hear:
+/// leased again at once, it would be so for ever.
+const RESPITE: Duration = Duration::from_mins(1);
 
 /// True if whoever waits for something to become due must look again.
 pub(super) type Wake = bool;
 
 impl Due {
     /// Takes a message in.
-    pub(super) fn insert(&mut self, id: QueueId, due: Wall) -> Wake {
-        self.slots.insert(id, Slot { due, leased: false });
-        self.waiting.insert((due, id));
-        self.wakes(due)
+    pub(super) fn insert(&mut self, id: QueueId, waits: Waits) -> Wake {
+        let slot = Slot {
+            places: self.places(waits.lanes),
+            state: State::Waiting,
+            delay_reported: waits.delay_reported,
+            overdue: false,
+        };
+        self.slots.insert(id, slot);
+        self.line_up(id)
     }
 
-    /// Leases up to `want` of those due at `now`, the longest due first; and says when the next
-    /// one that is left will be due.
-    pub(super) fn lease(&mut self, now: Wall, want: usize) -> (Vec<QueueId>, Option<Wall>) {
+    /// Leases what is asked for; and says when there will be more.
+    pub(super) fn lease(&mut self, now: Wall, ask: &Ask) -> Taken {
         self.hear(now);
+        self.horizon = ask.horizon;
+        self.lanes.set_ordinary_limit(ask.per_lane);
         if std::mem::take(&mut self.stepped) {
             self.pull_in(now);
         }
-        let mut taken = Vec::new();
-        while taken.len() < want {
-            let Some(&(due, id)) = self.waiting.first().filter(|(due, _)| *due <= now) else {
+        self.bring_back(now);
+        let mut taken = Taken::default();
+        while taken.overdue.len() < ask.overdue {
+            let Some(id) = self.next_overdue().filter(|(at, _)| *at <= now) else {
                 break;
             };
-            self.waiting.remove(&(due, id));
-            if let Some(slot) = self.slots.get_mut(&id) {
-                slot.leased = true;
-            }
-            taken.push(id);
+            self.take(id.1, true);
+            taken.overdue.push(id.1);
         }
-        self.announced = self.waiting.first().map(|(due, _)| *due);
-        (taken, self.announced)
+        while taken.due.len() < ask.due {
+            let Some(id) = self.lanes.next(now) else {
+                break;
+            };
+            self.take(id, false);
+            taken.due.push(id);
+        }
+        let back = self.apart.first().map(|(at, _)| *at);
+        taken.next_due = earlier(self.lanes.next_moment(now), back);
+        taken.next_overdue = self.next_overdue().map(|(at, _)| at);
+        self.announced = earlier(taken.next_due, taken.next_overdue);
+        taken
     }
 
-    /// Ends a lease: the message is due at `due`, or when it was before.
-    pub(super) fn release(&mut self, id: QueueId, due: Option<Wall>) -> Wake {
-        let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.leased) else {
+    /// Ends a lease: the message waits as is said, or as it did before. If it was overdue, and
+    /// nothing is said of it, it stands apart for a while.
+    pub(super) fn release(&mut self, id: QueueId, waits: Option<Waits>) -> Wake {
+        let Some(slot) = self.slots.get_mut(&id) else {
             return false;
         };
-        slot.leased = false;
-        slot.due = due.unwrap_or(slot.due);
-        let due = slot.due;
-        self.waiting.insert((due, id));
-        self.wakes(due)
+        if slot.state != State::Leased {
+            return false;
+        }
+        if waits.is_none() && slot.overdue {
+            return self.put_apart(id, self.now.plus(RESPITE));
+        }
+        self.lanes.unlease(id, slot.places.as_slice());
+        slot.state = State::Waiting;
+        slot.overdue = false;
+        if let Some(waits) = waits {
+            slot.delay_reported = waits.delay_reported;
+            let places = self.places(waits.lanes);
+            if let Some(slot) = self.slots.get_mut(&id) {
+                let before = std::mem::replace(&mut slot.places, places);
+                self.lanes.forget(before.as_slice());
+            }
+        }
+        self.line_up(id)
+    }
+
+    /// Ends a lease: until `until` the message stands in nobody's way, then it waits as before.
+    pub(super) fn put_apart(&mut self, id: QueueId, until: Wall) -> Wake {
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return false;
+        };
+        if slot.state != State::Leased {
+            return false;
+        }
+        self.lanes.unlease(id, slot.places.as_slice());
+        slot.state = State::Apart;
+        slot.overdue = false;
+        self.apart.insert((until, id));
+        self.wakes(until)
     }
 
     /// Forgets a message.
     pub(super) fn remove(&mut self, id: QueueId) {
-        if let Some(slot) = self.slots.remove(&id) {
-            self.waiting.remove(&(slot.due, id));
+        let Some(slot) = self.slots.remove(&id) else {
+            return;
+        };
+        match slot.state {
+            State::Leased => self.lanes.unlease(id, slot.places.as_slice()),
+            State::Waiting => {
+                self.lanes.step_out(id, slot.places.as_slice());
+                self.by_arrival(slot.delay_reported).remove(&id);
+            }
+            State::Apart => self.apart.retain(|(_, apart)| *apart != id),
         }
+        self.lanes.forget(slot.places.as_slice());
     }
 
     /// True if the message is leased at this moment.
     pub(super) fn is_leased(&self, id: QueueId) -> bool {
-        self.slots.get(&id).is_some_and(|slot| slot.leased)
+        self.slots
+            .get(&id)
+            .is_some_and(|slot| slot.state == State::Leased)
+    }
+
+    /// Limits the leases in a lane; `None` for what holds for all.
+    pub(super) fn limit(&mut self, lane: &Lane, leases: Option<usize>) -> Wake {
+        let due = self.lanes.limit(lane, leases);
+        due.is_some_and(|due| self.wakes(due))
+    }
+
+    /// Up to `limit` messages of a lane behind `after`, by arrival.
+    pub(super) fn list(&self, lane: &Lane, after: Option<QueueId>, limit: usize) -> Vec<QueueId> {
+        self.lanes.list(lane, after, limit)
+    }
+
+    /// All lanes.
+    pub(super) fn lanes(&self) -> Vec<LaneEntry> {
+        self.lanes.entries()
     }
 
     /// Notes what time somebody said it is. It may go back: a clock that ran ahead and was set
@@ -101,22 +235,107 @@ impl Due {
         self.now = now;
     }
 
-    /// Messages that arrived at a time that is yet to come: the clock has been set back, and what
-    /// it said they are due means nothing now. They are due at once rather than in years.
-    fn pull_in(&mut self, now: Wall) {
-        for (id, slot) in &mut self.slots {
-            if id.arrived() > now && slot.due > now.plus(STEP) {
-                if self.waiting.remove(&(slot.due, *id)) {
-                    self.waiting.insert((now, *id));
-                }
-                slot.due = now;
+    /// What time it is, as far as anybody has told us. The spool reads no clock.
+    pub(super) const fn now(&self) -> Wall {
+        self.now
+    }
+
+    /// Names become keys.
+    fn places(&mut self, lanes: Vec<(Lane, Wall)>) -> Places {
+        let mut keys = lanes
+            .into_iter()
+            .map(|(lane, due)| (self.lanes.key(lane), due));
+        match (keys.next(), keys.next()) {
+            (Some((key, due)), None) => Places::One((key, due)),
+            (first, second) => {
+                let rest: Vec<_> = keys.collect();
+                Places::Many(first.into_iter().chain(second).chain(rest).collect())
             }
         }
     }
 
-    /// What time it is, as far as anybody has told us. The spool reads no clock.
-    pub(super) const fn now(&self) -> Wall {
-        self.now
+    /// A message that waits steps into its lanes.
+    fn line_up(&mut self, id: QueueId) -> Wake {
+        let Some(slot) = self.slots.get(&id) else {
+            return false;
+        };
+        let delay_reported = slot.delay_reported;
+        let due = self.lanes.step_in(id, slot.places.as_slice());
+        self.by_arrival(delay_reported).insert(id);
+        let overdue = self
+            .horizon
+            .map(|horizon| horizon.wake(id.arrived(), delay_reported));
+        earlier(due, overdue).is_some_and(|at| self.wakes(at))
+    }
+
+    /// A message that waits is leased.
+    fn take(&mut self, id: QueueId, overdue: bool) {
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return;
+        };
+        slot.state = State::Leased;
+        slot.overdue = overdue;
+        let delay_reported = slot.delay_reported;
+        self.lanes.step_out(id, slot.places.as_slice());
+        self.lanes.lease(id, slot.places.as_slice());
+        self.by_arrival(delay_reported).remove(&id);
+    }
+
+    /// The next message whose sender is to hear, and when.
+    fn next_overdue(&self) -> Option<(Wall, QueueId)> {
+        let horizon = self.horizon?;
+        let first = |of: &BTreeSet<QueueId>, delay_reported| {
+            let id = *of.first()?;
+            Some((horizon.wake(id.arrived(), delay_reported), id))
+        };
+        earlier(first(&self.unreported, false), first(&self.reported, true))
+    }
+
+    /// Those whose time apart is over wait again.
+    fn bring_back(&mut self, now: Wall) {
+        while let Some((_, id)) = self.apart.first().filter(|(at, _)| *at <= now).copied() {
+            self.apart.pop_first();
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.state = State::Waiting;
+                self.line_up(id);
+            }
+        }
+    }
+
+    /// Messages that arrived at a time that is yet to come: the clock has been set back, and what
+    /// it said they are due means nothing now. They are due at once rather than in years; and
+    /// nobody stands apart for longer than was meant.
+    fn pull_in(&mut self, now: Wall) {
+        let apart = std::mem::take(&mut self.apart);
+        let sooner = apart
+            .into_iter()
+            .map(|(at, id)| (at.min(now.plus(STEP)), id));
+        self.apart = sooner.collect();
+        for (id, slot) in &mut self.slots {
+            if id.arrived() <= now {
+                continue;
+            }
+            if slot.state == State::Waiting {
+                self.lanes.step_out(*id, slot.places.as_slice());
+            }
+            for (_, due) in slot.places.as_mut_slice() {
+                if *due > now.plus(STEP) {
+                    *due = now;
+                }
+            }
+            if slot.state == State::Waiting {
+                self.lanes.step_in(*id, slot.places.as_slice());
+            }
+        }
+    }
+
+    /// The group of those whose delay was reported, or was not.
+    const fn by_arrival(&mut self, delay_reported: bool) -> &mut BTreeSet<QueueId> {
+        if delay_reported {
+            &mut self.reported
+        } else {
+            &mut self.unreported
+        }
     }
 
     /// True if `due` is news to the last who leased.
@@ -125,50 +344,23 @@ impl Due {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: u128) -> QueueId {
-        QueueId::from_u128(number).unwrap()
-    }
-
-    #[test]
-    fn the_longest_due_comes_first_and_leased_ones_are_left_out() {
-        let mut due = Due::default();
-        let at = Wall::from_secs;
-        assert!(due.insert(id(1), at(30)));
-        assert!(due.insert(id(2), at(10)));
-        assert!(due.insert(id(3), at(20)));
-        assert_eq!(due.lease(at(25), 1), (vec![id(2)], Some(at(20))));
-        assert_eq!(due.lease(at(25), 9), (vec![id(3)], Some(at(30))));
-        assert_eq!(due.lease(at(25), 9), (vec![], Some(at(30))));
-        assert!(due.is_leased(id(2)) && !due.is_leased(id(1)));
-        assert!(!due.release(id(2), Some(at(40))), "later than announced");
-        assert!(due.release(id(3), None), "due again at once");
-        due.remove(id(3));
-        assert_eq!(due.lease(at(99), 9), (vec![id(1), id(2)], None));
-        assert!(!due.release(id(3), None), "not there any more");
-        assert_eq!(due.now(), at(99));
-    }
-
-    #[test]
-    fn a_clock_set_back_leaves_nobody_in_the_future() {
-        let at = |hours: u64| Wall::from_secs(hours * 3_600);
-        let ahead = QueueId::new(at(1_000), 1);
-        let before = QueueId::new(at(1), 2);
-        for heard_ahead in [true, false] {
-            let mut due = Due::default();
-            due.insert(ahead, at(1_002));
-            due.insert(before, at(20));
-            if heard_ahead {
-                due.hear(at(1_001));
-            }
-            assert_eq!(due.lease(at(10), 9), (vec![ahead], Some(at(20))));
-            due.release(ahead, None);
-            assert_eq!(due.lease(at(10), 9).0, [ahead], "due as it is now");
-            due.release(ahead, Some(at(12)));
-            assert_eq!(due.lease(at(10), 9), (vec![], Some(at(12))));
+impl Places {
+    const fn as_slice(&self) -> &[(Key, Wall)] {
+        match self {
+            Self::One(pair) => std::slice::from_ref(pair),
+            Self::Many(all) => all,
         }
     }
+
+    const fn as_mut_slice(&mut self) -> &mut [(Key, Wall)] {
+        match self {
+            Self::One(pair) => std::slice::from_mut(pair),
+            Self::Many(all) => all,
+        }
+    }
+}
+
+/// The earlier of two that there may be.
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
 }

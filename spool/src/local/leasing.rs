@@ -2,6 +2,7 @@
 //! no other one waiting: it is set aside as at start, or, where the disk is to blame, tried again
 //! in a while.
 
+use std::io;
 use std::sync::Weak;
 
 use vouchsafe_proto::queue_id::QueueId;
@@ -13,12 +14,12 @@ use super::recover::Finding;
 use super::store::Found;
 use super::threads::lock;
 use super::{PAUSE, Shared};
-use crate::{Lease, LeaseError, Leased, Release};
+use crate::{Ask, Entry, Lane, Lease, LeaseError, Leased, Release};
 
 impl Shared {
     /// Takes leases and reads their entries. Blocks. Leases that end in an error, or that nobody
     /// waits for any more, go back by being dropped.
-    pub(super) fn lease(&self, now: Wall, want: usize) -> Result<Leased, LeaseError> {
+    pub(super) fn lease(&self, now: Wall, ask: &Ask) -> Result<Leased, LeaseError> {
         if self.soundness.is_poisoned() {
             return Err(LeaseError::Poisoned);
         }
@@ -36,15 +37,20 @@ impl Shared {
         if !self.has_room(self.options.reserve / 8) {
             return Err(LeaseError::NoSpace);
         }
-        let (ids, next_due) = lock(&self.due).lease(now, want);
-        let mut leases = Vec::with_capacity(ids.len());
+        let taken = lock(&self.due).lease(now, ask);
+        let mut leases = Vec::with_capacity(taken.overdue.len().saturating_add(taken.due.len()));
         let mut findings = Vec::new();
         let mut failed = None;
-        for id in ids {
+        let overdue = taken.overdue.into_iter().map(|id| (id, true));
+        for (id, overdue) in overdue.chain(taken.due.into_iter().map(|id| (id, false))) {
             match self.store.find(id) {
                 Ok(Found::Sound(records)) => {
                     let owner: Weak<dyn Release> = self.myself.clone();
-                    leases.push(Lease::with_owner(records.into_entry(id, true), owner));
+                    let mut lease = Lease::with_owner(records.into_entry(id, true), owner);
+                    if overdue {
+                        lease.set_overdue();
+                    }
+                    leases.push(lease);
                 }
                 Ok(Found::Corrupt(doomed)) => {
                     findings.push(doomed.finding());
@@ -64,7 +70,8 @@ impl Shared {
             Some(error) if leases.is_empty() => Err(LeaseError::Read(error)),
             _ => Ok(Leased {
                 leases,
-                next_due,
+                next_due: taken.next_due,
+                next_overdue: taken.next_overdue,
                 findings,
             }),
         }
@@ -72,8 +79,34 @@ impl Shared {
 
     /// Ends a lease whose entry could not be read or whose outcome could not be recorded.
     pub(super) fn postpone(&self, id: QueueId) {
-        let due = lock(&self.due).now().plus(PAUSE);
-        self.release_until(id, Some(due));
+        let mut due = lock(&self.due);
+        let until = due.now().plus(PAUSE);
+        let wake = due.put_apart(id, until);
+        drop(due);
+        self.tell(wake);
+    }
+
+    /// The messages of one lane. Blocks. Those that cannot be read, or have just left, are left out.
+    pub(super) fn list_lane(
+        &self,
+        lane: &Lane,
+        mut after: Option<QueueId>,
+        limit: usize,
+    ) -> io::Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let wanted = limit.saturating_sub(found.len());
+            let ids = lock(&self.due).list(lane, after, wanted);
+            let Some(last) = ids.last() else { break };
+            after = Some(*last);
+            for id in ids {
+                if let Found::Sound(records) = self.store.find(id)? {
+                    let active = lock(&self.due).is_leased(id);
+                    found.push(records.into_entry(id, active));
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -120,7 +153,7 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        let leased = spool.lease(NOW, 9).await.unwrap();
+        let leased = spool.lease(NOW, Ask::up_to(9)).await.unwrap();
         assert_eq!(leased.leases.len(), 1);
         assert_eq!(leased.leases[0].entry().id, ids[3]);
         for (id, why) in [
@@ -138,6 +171,14 @@ mod tests {
         let aside = spool.shared.store.set_aside().unwrap();
         assert_eq!(aside.len(), 3);
         let later = NOW.plus(PAUSE * 2);
-        assert_eq!(spool.lease(later, 9).await.unwrap().leases.len(), 1);
+        assert_eq!(
+            spool
+                .lease(later, Ask::up_to(9))
+                .await
+                .unwrap()
+                .leases
+                .len(),
+            1
+        );
     }
 }

@@ -30,6 +30,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
@@ -43,8 +44,8 @@ use self::store::{Store, Unopened};
 use self::threads::{Pool, lock};
 use crate::fs::{Disk, Held, LocalDisk, Lock};
 use crate::{
-    BeginError, Content, ContentError, Draft, Entry, Lease, LeaseError, Leased, ListError, Pending,
-    Release, Report, SettleError, Settlement, Spool,
+    Ask, BeginError, Content, ContentError, Draft, Entry, Lane, LaneEntry, Lease, LeaseError,
+    Leased, ListError, Pending, Release, Report, SettleError, Settlement, Spool, Waits,
 };
 
 /// The folder of larger content, one file a message.
@@ -241,9 +242,14 @@ impl Shared {
         });
     }
 
-    /// Ends a lease; the message is due at `due`, or when it was before.
-    fn release_until(&self, id: QueueId, due: Option<Wall>) {
-        if lock(&self.due).release(id, due) {
+    /// Ends a lease; the message waits as is said, or as it did before.
+    fn release_to(&self, id: QueueId, waits: Option<Waits>) {
+        self.tell(lock(&self.due).release(id, waits));
+    }
+
+    /// Wakes whoever waits for something to become due, if it is news to him.
+    fn tell(&self, wake: due::Wake) {
+        if wake {
             self.arrived.notify_one();
         }
     }
@@ -276,11 +282,12 @@ impl Shared {
         if !lock(&self.due).is_leased(id) {
             return Err(SettleError::Unknown(id));
         }
-        match self.prepare(lease.entry(), settlement).await {
+        let recipients = &lease.entry().envelope.recipients;
+        match self.prepare(id, recipients, settlement).await {
             Ok((progress, reports)) => {
                 let (reply, answer) = oneshot::channel();
                 self.commit(Operation::Settle {
-                    lease,
+                    lease: Box::new(lease),
                     progress,
                     reports,
                     reply,
@@ -295,15 +302,40 @@ impl Shared {
         }
     }
 
+    /// Prepares what is to be remembered of a leased message, hands it to the committer and waits
+    /// for its answer.
+    async fn record(
+        self: Arc<Self>,
+        id: QueueId,
+        recipients: Vec<Recipient>,
+        settlement: Settlement,
+    ) -> Result<(), SettleError> {
+        if settlement.due.is_none() || !lock(&self.due).is_leased(id) {
+            return Err(SettleError::Unknown(id));
+        }
+        let (progress, reports) = self.prepare(id, &recipients, settlement).await?;
+        let Some((progress, _)) = progress else {
+            return Ok(());
+        };
+        let (reply, answer) = oneshot::channel();
+        self.commit(Operation::Record {
+            id,
+            progress,
+            reports,
+            reply,
+        });
+        Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?)
+    }
+
     /// Encodes a settlement, and brings its reports to where only the committer's barrier is
     /// missing.
     async fn prepare(
         self: &Arc<Self>,
-        entry: &Entry,
+        id: QueueId,
+        recipients: &[Recipient],
         settlement: Settlement,
-    ) -> Result<(Option<(Vec<u8>, Wall)>, Vec<New>), SettleError> {
-        let id = entry.id;
-        let (found, wanted) = (settlement.progress.len(), entry.envelope.recipients.len());
+    ) -> Result<(Option<(Vec<u8>, Waits)>, Vec<New>), SettleError> {
+        let (found, wanted) = (settlement.progress.len(), recipients.len());
         if found != wanted {
             return Err(SettleError::Recipients { id, found, wanted });
         }
@@ -313,8 +345,12 @@ impl Shared {
             due,
             delay_reported: settlement.delay_reported,
         });
+        let waits = |record: &ProgressRecord| {
+            let (due, reported) = (record.due, record.delay_reported);
+            Waits::of(recipients.iter(), &record.progress, due, reported).with(&settlement.later)
+        };
         let progress = record
-            .map(|record| Ok((record.encode(id)?, record.due)))
+            .map(|record| Ok((record.encode(id)?, waits(&record))))
             .transpose()
             .map_err(|error: serde_json::Error| SettleError::Write(error.into()))?;
         let mut reports = Vec::with_capacity(settlement.reports.len());
@@ -346,7 +382,7 @@ impl Shared {
 
 impl Release for Shared {
     fn release(&self, id: QueueId) {
-        self.release_until(id, None);
+        self.release_to(id, None);
     }
 }
 
@@ -371,14 +407,18 @@ impl Spool for LocalSpool {
         })
     }
 
-    fn lease(&self, now: Wall, want: usize) -> Pending<'_, Result<Leased, LeaseError>> {
+    fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let leased = self.shared.io.run(move || shared.lease(now, want));
+            let leased = self.shared.io.run(move || shared.lease(now, &ask));
             leased
                 .await
                 .unwrap_or_else(|_| Err(LeaseError::Read(closed())))
         })
+    }
+
+    fn limit(&self, lane: &Lane, leases: Option<usize>) {
+        self.shared.tell(lock(&self.shared.due).limit(lane, leases));
     }
 
     fn arrived(&self) -> Pending<'_, ()> {
@@ -401,6 +441,38 @@ impl Spool for LocalSpool {
 
     fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>> {
         Box::pin(Arc::clone(&self.shared).settle(lease, settlement))
+    }
+
+    fn record(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+    ) -> Pending<'static, Result<(), SettleError>> {
+        let (id, recipients) = (lease.entry().id, lease.entry().envelope.recipients.clone());
+        Box::pin(Arc::clone(&self.shared).record(id, recipients, settlement))
+    }
+
+    fn list_lane(
+        &self,
+        lane: &Lane,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, ListError>> {
+        let (shared, lane) = (Arc::clone(&self.shared), lane.clone());
+        Box::pin(async move {
+            let listed = self
+                .shared
+                .io
+                .run(move || shared.list_lane(&lane, after, limit));
+            listed
+                .await
+                .unwrap_or_else(|_| Err(closed()))
+                .map_err(ListError::Read)
+        })
+    }
+
+    fn lanes(&self) -> Vec<LaneEntry> {
+        lock(&self.shared.due).lanes()
     }
 
     fn list(

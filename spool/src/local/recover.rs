@@ -151,11 +151,11 @@ pub(super) fn recover(disk: &dyn Disk, store: &Store) -> io::Result<(Due, Vec<Fi
         named.insert(id);
         let sound = records.and_then(|records| {
             check_content(&records.envelope.content, files.get(&id))?;
-            Ok(records.progress.due)
+            Ok(records.waits())
         });
         match sound {
-            Ok(at) => {
-                due.insert(id, at);
+            Ok(waits) => {
+                due.insert(id, waits);
             }
             Err(why) => doomed.push(Doomed::new(id, why, envelope, progress)),
         }

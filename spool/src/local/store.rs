@@ -14,8 +14,8 @@ use vouchsafe_proto::queue_id::QueueId;
 use super::backend::{LiveBackend, OverlayBackend, Soundness};
 use super::record::{EnvelopeRecord, ProgressRecord};
 use super::recover::{Corruption, Doomed, holds_content};
-use crate::Entry;
 use crate::fs::{Access, Disk, DiskFile};
+use crate::{Entry, Waits};
 
 /// Queue id to envelope record.
 pub(super) const ENVELOPES: TableDefinition<u128, &[u8]> = TableDefinition::new("envelopes");
@@ -325,6 +325,14 @@ impl Records {
         } else {
             Err(Corruption::Schema)
         }
+    }
+
+    /// What the index knows of them.
+    pub(super) fn waits(&self) -> Waits {
+        let recipients = self.envelope.envelope.recipients.iter();
+        let progress = &self.progress;
+        let (due, reported) = (progress.due, progress.delay_reported);
+        Waits::of(recipients, &progress.progress, due, reported)
     }
 
     /// What the contract shows of them.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_spool::fs::Disk;
 use vouchsafe_spool::{
-    AppendError, BeginError, CommitError, Corruption, Finding, LeaseError, LocalSpool, OpenError,
-    Options, ReadBackError, SettleError, Spool,
+    AppendError, Ask, BeginError, CommitError, Corruption, Finding, LeaseError, LocalSpool,
+    OpenError, Options, ReadBackError, SettleError, Spool,
 };
 
 use crate::disk::{Crash, Fault, MemoryDisk};
@@ -44,7 +44,7 @@ async fn the_first_failed_flush_closes_the_spool() {
             Err(SettleError::Poisoned)
         ));
         assert!(matches!(
-            spool.lease(at(0), 1).await,
+            spool.lease(at(0), Ask::up_to(1)).await,
             Err(LeaseError::Poisoned)
         ));
         assert_eq!(read(&spool, kept).await.unwrap(), b"kept", "still readable");
@@ -193,7 +193,7 @@ async fn a_queue_that_nothing_comes_into_is_served_again_once_there_is_room() {
     disk.seal(true);
     let refused = take(&spool, at(0), at(0), b"y").await;
     assert!(matches!(refused, Err(CommitError::NoSpace)));
-    let leased = spool.lease(at(0), 9).await;
+    let leased = spool.lease(at(0), Ask::up_to(9)).await;
     assert!(matches!(leased, Err(LeaseError::NoSpace)));
     disk.seal(false);
     let lease = lease_all(&spool, at(0)).await.pop().unwrap();
@@ -227,7 +227,7 @@ async fn below_the_reserve_no_message_is_begun() {
     take(&spool, at(0), at(0), b"x").await.unwrap();
     disk.leave_room((1 << 17) - 1);
     assert!(matches!(
-        spool.lease(at(0), 1).await,
+        spool.lease(at(0), Ask::up_to(1)).await,
         Err(LeaseError::NoSpace)
     ));
     disk.leave_room(1 << 17);

@@ -65,6 +65,7 @@ async fn write_this_version() {
         progress: progress(),
         attempts: 3,
         due: Some(at(900)),
+        later: Vec::new(),
         delay_reported: true,
         reports: vec![report(b"a report".to_vec())],
     };

@@ -8,7 +8,7 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::{
-    CommitError, ContentError, Lease, LocalSpool, Progress, Report, Settlement, Spool,
+    Ask, CommitError, ContentError, Lease, LocalSpool, Progress, Report, Settlement, Spool,
 };
 
 /// A moment in the tests' time.
@@ -88,7 +88,11 @@ pub async fn read(spool: &LocalSpool, id: QueueId) -> Result<Vec<u8>, ContentErr
 
 /// Everything that is due.
 pub async fn lease_all(spool: &LocalSpool, now: Wall) -> Vec<Lease> {
-    spool.lease(now, usize::MAX).await.unwrap().leases
+    spool
+        .lease(now, Ask::up_to(usize::MAX))
+        .await
+        .unwrap()
+        .leases
 }
 
 /// Delivered to everyone.
@@ -98,6 +102,7 @@ pub fn delivered(lease: &Lease) -> Settlement {
         progress: vec![done; lease.entry().envelope.recipients.len()],
         attempts: lease.entry().attempts + 1,
         due: None,
+        later: Vec::new(),
         delay_reported: false,
         reports: Vec::new(),
     }
@@ -110,6 +115,7 @@ pub fn deferred(lease: &Lease, due: Wall) -> Settlement {
         progress: vec![waiting; lease.entry().envelope.recipients.len()],
         attempts: lease.entry().attempts + 1,
         due: Some(due),
+        later: Vec::new(),
         delay_reported: false,
         reports: Vec::new(),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vouchsafe_proto::queue_id::QueueId;
-use vouchsafe_spool::{Finding, LocalSpool, Options, Spool};
+use vouchsafe_spool::{Ask, Finding, LocalSpool, Options, Spool};
 
 use crate::disk::{Crash, Fault, MemoryDisk};
 use crate::mail::{at, content, deferred, delivered, read, take};
@@ -67,7 +67,7 @@ impl Model {
     }
 
     async fn settle(&mut self, turn: u64, chance: u64) {
-        let Ok(leased) = self.spool.lease(at(turn), 2).await else {
+        let Ok(leased) = self.spool.lease(at(turn), Ask::up_to(2)).await else {
             return;
         };
         for lease in leased.leases {

@@ -10,8 +10,8 @@ use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_spool::{
-    BeginError, CommitError, ContentError, LocalSpool, OfflineSpool, OpenError, Options, Progress,
-    SettleError, Settlement, Spool,
+    Ask, BeginError, CommitError, ContentError, Lane, LocalSpool, OfflineSpool, OpenError, Options,
+    Progress, SettleError, Settlement, Spool,
 };
 
 use crate::mail::{at, content, deferred, delivered, envelope, lease_all, read, report, take};
@@ -110,14 +110,14 @@ async fn leases_are_exclusive_until_settled_or_dropped() {
     for second in [3, 1, 2, 9] {
         take(&spool, at(0), at(second), b"x").await.unwrap();
     }
-    let mut leased = spool.lease(at(5), 2).await.unwrap();
+    let mut leased = spool.lease(at(5), Ask::up_to(2)).await.unwrap();
     let due: Vec<_> = leased
         .leases
         .iter()
         .map(|lease| lease.entry().due)
         .collect();
     assert_eq!(due, [at(1), at(2)]);
-    assert_eq!(leased.next_due, Some(at(3)));
+    assert_eq!(leased.next_due, Some(at(5)), "there is more at once");
     let third = lease_all(&spool, at(5)).await;
     assert_eq!(third.len(), 1);
     assert!(third[0].entry().active);
@@ -150,6 +150,7 @@ async fn a_settlement_is_all_there_after_reopening() {
         progress: progress.clone(),
         attempts: 1,
         due: Some(at(600)),
+        later: Vec::new(),
         delay_reported: true,
         reports: vec![report(large.clone()), report(b"small".to_vec())],
     };
@@ -239,7 +240,7 @@ async fn whoever_waits_hears_of_what_is_due_earlier() {
     let mut context = Context::from_waker(Waker::noop());
     take(&spool, at(0), at(100), b"x").await.unwrap();
     spool.arrived().await;
-    let leased = spool.lease(at(0), 9).await.unwrap();
+    let leased = spool.lease(at(0), Ask::up_to(9)).await.unwrap();
     assert_eq!(leased.next_due, Some(at(100)));
     take(&spool, at(0), at(200), b"x").await.unwrap();
     assert_eq!(
@@ -375,4 +376,61 @@ async fn a_draft_gives_back_what_was_appended() {
     let custody = draft.commit(envelope(&["ann@example.net"]), at(0)).await;
     let id = custody.unwrap().queue_id();
     assert!(read(&spool, id).await.unwrap() == whole);
+}
+
+#[tokio::test]
+async fn a_lane_is_listed_limited_and_left_by_what_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let mut ids = Vec::new();
+    for to in [
+        &["a@one.example"][..],
+        &["b@two.example"],
+        &["c@one.example", "d@two.example"],
+    ] {
+        let draft = spool
+            .begin(at(ids.len().try_into().unwrap()))
+            .await
+            .unwrap();
+        let custody = draft.commit(envelope(to), at(0)).await.unwrap();
+        ids.push(custody.queue_id());
+    }
+    let lane = |name: &str| {
+        let lanes = spool.lanes().into_iter();
+        let found = lanes
+            .map(|entry| entry.lane)
+            .find(|lane| lane.as_str() == name);
+        found.unwrap()
+    };
+    let (one, two) = (lane("one.example"), lane("two.example"));
+    spool.limit(&two, Some(0));
+    let mut leases = lease_all(&spool, at(9)).await;
+    let found = leases.iter().map(|lease| lease.entry().id);
+    assert!(found.eq([ids[0], ids[2]]));
+    // The first half of the third is done; that is remembered while the lease goes on.
+    let both = leases.pop().unwrap();
+    let mut settlement = deferred(&both, at(9));
+    settlement.progress[0] = delivered(&both).progress.remove(0);
+    spool.record(&both, settlement).await.unwrap();
+    let list = |lane: &Lane, after| {
+        let listed = spool.list_lane(lane, after, 9);
+        async {
+            listed
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|entry| (entry.id, entry.active))
+                .collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(list(&one, None).await, [(ids[0], true), (ids[2], true)]);
+    assert_eq!(list(&two, None).await, [(ids[1], false), (ids[2], true)]);
+    assert_eq!(list(&two, Some(ids[1])).await, [(ids[2], true)]);
+    drop((both, leases, spool));
+    let spool = open(&folder);
+    let shown = spool.show(ids[2]).await.unwrap().unwrap();
+    let waiting: Vec<_> = shown.progress.iter().map(Progress::is_waiting).collect();
+    assert_eq!((waiting, shown.attempts), (vec![false, true], 1));
+    let listed = spool.list_lane(&one, None, 9).await.unwrap();
+    assert_eq!(listed.len(), 1, "it waits for the other only");
 }

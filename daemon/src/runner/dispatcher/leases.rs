@@ -6,7 +6,7 @@ use std::time::Duration;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::{NextHop, RouteError};
 use vouchsafe_proto::time::Mono;
-use vouchsafe_spool::{Lease, LeaseError, Progress};
+use vouchsafe_spool::{Ask, Lease, LeaseError, Progress};
 
 use super::super::conclusion::Tally;
 use super::super::destination::Work;
@@ -39,7 +39,7 @@ impl Dispatcher {
         let batch = self.capacity().div_ceil(4).min(LEASE_BATCH);
         while self.look && !self.closed && self.room() >= batch {
             let now = clock::now().wall;
-            match self.environment.spool.lease(now, batch).await {
+            match self.environment.spool.lease(now, Ask::up_to(batch)).await {
                 Ok(leased) => {
                     self.look = leased.leases.len() >= batch;
                     self.next_due = leased.next_due;

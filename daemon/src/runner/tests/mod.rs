@@ -20,8 +20,8 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::{
-    BeginError, Content, ContentError, Draft, Entry, Lease, LeaseError, Leased, ListError,
-    LocalSpool, Options, Pending, Progress, SettleError, Settlement, Spool,
+    Ask, BeginError, Content, ContentError, Draft, Entry, Lane, LaneEntry, Lease, LeaseError,
+    Leased, ListError, LocalSpool, Options, Pending, Progress, SettleError, Settlement, Spool,
 };
 
 use super::{Environment, Runner};
@@ -75,8 +75,29 @@ impl Spool for Watched {
     fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
         self.spool.begin(now)
     }
-    fn lease(&self, now: Wall, want: usize) -> Pending<'_, Result<Leased, LeaseError>> {
-        self.spool.lease(now, want)
+    fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {
+        self.spool.lease(now, ask)
+    }
+    fn limit(&self, lane: &Lane, leases: Option<usize>) {
+        self.spool.limit(lane, leases);
+    }
+    fn record(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+    ) -> Pending<'static, Result<(), SettleError>> {
+        self.spool.record(lease, settlement)
+    }
+    fn list_lane(
+        &self,
+        lane: &Lane,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, ListError>> {
+        self.spool.list_lane(lane, after, limit)
+    }
+    fn lanes(&self) -> Vec<LaneEntry> {
+        self.spool.lanes()
     }
     fn arrived(&self) -> Pending<'_, ()> {
         self.spool.arrived()
