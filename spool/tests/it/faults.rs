@@ -14,7 +14,8 @@ use vouchsafe_spool::{
     OpenError, Options, ReadBackError, SettleError, Spool,
 };
 
-use crate::disk::{Crash, Fault, MemoryDisk};
+use crate::disk::{Fault, MemoryDisk};
+use crate::image::Crash;
 use crate::mail::{at, content, deferred, delivered, envelope, lease_all, read, take};
 
 fn open(disk: &MemoryDisk) -> LocalSpool {

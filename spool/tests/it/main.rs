@@ -8,11 +8,15 @@
     reason = "tests"
 )]
 
+mod chance;
 mod crash;
 mod disk;
 mod faults;
 mod format;
+mod history;
+mod image;
 mod kill;
 mod mail;
 mod model;
 mod queue;
+mod story;

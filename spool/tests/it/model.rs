@@ -6,7 +6,8 @@ use std::sync::Arc;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_spool::{Ask, Finding, LocalSpool, Options, Spool};
 
-use crate::disk::{Crash, Fault, MemoryDisk};
+use crate::disk::{Fault, MemoryDisk};
+use crate::image::Crash;
 use crate::mail::{at, content, deferred, delivered, read, take};
 
 /// The queue as it should be.
@@ -140,9 +141,11 @@ async fn play(seed: u64, fault: Fault) {
 #[tokio::test]
 async fn random_operations_with_a_failure_at_any_call() {
     for seed in 0..150 {
-        let fault = match seed % 3 {
+        let fault = match seed % 6 {
             0 => Fault::Never,
-            1 => Fault::Call(seed * 7 % 400),
+            1 | 2 => Fault::Call(seed * 7 % 400),
+            3 => Fault::Room(seed * 7 % 200),
+            4 => Fault::Torn(seed * 7 % 200),
             _ => Fault::Sync(seed % 40),
         };
         play(seed, fault).await;
