@@ -99,6 +99,7 @@ mod tests {
     use crate::dns::Asking;
     use vouchsafe_proto::addr::Domain;
     use vouchsafe_proto::dns::{Answer, Lookup, Mx, Name, Question, RecordType, Records};
+    use vouchsafe_proto::tls_policy::Requirement;
 
     /// One domain with two exchanges, of which one has an address.
     struct World;
@@ -144,6 +145,7 @@ mod tests {
             host: Name::parse("mx.example.net").unwrap(),
             address: address.parse().unwrap(),
             preference,
+            requirement: Requirement::Opportunistic,
         };
         let all = vec![
             candidate("192.0.2.1", 5),

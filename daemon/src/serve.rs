@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
-use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use vouchsafe_proto::dns::Question;
@@ -38,8 +37,9 @@ use crate::runner::{Environment, Runner};
 use crate::shutdown::Shutdown;
 use crate::smtp_in::{House, Listener, Site};
 use crate::supervisor::{self, Signals};
+use crate::tls::next_hop::Client;
 use crate::verify::{Policy, Verifier};
-use crate::{clock, open_files, tls};
+use crate::{clock, open_files};
 
 /// `vouchsafe serve`: runs until a signal ends it.
 pub fn run(path: &Path) -> Ended {
@@ -269,7 +269,7 @@ struct Shared {
     /// Where messages are kept.
     spool: Arc<dyn Spool>,
     /// Towards next hops.
-    tls: Arc<ClientConfig>,
+    tls: Arc<Client>,
 }
 
 impl Shared {
@@ -287,7 +287,7 @@ impl Shared {
             perimeter,
             verifier,
             spool,
-            tls: tls::opportunistic().or_exit(Exit::Software)?,
+            tls: Arc::new(Client::new().or_exit(Exit::Software)?),
         })
     }
 

@@ -1,18 +1,18 @@
-//! TLS, both sides: our certificate, and the client's way with other hosts' certificates.
+//! TLS, both sides: our certificate here, the client's way with other hosts' certificates in
+//! [`next_hop`].
 //!
 //! The provider is named wherever a configuration is built: a process default would depend on what
-//! other crates switch on. Mail between hosts encrypts when it can (RFC 3207, RFC 7435): a next
-//! hop's certificate is neither verified nor trusted, since the alternative is clear text, and the
-//! log says so with each delivery. DANE and MTA-STS, which do verify, would be other verifiers.
+//! other crates switch on.
+
+pub mod next_hop;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{ClientConfig, CommonState, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{CommonState, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use vouchsafe_proto::route::Host;
 
 /// Why there is no TLS with these files.
@@ -80,20 +80,6 @@ pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Certi
     Ok(Arc::new(config))
 }
 
-/// The client's side towards next hops: encrypts with whoever answers.
-pub fn opportunistic() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = provider();
-    let schemes = provider
-        .signature_verification_algorithms
-        .supported_schemes();
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Unverified { schemes }))
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 /// What the client says it wants to reach.
 pub fn server_name(host: &Host) -> Option<ServerName<'static>> {
     match host {
@@ -119,48 +105,6 @@ pub fn describe(connection: &CommonState) -> Box<str> {
     }
 }
 
-/// Takes any certificate, expired, self-signed or not of X.509's third version, and any signature:
-/// nobody vouches for the certificate, so a signature by its key would prove nothing.
-#[derive(Debug)]
-struct Unverified {
-    schemes: Vec<SignatureScheme>,
-}
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = crate::config::test_certificate(folder.path());
         let acceptor = TlsAcceptor::from(server(certificate.as_ref(), key.as_ref()).unwrap());
-        let connector = TlsConnector::from(opportunistic().unwrap());
+        let connector = TlsConnector::from(next_hop::Client::new().unwrap().opportunistic());
         // Another name than the certificate's, and an address.
         for host in [
             Host::Name(vouchsafe_proto::addr::Domain::parse("mail.example.net").unwrap()),

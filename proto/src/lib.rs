@@ -22,7 +22,7 @@
 //! transaction · [`outcome`] how a delivery ended · [`custody`] the only way to 250 · [`dns`] our
 //! own questions and answers · [`smtp`] the receive and deliver machines · [`verify`] evidence and
 //! verdict · [`route`] where a recipient's mail goes · [`mx`] which hosts, in which order ·
-//! [`survey`] what a domain publishes, gathered · [`publish`] what it should publish · [`lint`] what is
+//! [`tls_policy`] what TLS a host must give · [`survey`] what a domain publishes, gathered · [`publish`] what it should publish · [`lint`] what is
 //! wrong with it · [`retry`] when to try again · [`dsn`] what is reported · [`message`] the header, as
 //! it streams by.
 
@@ -48,4 +48,5 @@ pub mod route;
 pub mod smtp;
 pub mod survey;
 pub mod time;
+pub mod tls_policy;
 pub mod verify;

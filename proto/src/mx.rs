@@ -1,7 +1,8 @@
 //! Which hosts take mail for a domain, in which order (RFC 5321 §5.1, RFC 7505), as a machine
 //! under the drain contract: it asks for the MX set, then for the addresses of all exchanges at
 //! once, and ends in an ordered list or in an outcome. Also the plainer search for the addresses
-//! of a configured host.
+//! of a configured host. With each host comes what is demanded of it: where the MX set and the
+//! host's addresses are DNSSEC-secure, its TLSA records are asked for (RFC 7672 §2.2).
 //!
 //! Promises: every question is asked once; hosts of equal preference are shuffled by the number the
 //! driver hands in; nothing is concluded from trouble; a host that is ourselves is not tried, nor
@@ -20,6 +21,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::addr::Domain;
 use crate::dns::{Answer, Freshness, Lookup, Mx, Name, Question, RecordType, Records, Trouble};
 use crate::outcome::Outcome;
+use crate::tls_policy::Requirement;
+use crate::tls_policy::dane::Gathering;
 
 /// Exchanges looked up, the best first. Each costs two questions; nobody tries so many.
 pub const MAX_EXCHANGES: usize = 20;
@@ -46,6 +49,8 @@ pub struct Candidate {
     pub address: IpAddr,
     /// Its preference; 0 where there is no MX set.
     pub preference: u16,
+    /// What TLS it must give.
+    pub requirement: Requirement,
 }
 
 /// Names one question of one search.
@@ -79,6 +84,10 @@ pub struct Search {
     by_mx: bool,
     ourselves: Ourselves,
     chance: u64,
+    /// DANE is followed for hosts called on this port.
+    dane: Option<u16>,
+    /// The MX set is secure, or there is no need of one.
+    secure: bool,
     next_ask: u32,
     open: BTreeMap<AskId, Asked>,
     hosts: Vec<Host>,
@@ -91,6 +100,8 @@ enum Asked {
     Mx,
     /// Addresses of the host with this index.
     Addresses(usize),
+    /// TLSA records of the host with this index, under this one of its names.
+    Keys(usize, usize),
 }
 
 /// One exchange.
@@ -99,8 +110,12 @@ struct Host {
     name: Name,
     preference: u16,
     addresses: Vec<IpAddr>,
-    /// A question about it met trouble.
+    /// Questions about its addresses that are open.
+    unanswered: usize,
+    /// A question about its addresses met trouble.
     trouble: Option<Trouble>,
+    /// Its TLSA records.
+    keys: Gathering,
 }
 
 /// True for the names that mean this host and that the DNS is never asked about (RFC 6761 §6.3).
@@ -121,6 +136,13 @@ impl Search {
         Self::new(host, false, Ourselves::default(), 0)
     }
 
+    /// Follows DANE, for hosts that are called on `port`.
+    #[must_use]
+    pub fn with_dane(mut self, port: u16) -> Self {
+        self.dane = Some(port);
+        self
+    }
+
     /// A search that has not begun.
     fn new(target: Domain, by_mx: bool, ourselves: Ourselves, chance: u64) -> Self {
         Self {
@@ -128,6 +150,9 @@ impl Search {
             by_mx,
             ourselves,
             chance,
+            dane: None,
+            // A configured host needs no MX set (RFC 7672 §2.2.2).
+            secure: !by_mx,
             next_ask: 0,
             open: BTreeMap::new(),
             hosts: Vec::new(),
@@ -147,12 +172,16 @@ impl Search {
             Input::Start if self.next_ask == 0 => self.ask_target(actions),
             Input::Start => {}
             Input::Answer(id, answer) => match self.open.remove(&id) {
-                Some(Asked::Mx) => self.exchanges(answer.lookup, actions),
-                Some(Asked::Addresses(index)) => {
-                    self.addresses(index, answer.lookup);
-                    if self.open.is_empty() {
-                        self.conclude(actions);
+                Some(Asked::Mx) => {
+                    self.secure = answer.secure;
+                    self.exchanges(answer.lookup, actions);
+                }
+                Some(Asked::Addresses(index)) => self.addresses(index, answer, actions),
+                Some(Asked::Keys(index, of)) => {
+                    if let Some(host) = self.hosts.get_mut(index) {
+                        host.keys.answered(of, answer);
                     }
+                    self.conclude_if_all_is_in(actions);
                 }
                 None => {}
             },
@@ -169,6 +198,7 @@ impl Search {
             host: Name::from(&self.target),
             address,
             preference: 0,
+            requirement: Requirement::Opportunistic,
         })
     }
 
@@ -275,7 +305,9 @@ impl Search {
                 name: mx.exchange,
                 preference: mx.preference,
                 addresses: Vec::new(),
+                unanswered: 2,
                 trouble: None,
+                keys: Gathering::default(),
             });
             self.ask(
                 name.clone(),
@@ -287,25 +319,41 @@ impl Search {
         }
     }
 
-    /// Takes one answer about one host.
-    fn addresses(&mut self, index: usize, lookup: Lookup) {
+    /// Takes one answer about one host's addresses; with the second, asks for its keys.
+    fn addresses(&mut self, index: usize, answer: Answer, actions: &mut Vec<Action>) {
         let Some(host) = self.hosts.get_mut(index) else {
             return;
         };
-        let found: Vec<IpAddr> = match lookup {
-            Lookup::Found(Records::A(found)) => found.into_iter().map(IpAddr::V4).collect(),
-            Lookup::Found(Records::Aaaa(found)) => found.into_iter().map(IpAddr::V6).collect(),
-            Lookup::Found(_) => {
-                host.trouble = Some(Trouble::Unreadable);
-                return;
+        host.unanswered = host.unanswered.saturating_sub(1);
+        host.keys.addresses_answered(&answer);
+        match answer.lookup {
+            Lookup::Found(Records::A(found)) => {
+                host.addresses.extend(found.into_iter().map(IpAddr::V4));
             }
-            Lookup::Trouble(trouble) => {
-                host.trouble = Some(trouble);
-                return;
+            Lookup::Found(Records::Aaaa(found)) => {
+                host.addresses.extend(found.into_iter().map(IpAddr::V6));
             }
-            Lookup::NoData | Lookup::NxDomain | Lookup::AliasLimit => return,
+            Lookup::Found(_) => host.trouble = Some(Trouble::Unreadable),
+            Lookup::Trouble(trouble) => host.trouble = Some(trouble),
+            Lookup::NoData | Lookup::NxDomain | Lookup::AliasLimit => {}
+        }
+        let owners = match self.dane {
+            Some(port) if self.secure && host.unanswered == 0 && !host.addresses.is_empty() => {
+                host.keys.owners(&host.name, port)
+            }
+            _ => Vec::new(),
         };
-        host.addresses.extend(found);
+        for (of, owner) in owners.into_iter().enumerate() {
+            self.ask(owner, RecordType::Tlsa, Asked::Keys(index, of), actions);
+        }
+        self.conclude_if_all_is_in(actions);
+    }
+
+    /// Ends the search when nothing is open.
+    fn conclude_if_all_is_in(&mut self, actions: &mut Vec<Action>) {
+        if self.open.is_empty() {
+            self.conclude(actions);
+        }
     }
 
     /// All answers are in.
@@ -327,12 +375,14 @@ impl Search {
                 return self.fail_looped(actions);
             }
         }
-        let found: Vec<Candidate> = self.hosts.iter().flat_map(candidates).collect();
+        let trouble = self.hosts.iter().find_map(|host| host.trouble);
+        let next_hop = Name::from(&self.target);
+        let hosts = core::mem::take(&mut self.hosts).into_iter();
+        let found: Vec<Candidate> = hosts.flat_map(|host| candidates(host, &next_hop)).collect();
         if !found.is_empty() {
             actions.push(Action::Found(found));
             return;
         }
-        let trouble = self.hosts.iter().find_map(|host| host.trouble);
         let target = self.target.clone();
         match trouble {
             Some(trouble) => {
@@ -373,7 +423,7 @@ fn fail(status: (u8, u16, u16), text: String, actions: &mut Vec<Action>) {
 
 /// A host's addresses, IPv6 and IPv4 in turn: where one of the two is broken on the way, the
 /// second try gets through.
-fn candidates(host: &Host) -> Vec<Candidate> {
+fn candidates(host: Host, next_hop: &Name) -> Vec<Candidate> {
     let family = |want_v6: bool| {
         let of_family = move |address: &&IpAddr| address.is_ipv6() == want_v6;
         host.addresses.iter().filter(of_family)
@@ -394,10 +444,12 @@ fn candidates(host: &Host) -> Vec<Candidate> {
         new
     });
     ordered.truncate(MAX_ADDRESSES);
+    let requirement = host.keys.requirement(&host.name, next_hop);
     let named = ordered.into_iter().map(|address| Candidate {
         host: host.name.clone(),
         address,
         preference: host.preference,
+        requirement: requirement.clone(),
     });
     named.collect()
 }

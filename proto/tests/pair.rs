@@ -110,7 +110,11 @@ fn run(line: &Line, messages: &[Message]) -> End {
     let client = deliver::Settings {
         protocol: deliver::Protocol::Smtp,
         hostname: Domain::parse("client.example.org").unwrap(),
-        starttls: line.starttls,
+        starttls: if line.starttls {
+            deliver::StartTls::IfOffered
+        } else {
+            deliver::StartTls::Never
+        },
         remote: Remote {
             name: "mx.example.net".into(),
             address: None,

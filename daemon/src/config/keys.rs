@@ -4,11 +4,13 @@
 //! search for the nearest key; docs/config.md is written from it, and the annotated example is
 //! tested against it.
 
+mod delivery;
 mod verify;
 mod ways_in;
 
 use std::time::Duration;
 
+pub use delivery::DELIVERY;
 pub use verify::{RECIPIENTS, VERIFY};
 pub use ways_in::{LISTEN, PERIMETER};
 
@@ -386,78 +388,6 @@ pub static RETRY: Section = Section {
             presence: Presence::Default(r#""5d""#),
             doc: "Age at which a message is given up and the sender told. RFC 5321 §4.5.4.1 wants \
                   four to five days.",
-        },
-    ],
-};
-
-/// How mail leaves.
-pub static DELIVERY: Section = Section {
-    name: "delivery",
-    form: Form::Table,
-    doc: "How mail leaves.",
-    keys: &[
-        Key {
-            name: "connections",
-            kind: Kind::Count(1, 10_000),
-            presence: Presence::Default("200"),
-            doc: "Deliveries at the same time, over all next hops. Each takes a socket and a \
-                  buffer.",
-        },
-        Key {
-            name: "connections_per_destination",
-            kind: Kind::Count(1, 10_000),
-            presence: Presence::Default("20"),
-            doc: "Deliveries at the same time to one next hop, so that a slow one does not take \
-                  all and a small one is not overrun.",
-        },
-        Key {
-            name: "messages_per_connection",
-            kind: Kind::Count(1, 100_000),
-            presence: Presence::Default("100"),
-            doc: "Messages sent over one connection before it is closed. Many, because a new \
-                  connection costs several round trips; not without end, because next hops that \
-                  share their load do so by connection.",
-        },
-        Key {
-            name: "starttls",
-            kind: Kind::Word(&["may", "off"]),
-            presence: Presence::Default(r#""may""#),
-            doc: "`may`: STARTTLS is used when the next hop offers it, whatever its certificate, \
-                  and a failed handshake is tried again in clear. `off`: never.",
-        },
-        Key {
-            name: "connect_timeout",
-            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
-            presence: Presence::Default(r#""30s""#),
-            doc: "How long a connection may take to stand. A host that is up answers in far less; \
-                  the next one of its MX is waiting.",
-        },
-        Key {
-            name: "command_timeout",
-            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
-            presence: Presence::Default(r#""5m""#),
-            doc: "How long the greeting and the replies to EHLO, STARTTLS, MAIL, RCPT and RSET \
-                  may take; five minutes by RFC 5321 §4.5.3.2.",
-        },
-        Key {
-            name: "data_timeout",
-            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
-            presence: Presence::Default(r#""2m""#),
-            doc: "How long the reply to DATA may take (RFC 5321 §4.5.3.2.4).",
-        },
-        Key {
-            name: "block_timeout",
-            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
-            presence: Presence::Default(r#""3m""#),
-            doc: "How long the next hop may take to accept a piece of content \
-                  (RFC 5321 §4.5.3.2.5).",
-        },
-        Key {
-            name: "completion_timeout",
-            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
-            presence: Presence::Default(r#""10m""#),
-            doc: "How long the reply to the end of the content may take. Ten minutes by \
-                  RFC 5321 §4.5.3.2.6: who gives up too early sends the message twice.",
         },
     ],
 };

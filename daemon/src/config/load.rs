@@ -356,6 +356,7 @@ fn read_delivery<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Deliver
         "off" => Some(false),
         _ => None,
     });
+    let dane = reader.switch(&place, "dane");
     let connect_timeout = reader.duration(&place, "connect_timeout");
     let command_timeout = reader.duration(&place, "command_timeout");
     let data_timeout = reader.duration(&place, "data_timeout");
@@ -366,6 +367,7 @@ fn read_delivery<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Deliver
         connections_per_destination: connections_per_destination?,
         messages_per_connection: messages_per_connection?,
         starttls: starttls?,
+        dane: dane?,
         connect_timeout: connect_timeout?,
         command_timeout: command_timeout?,
         data_timeout: data_timeout?,

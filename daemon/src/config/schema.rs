@@ -192,6 +192,8 @@ pub struct Delivery {
     pub messages_per_connection: u32,
     /// STARTTLS is used when it is offered.
     pub starttls: bool,
+    /// TLSA records are looked for, and what they demand is held to.
+    pub dane: bool,
     /// How long a connection may take to stand.
     pub connect_timeout: Duration,
     /// How long the reply to a command may take.
@@ -205,6 +207,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// True if TLSA records are looked for. Without TLS there is nothing they could be held to.
+    pub const fn follows_dane(&self) -> bool {
+        self.starttls && self.dane
+    }
+
     /// The timers of the deliver machine.
     pub const fn timeouts(&self) -> deliver::Timeouts {
         deliver::Timeouts {

@@ -9,12 +9,13 @@
 //! that records it lies a moment in which the process can die.
 //!
 //! Files: `dispatcher` who carries what, and when; `destination` what is known of one next hop;
-//! `worker` one session at a time with it; `conclusion` what follows from an attempt; `settlement`
+//! `worker` one session at a time with it; `hosts` which hosts it has; `conclusion` what follows from an attempt; `settlement`
 //! its record, its log lines and its reports.
 
 mod conclusion;
 mod destination;
 mod dispatcher;
+mod hosts;
 mod settlement;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,6 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vouchsafe_proto::time::Mono;
@@ -32,6 +32,7 @@ use vouchsafe_spool::Spool;
 use crate::clock;
 use crate::current::Current;
 use crate::dns::Resolver;
+use crate::tls::next_hop::Client;
 use dispatcher::Dispatcher;
 
 /// What the runner works with.
@@ -43,7 +44,7 @@ pub struct Environment {
     /// For hosts of next hops.
     pub resolver: Arc<dyn Resolver>,
     /// For STARTTLS.
-    pub tls: Arc<ClientConfig>,
+    pub tls: Arc<Client>,
 }
 
 /// The running runner.

@@ -6,26 +6,23 @@
 //! message may be there (RFC 5321 §5.1, §4.5.4.1).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
-use vouchsafe_proto::addr::Domain;
-use vouchsafe_proto::mx::{Candidate, Search};
-use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
-use vouchsafe_proto::route::{Host, NextHop};
-use vouchsafe_proto::smtp::deliver::{Protocol, Transaction};
+use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
+use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_spool::Content;
 
 use super::Environment;
 use super::destination::{Work, WorkerId};
-use crate::config::Config;
+use super::hosts;
 use crate::log::Peer;
-use crate::smtp_out::{self, Connection, Endpoint, Place, Terms};
-use crate::{clock, maildir, mx_lookup, tls};
+use crate::smtp_out::{self, Connection, Endpoint, Terms};
+use crate::{clock, maildir};
 
 /// What a worker tells the dispatcher.
 #[derive(Debug)]
@@ -284,6 +281,7 @@ impl Worker {
                         remote = %Peer(&endpoint.remote.name),
                         address = endpoint.remote.address.map(tracing::field::display),
                         tls = connection.tls().unwrap_or("-"),
+                        demanded = endpoint.requirement.name(),
                         "session with next hop"
                     );
                     let _ = self.news.send(News::Stands(self.id)).await;
@@ -310,7 +308,7 @@ impl Worker {
     /// Looks up the hosts of the next hop.
     async fn find_hosts(&self) -> Hosts {
         let in_force = self.environment.current.take();
-        match self.endpoints(&in_force.config).await {
+        match hosts::of(&self.next_hop, &self.environment, &in_force.config).await {
             Ok(endpoints) => Hosts {
                 left: those_tried(endpoints),
                 verdict: None,
@@ -319,59 +317,6 @@ impl Worker {
                 left: VecDeque::new(),
                 verdict: Some(outcome),
             },
-        }
-    }
-
-    /// The hosts of the next hop, in the order in which they are tried.
-    async fn endpoints(&self, config: &Config) -> Result<Vec<Endpoint>, Outcome> {
-        let resolver = &self.environment.resolver;
-        match &self.next_hop {
-            NextHop::Smtp { host, port } => {
-                let named = self.of_host(host).await?;
-                Ok(endpoints(named, *port, Protocol::Smtp))
-            }
-            NextHop::Lmtp { host, port } => {
-                let named = self.of_host(host).await?;
-                Ok(endpoints(named, *port, Protocol::Lmtp))
-            }
-            NextHop::Mx { domain, port } => {
-                let listening = config.listening();
-                let ourselves = mx_lookup::ourselves(&config.hostname, &listening, *port);
-                let search = Search::for_domain(domain.clone(), ourselves, super::chance());
-                let all = mx_lookup::run(search, resolver).await?;
-                let others = mx_lookup::without_this_machine(all, &listening, *port);
-                if others.is_empty() {
-                    let text = format!("mail for {domain} loops back to this server");
-                    return Err(Outcome::local((5, 4, 6), None, text));
-                }
-                let named = others
-                    .into_iter()
-                    .map(|candidate| (candidate.host.as_str().to_owned(), candidate.address));
-                Ok(endpoints(named.collect(), *port, Protocol::Smtp))
-            }
-            NextHop::LmtpUnix(path) => Ok(vec![Endpoint {
-                remote: Remote {
-                    name: path.to_string(),
-                    address: None,
-                },
-                place: Place::Unix(PathBuf::from(&**path)),
-                protocol: Protocol::Lmtp,
-                server_name: None,
-            }]),
-            NextHop::Maildir(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// A configured host's addresses, each with the host's name.
-    async fn of_host(&self, host: &Host) -> Result<Vec<(String, std::net::IpAddr)>, Outcome> {
-        match host {
-            Host::Address(address) => Ok(vec![(address.to_string(), *address)]),
-            Host::Name(name) => {
-                let search = Search::for_host(name.clone());
-                let found = mx_lookup::run(search, &self.environment.resolver).await?;
-                let named = |candidate: Candidate| (name.as_ascii().to_owned(), candidate.address);
-                Ok(found.into_iter().map(named).collect())
-            }
         }
     }
 }
@@ -432,32 +377,6 @@ fn is_untried(outcome: &Outcome, completed: bool, open: bool) -> bool {
         && outcome.remote.is_some()
 }
 
-/// Endpoints of addresses with the names they were found under.
-fn endpoints(
-    named: Vec<(String, std::net::IpAddr)>,
-    port: u16,
-    protocol: Protocol,
-) -> Vec<Endpoint> {
-    let one = |(name, address): (String, std::net::IpAddr)| {
-        let host = Domain::parse(&name).map_or(Host::Address(address), Host::Name);
-        let host = if name.parse::<std::net::IpAddr>().is_ok() {
-            Host::Address(address)
-        } else {
-            host
-        };
-        Endpoint {
-            place: Place::Tcp(SocketAddr::new(address, port)),
-            protocol,
-            server_name: tls::server_name(&host),
-            remote: Remote {
-                name,
-                address: Some(address),
-            },
-        }
-    };
-    named.into_iter().map(one).collect()
-}
-
 /// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_AT_ONCE: usize = 100;
 
@@ -472,6 +391,9 @@ const IDLE: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::hosts::{Found, endpoints};
+    use vouchsafe_proto::smtp::deliver::Protocol;
+    use vouchsafe_proto::tls_policy::Requirement;
 
     #[test]
     fn a_host_of_many_addresses_leaves_tries_to_the_others() {
@@ -485,9 +407,10 @@ mod tests {
             (&["a", "b", "c", "d", "e", "f"], &["a", "b", "c", "d", "e"]),
             (&[], &[]),
         ] {
-            let all = found.iter().map(|name| {
-                let name = format!("{name}.example");
-                (name, "192.0.2.1".parse().unwrap())
+            let all = found.iter().map(|name| Found {
+                name: format!("{name}.example"),
+                address: "192.0.2.1".parse().unwrap(),
+                requirement: Requirement::Opportunistic,
             });
             let chosen = those_tried(endpoints(all.collect(), 25, Protocol::Smtp));
             let names = chosen.iter().map(|each| each.remote.name.chars().next());

@@ -2,37 +2,35 @@
 //!
 //! Promises: every action of the machine is performed, in order, before its next input; no read
 //! and no write waits longer than the machine's timer; content passes in pieces of at most 64 KiB
-//! and is never whole in memory; a handshake that fails is told apart from all else, so that the
-//! same host is tried again in clear ([`open`], RFC 3207 §4).
+//! and is never whole in memory; a host of which TLS is demanded is sent nothing without it.
 //!
 //! Left to others: what is said, and what replies mean (`proto::smtp::deliver`); which host is
-//! called, and what follows from its silence (the runner).
+//! called, what is demanded of it, and what follows from its silence (the runner).
+//!
+//! Files: [`open`] and TLS in `opening`; messages here; `stream` the socket.
 
+mod opening;
 mod stream;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout_at;
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::outcome::{Outcome, Remote};
-use vouchsafe_proto::smtp::deliver::{
-    Action, Input, Protocol, Session, Settings, Timeouts, Transaction,
-};
+use vouchsafe_proto::smtp::deliver::{Action, Input, Protocol, Session, Timeouts, Transaction};
 use vouchsafe_proto::time::Mono;
+use vouchsafe_proto::tls_policy::Requirement;
 use vouchsafe_spool::Content;
 
 use crate::clock;
-use crate::log::Peer;
-use crate::metrics::figures;
 use crate::stream::Stream;
-use stream::HandshakeError;
+use crate::tls::next_hop::Client;
+pub use opening::open;
 
 /// Where a host listens, and what is spoken there.
 #[derive(Clone, Debug)]
@@ -45,6 +43,8 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// What TLS asks for; without it TLS is not begun.
     pub server_name: Option<ServerName<'static>>,
+    /// What TLS it must give.
+    pub requirement: Requirement,
 }
 
 /// What is connected to.
@@ -66,7 +66,7 @@ pub struct Terms {
     /// The machine's timers.
     pub timeouts: Timeouts,
     /// TLS, if it is to be used where it is offered.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Arc<Client>>,
 }
 
 /// A session that stands: greeted, and with nothing in hand.
@@ -96,109 +96,6 @@ pub struct Carried {
     pub completed: bool,
     /// The session can carry another.
     pub open: bool,
-}
-
-/// Why no session stands.
-enum NotOpen {
-    /// No use trying this host again now.
-    Unusable(Outcome),
-    /// TLS failed; in clear it may go.
-    Tls(HandshakeError),
-}
-
-/// Connects and greets. A failed TLS handshake is tried once more in clear, on a new connection.
-pub async fn open(endpoint: &Endpoint, terms: &Terms) -> Result<Connection, Outcome> {
-    let tls = terms.tls.as_ref().zip(endpoint.server_name.as_ref());
-    let error = match greet(endpoint, terms, tls).await {
-        Ok(connection) => return Ok(connection),
-        Err(NotOpen::Unusable(outcome)) => return Err(outcome),
-        Err(NotOpen::Tls(error)) => error,
-    };
-    tracing::warn!(
-        remote = %Peer(&endpoint.remote.name),
-        error = %Peer(crate::log::chain(&error)),
-        "TLS failed, going on in clear"
-    );
-    greet(endpoint, terms, None)
-        .await
-        .map_err(|error| match error {
-            NotOpen::Unusable(outcome) => outcome,
-            // Not reached: without a name the machine is told not to begin TLS.
-            NotOpen::Tls(_) => Outcome::local(
-                (4, 7, 5),
-                Some(endpoint.remote.clone()),
-                "TLS could not be begun",
-            ),
-        })
-}
-
-/// One connection, to the first moment at which it could carry a message.
-async fn greet(
-    endpoint: &Endpoint,
-    terms: &Terms,
-    tls: Option<(&Arc<ClientConfig>, &ServerName<'static>)>,
-) -> Result<Connection, NotOpen> {
-    let stream = connect(endpoint, terms.connect_timeout)
-        .await
-        .map_err(NotOpen::Unusable)?;
-    let mut connection = Connection {
-        session: Session::new(Settings {
-            protocol: endpoint.protocol,
-            hostname: terms.hostname.clone(),
-            starttls: tls.is_some(),
-            remote: endpoint.remote.clone(),
-            timeouts: terms.timeouts,
-        }),
-        stream,
-        remote: endpoint.remote.clone(),
-        tls: None,
-        timer: None,
-        buffer: vec![0; READ_SIZE],
-    };
-    let mut seen = Seen::default();
-    connection.feed(Input::Connected, &mut seen).await;
-    loop {
-        if let Some(outcome) = seen.unusable.take() {
-            connection.shut().await;
-            return Err(NotOpen::Unusable(outcome));
-        }
-        if seen.ready {
-            return Ok(connection);
-        }
-        if std::mem::take(&mut seen.start_tls) {
-            let (config, name) = tls.ok_or(NotOpen::Tls(HandshakeError::State))?;
-            connection.start_tls(config, name, &mut seen).await?;
-        } else if seen.closed {
-            let text = "the session ended before it began";
-            let remote = Some(endpoint.remote.clone());
-            return Err(NotOpen::Unusable(Outcome::local((4, 4, 2), remote, text)));
-        } else {
-            connection.hear(&mut seen).await;
-        }
-    }
-}
-
-/// The bare connection.
-async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Stream, Outcome> {
-    let connecting = async {
-        match &endpoint.place {
-            Place::Tcp(address) => stream::tcp(*address).await,
-            Place::Unix(path) => stream::unix(path).await,
-        }
-    };
-    let deadline = clock::instant(clock::now().mono.plus(timeout));
-    let error = match timeout_at(deadline, connecting).await {
-        Ok(Ok(stream)) => return Ok(stream),
-        Ok(Err(error)) => error,
-        Err(_) => io::Error::from(io::ErrorKind::TimedOut),
-    };
-    // RFC 3463 §3.5: X.4.1, no answer from host.
-    let text = format!("no connection: {}", error.kind());
-    Err(Outcome::local(
-        (4, 4, 1),
-        Some(endpoint.remote.clone()),
-        text,
-    ))
 }
 
 impl Connection {
@@ -374,33 +271,6 @@ impl Connection {
                     self.step(words, seen).await;
                 }
                 _ => break,
-            }
-        }
-    }
-
-    /// Puts TLS on, for no longer than the timer allows.
-    async fn start_tls(
-        &mut self,
-        config: &Arc<ClientConfig>,
-        name: &ServerName<'static>,
-        seen: &mut Seen,
-    ) -> Result<(), NotOpen> {
-        let handshake = stream::start_tls(&mut self.stream, Arc::clone(config), name.clone());
-        let result = match self.timer {
-            Some(at) => timeout_at(clock::instant(at), handshake).await,
-            None => Ok(handshake.await),
-        };
-        match result {
-            Ok(Ok(description)) => {
-                self.tls = Some(description);
-                figures().sessions.tls.count(["out"]);
-                self.feed(Input::TlsStarted, seen).await;
-                Ok(())
-            }
-            Ok(Err(error)) => Err(NotOpen::Tls(error)),
-            Err(_) => {
-                let source = io::Error::from(io::ErrorKind::TimedOut);
-                Err(NotOpen::Tls(HandshakeError::Failed(source)))
             }
         }
     }

@@ -42,13 +42,15 @@ struct World {
 }
 
 /// A signed zone file, and the key that it is signed with.
-struct Signed {
-    file: String,
-    anchor: String,
+pub struct Signed {
+    /// The file.
+    pub file: String,
+    /// The key, as a DNSKEY record.
+    pub anchor: String,
 }
 
 /// Signs a zone with a key of its own.
-fn signed(apex: &str, records: &str) -> Signed {
+pub fn signed(apex: &str, records: &str) -> Signed {
     let folder = TempDir::new().unwrap();
     let run = |program: &str, arguments: &[&str]| {
         let mut command = Command::new(program);
@@ -71,13 +73,17 @@ fn signed(apex: &str, records: &str) -> Signed {
     }
 }
 
-/// The world; `None` if it cannot be built here, which is said.
-fn world(last: u8) -> Option<World> {
-    let left_out = "DNSSEC, with NSD, BIND's tools and Unbound";
+/// True if a world with signed zones can be built here; says so if not.
+pub fn installed(left_out: &str) -> bool {
     let tools = TOOLS
         .iter()
         .all(|tool| harness::installed(Path::new(tool), left_out));
-    if !tools || !Nsd::installed(left_out) || !Unbound::installed(left_out) {
+    tools && Nsd::installed(left_out) && Unbound::installed(left_out)
+}
+
+/// The world; `None` if it cannot be built here, which is said.
+fn world(last: u8) -> Option<World> {
+    if !installed("DNSSEC, with NSD, BIND's tools and Unbound") {
         return None;
     }
     let sound = signed("secure.example", WITH_SET);

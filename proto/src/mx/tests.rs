@@ -7,7 +7,17 @@ use core::fmt::Write as _;
 use proptest::prelude::*;
 
 /// Lines `name TYPE value`; a name not among them does not exist; value `-` is NODATA, `!` trouble.
+/// What a name below `signed` answers is secure.
 fn answer(world: &str, question: &Question) -> Answer {
+    let plain = bare_answer(world, question);
+    let secure = question.name.as_str().ends_with("signed");
+    Answer {
+        secure: secure && !matches!(plain.lookup, Lookup::Trouble(_)),
+        ..plain
+    }
+}
+
+fn bare_answer(world: &str, question: &Question) -> Answer {
     let rows = world
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -30,6 +40,17 @@ fn answer(world: &str, question: &Question) -> Answer {
         RecordType::Aaaa => {
             Records::Aaaa(values.iter().map(|row| row[2].parse().unwrap()).collect())
         }
+        RecordType::Tlsa => Records::Tlsa(
+            values
+                .iter()
+                .map(|row| crate::dns::Tlsa {
+                    usage: row[2].parse().unwrap(),
+                    selector: 1,
+                    matching: 1,
+                    data: vec![0; 32].into(),
+                })
+                .collect(),
+        ),
         _ => Records::Mx(
             values
                 .iter()
@@ -255,4 +276,88 @@ proptest! {
             Action::Ask(..) => prop_assert!(false),
         }
     }
+}
+
+const KEYS: &str = "
+    five.signed MX 10 ee.signed
+    five.signed MX 20 odd.signed
+    five.signed MX 30 kept.signed
+    five.signed MX 40 bare.signed
+    five.signed MX 50 ee.plain
+    ee.signed A 192.0.2.1
+    _25._tcp.ee.signed TLSA 3
+    odd.signed A 192.0.2.2
+    _25._tcp.odd.signed TLSA 0
+    kept.signed A 192.0.2.3
+    _25._tcp.kept.signed TLSA !
+    bare.signed AAAA 2001:db8::4
+    ee.plain A 192.0.2.5
+    _25._tcp.ee.plain TLSA 3
+    pointing.plain MX 10 ee.signed
+    only.signed MX 10 kept.signed
+    half.signed MX 10 halfhost.signed
+    halfhost.signed A 192.0.2.6
+    halfhost.signed AAAA !
+    _25._tcp.halfhost.signed TLSA 3
+    _2525._tcp.ee.signed TLSA 0
+";
+
+/// What is demanded of each host, in order.
+fn demands(search: &Search) -> String {
+    let mut last = None;
+    for order in [0, 1, usize::MAX / 2] {
+        let Action::Found(hosts) = run(search_again(search), KEYS, |_| order) else {
+            panic!("nobody found");
+        };
+        let demand = |host: &Candidate| match &host.requirement {
+            Requirement::Opportunistic => "none",
+            Requirement::Encrypted => "tls",
+            Requirement::Dane(_) => "dane",
+            Requirement::Withheld(_) => "withheld",
+        };
+        let all = hosts.iter().map(demand).collect::<Vec<_>>().join(" ");
+        assert!(last.is_none_or(|last| last == all), "{all}");
+        last = Some(all);
+    }
+    last.unwrap()
+}
+
+/// The same search from its beginning.
+fn search_again(search: &Search) -> Search {
+    let again = Search::new(
+        search.target.clone(),
+        search.by_mx,
+        search.ourselves.clone(),
+        search.chance,
+    );
+    Search {
+        dane: search.dane,
+        ..again
+    }
+}
+
+#[test]
+fn keys_are_asked_for_where_dnssec_reaches() {
+    for (domain, demanded) in [
+        ("five.signed", "dane tls withheld none none"),
+        // Who can change the MX set can send us to a host of his own.
+        ("pointing.plain", "none"),
+        // A host that cannot be used stays in the list: it is what the outcome speaks of.
+        ("only.signed", "withheld"),
+        ("half.signed", "dane"),
+        // The implicit MX.
+        ("ee.signed", "dane"),
+    ] {
+        assert_eq!(
+            demands(&search(domain, 0).with_dane(25)),
+            demanded,
+            "{domain}"
+        );
+        let without = demands(&search(domain, 0));
+        assert!(without.split(' ').all(|each| each == "none"), "{domain}");
+    }
+    let host = |port| Search::for_host(Domain::parse("ee.signed").unwrap()).with_dane(port);
+    assert_eq!(demands(&host(25)), "dane");
+    assert_eq!(demands(&host(2525)), "tls");
+    assert_eq!(demands(&host(26)), "none");
 }

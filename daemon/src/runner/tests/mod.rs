@@ -28,6 +28,7 @@ use super::{Environment, Runner};
 use crate::clock;
 use crate::current::Current;
 use crate::dns::{Asking, Resolver};
+use crate::tls::next_hop::Client;
 
 /// What the bench hears of a settlement.
 #[derive(Debug)]
@@ -219,7 +220,7 @@ impl Bench {
             spool: Arc::<Watched>::clone(&spool),
             current,
             resolver: Arc::new(world),
-            tls: crate::tls::opportunistic().unwrap(),
+            tls: Arc::new(Client::new().unwrap()),
         });
         Self {
             folder,

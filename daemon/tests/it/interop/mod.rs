@@ -5,6 +5,7 @@
 //! What stands here is what the tests share: a peer's log, messages that are hard to carry, and
 //! the comparison of what went in with what came out.
 
+mod dane;
 mod dovecot;
 mod forwarding;
 mod from_postfix;

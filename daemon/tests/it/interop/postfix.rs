@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -181,6 +181,11 @@ impl Postfix {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A file of its configuration.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("etc").join(name)
     }
 
     /// It as a next hop.

@@ -56,6 +56,18 @@ pub enum Protocol {
     Lmtp,
 }
 
+/// Whether STARTTLS (RFC 3207) is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StartTls {
+    /// Never.
+    Never,
+    /// When it is offered. A failed handshake is tried again in clear by the driver, on a new
+    /// connection with [`StartTls::Never`] (opportunistic, RFC 3207 §4).
+    IfOffered,
+    /// Always: a host that does not offer it, or refuses it then, gets no message.
+    Required,
+}
+
 /// What a session needs to know before it begins.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -63,9 +75,8 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Our own name, for EHLO.
     pub hostname: Domain,
-    /// Use STARTTLS when it is offered. A failed handshake is tried again in clear by the driver,
-    /// on a new connection with this off (opportunistic, RFC 3207 §4).
-    pub starttls: bool,
+    /// Whether TLS is begun.
+    pub starttls: StartTls,
     /// The other end, for outcomes.
     pub remote: Remote,
     /// Per-command timers.

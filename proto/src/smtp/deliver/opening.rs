@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use crate::outcome::{Outcome, OutcomeClass};
 use crate::reply::{EnhancedStatus, Reply, ReplyClass};
 
-use super::{Action, Expected, Offers, Phase, Protocol, Session};
+use super::{Action, Expected, Offers, Phase, Protocol, Session, StartTls};
 
 impl Session {
     /// The connection stands.
@@ -29,7 +29,7 @@ impl Session {
         if self.phase == Phase::StartingTls {
             self.phase = Phase::Opening;
             self.offers = Offers::default();
-            self.settings.starttls = false;
+            self.settings.starttls = StartTls::Never;
             self.say_hello(actions);
         }
     }
@@ -47,12 +47,7 @@ impl Session {
         match reply.class() {
             ReplyClass::Positive => {
                 self.offers = Offers::read(reply);
-                if self.settings.starttls && self.offers.starttls {
-                    self.expected.push_back(Expected::StartTls);
-                    self.write(b"STARTTLS\r\n".to_vec(), actions);
-                } else {
-                    self.ready(actions);
-                }
+                self.hello_is_over(actions);
             }
             // A server of before 1995, or one that forbids extensions (RFC 5321 §3.2).
             ReplyClass::Permanent if old => self.greet_with("HELO", Expected::PlainHello, actions),
@@ -63,7 +58,7 @@ impl Session {
     pub(super) fn plain_hello_answered(&mut self, reply: &Reply, actions: &mut Vec<Action>) {
         if reply.is_positive() {
             self.offers = Offers::default();
-            self.ready(actions);
+            self.hello_is_over(actions);
         } else {
             self.refused(reply, actions);
         }
@@ -76,8 +71,33 @@ impl Session {
                 actions.push(Action::StartTls);
             }
             ReplyClass::Intermediate => self.refused(reply, actions),
+            ReplyClass::Transient | ReplyClass::Permanent
+                if self.settings.starttls == StartTls::Required =>
+            {
+                self.refused(reply, actions);
+            }
             // TLS is opportunistic: without it as before it was offered (RFC 3207 §4).
             ReplyClass::Transient | ReplyClass::Permanent => self.ready(actions),
+        }
+    }
+
+    /// What is offered is known: on to TLS, or to the messages.
+    fn hello_is_over(&mut self, actions: &mut Vec<Action>) {
+        match (self.settings.starttls, self.offers.starttls) {
+            (StartTls::IfOffered | StartTls::Required, true) => {
+                self.expected.push_back(Expected::StartTls);
+                self.write(b"STARTTLS\r\n".to_vec(), actions);
+            }
+            // Somebody on the way may have taken the offer out.
+            (StartTls::Required, false) => {
+                let text = "TLS is required for this host, and it did not offer STARTTLS";
+                let remote = Some(self.settings.remote.clone());
+                // X.7.4: security features not supported (RFC 3463 §3.8).
+                let outcome = Outcome::local((4, 7, 4), remote, text);
+                actions.push(Action::Unusable(outcome));
+                self.close(actions);
+            }
+            (StartTls::Never, _) | (StartTls::IfOffered, false) => self.ready(actions),
         }
     }
 

@@ -8,7 +8,7 @@ use alloc::vec;
 use proptest::prelude::*;
 
 /// A session that Example's host has been called for.
-fn session(protocol: Protocol, starttls: bool) -> Session {
+fn session(protocol: Protocol, starttls: StartTls) -> Session {
     Session::new(Settings {
         protocol,
         hostname: Domain::parse("mx.us.example").unwrap(),
@@ -138,7 +138,7 @@ fn play(mut session: Session, script: &str) {
 }
 
 fn smtp(script: &str) {
-    play(session(Protocol::Smtp, false), script);
+    play(session(Protocol::Smtp, StartTls::Never), script);
 }
 
 /// To [`Action::Ready`], with these keywords offered.
@@ -360,7 +360,7 @@ fn a_chunk_is_refused_on_the_way() {
 
 #[test]
 fn lmtp_answers_for_each_recipient() {
-    play(session(Protocol::Lmtp, false), "
+    play(session(Protocol::Lmtp, StartTls::Never), "
         S: 220 hi
         C: LHLO mx.us.example
         S: 250-them
@@ -391,7 +391,7 @@ fn lmtp_answers_for_each_recipient() {
         close
         ");
     play(
-        session(Protocol::Lmtp, false),
+        session(Protocol::Lmtp, StartTls::Never),
         "
         S: 220 hi
         C: LHLO mx.us.example
@@ -405,7 +405,7 @@ fn lmtp_answers_for_each_recipient() {
 #[test]
 fn tls_is_started_when_offered_and_forgets_what_was_said() {
     play(
-        session(Protocol::Smtp, true),
+        session(Protocol::Smtp, StartTls::IfOffered),
         "
         S: 220 hi
         C: EHLO mx.us.example
@@ -433,7 +433,7 @@ fn tls_is_started_when_offered_and_forgets_what_was_said() {
         ",
     );
     play(
-        session(Protocol::Smtp, true),
+        session(Protocol::Smtp, StartTls::IfOffered),
         "
         S: 220 hi
         C: EHLO mx.us.example
@@ -445,7 +445,7 @@ fn tls_is_started_when_offered_and_forgets_what_was_said() {
         ",
     );
     play(
-        session(Protocol::Smtp, true),
+        session(Protocol::Smtp, StartTls::IfOffered),
         "
         S: 220 hi
         C: EHLO mx.us.example
@@ -456,6 +456,44 @@ fn tls_is_started_when_offered_and_forgets_what_was_said() {
         starttls
         unusable 4.5.0 the next hop sent more in clear after it agreed to start TLS
         close
+        ",
+    );
+}
+
+#[test]
+fn without_tls_that_is_required_nothing_is_said() {
+    let refused = "unusable 4.7.4 TLS is required for this host, and it did not offer STARTTLS";
+    for (script, end) in [
+        ("S: 250-them\nS: 250 PIPELINING", refused),
+        ("S: 500 what\nC: HELO mx.us.example\nS: 250 them", refused),
+        (
+            "S: 250-them\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 no",
+            "unusable 4.7.0 454 4.7.0 no",
+        ),
+        (
+            "S: 250-them\nS: 250 STARTTLS\nC: STARTTLS\nS: 501 5.5.2 no",
+            "unusable 4.5.2 501 5.5.2 no",
+        ),
+    ] {
+        play(
+            session(Protocol::Smtp, StartTls::Required),
+            &format!("S: 220 hi\nC: EHLO mx.us.example\n{script}\n{end}\nclose"),
+        );
+    }
+    play(
+        session(Protocol::Smtp, StartTls::Required),
+        "
+        S: 220 hi
+        C: EHLO mx.us.example
+        S: 250-them
+        S: 250 STARTTLS
+        C: STARTTLS
+        S: 220 go
+        starttls
+        > tls
+        C: EHLO mx.us.example
+        S: 250 them
+        ready
         ",
     );
 }
@@ -547,7 +585,7 @@ fn a_server_that_does_not_wait_for_the_dot() {
 
 #[test]
 fn timers_are_those_of_the_standard() {
-    let mut session = session(Protocol::Smtp, false);
+    let mut session = session(Protocol::Smtp, StartTls::Never);
     let mut timers = vec![];
     let mut step = |input: Input<'_>| {
         let now = Now {
@@ -600,7 +638,7 @@ fn drive(protocol: Protocol, wires: Vec<Vec<u8>>, end: u8) {
         mono: Mono::from_millis(0),
         wall: crate::time::Wall::from_millis(0),
     };
-    let mut session = session(protocol, true);
+    let mut session = session(protocol, StartTls::IfOffered);
     let mut wires = wires.into_iter();
     let mut actions = vec![];
     let mut open: Option<Vec<u32>> = None;
