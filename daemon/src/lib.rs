@@ -14,6 +14,7 @@ mod current;
 mod demo;
 #[allow(dead_code, reason = "that zones change is for the tests")]
 pub mod dns;
+mod history;
 mod limits;
 mod log;
 mod maildir;

@@ -29,6 +29,7 @@ use crate::config::{Config, load};
 use crate::control::{Control, Sources};
 use crate::current::{Current, InForce};
 use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
+use crate::history::{Keeping, Kept, Notebook};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
 use crate::perimeter::{self, Perimeter};
@@ -112,7 +113,7 @@ impl Service {
         let config = &in_force.config;
 
         let spool = open_spool(config).await?;
-        let shared = Shared::new(config, Arc::clone(&spool) as Arc<dyn Spool>)?;
+        let shared = Shared::new(config, with_history(config, &spool)?)?;
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
         let sockets = bind(&config.listen).await?;
         let control =
@@ -247,6 +248,22 @@ async fn open_spool(config: &Config) -> Result<Arc<LocalSpool>, Failure> {
         }
     }
     Ok(Arc::new(spool))
+}
+
+/// The queue, with a memory of what has left it if one is wanted.
+fn with_history(config: &Config, spool: &Arc<LocalSpool>) -> Result<Arc<dyn Spool>, Failure> {
+    let spool = Arc::clone(spool) as Arc<dyn Spool>;
+    if config.history.is_zero() {
+        return Ok(spool);
+    }
+    let keeping = Keeping {
+        data_dir: config.data_dir.clone(),
+        keep: config.history,
+    };
+    let notebook = Notebook::open(&keeping, clock::now().wall)
+        .context("cannot keep history")
+        .or_exit(Exit::Io)?;
+    Ok(Arc::new(Kept::new(spool, notebook)))
 }
 
 /// Binds every address, or none.

@@ -9,6 +9,7 @@ mod listing;
 mod print;
 mod publish;
 mod queue;
+mod trace;
 
 use std::path::PathBuf;
 
@@ -53,6 +54,8 @@ enum Command {
     /// Look at the mail that waits
     #[command(subcommand)]
     Queue(queue::Command),
+    /// Tell one message's life: custody, verdict, attempts, replies, reports, with their times
+    Trace(trace::Command),
 }
 
 /// Where the configuration is.
@@ -93,6 +96,7 @@ Examples:
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
   vouchsafe queue list                        what waits, and why
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
+  vouchsafe trace 1M2RA1CGT0QK7XHBD4ZN        its whole life, also after it has left
 
 Exit codes are those of sysexits.h: 0 done, 64 wrong usage, 66 not found, 69 not reachable,
 70 a mistake of ours, 74 read or write error, 75 try again later, 78 wrong configuration.";
@@ -119,6 +123,7 @@ pub fn run() -> Exit {
         Command::Simulate(command) => crate::simulate::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),
+        Command::Trace(command) => trace::run(&command),
     };
     ended.unwrap_or_else(|failure| {
         print::error(&format!("vouchsafe: {:#}", failure.error));

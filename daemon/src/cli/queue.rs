@@ -76,6 +76,14 @@ fn show(id: QueueId, mut messages: Messages, format: Format) -> Ended {
     Ok(Exit::Ok)
 }
 
+/// One message, if it is in the queue; nothing is said if there is no queue at all.
+pub fn find(file: &ConfigFile, id: QueueId) -> Result<Option<Message>, Failure> {
+    match messages(file, Some(id)).and_then(|mut found| found.next().transpose()) {
+        Err(failure) if failure.exit == Exit::NoInput => Ok(None),
+        found => found,
+    }
+}
+
 /// All messages, or the one.
 fn messages(file: &ConfigFile, id: Option<QueueId>) -> Result<Messages, Failure> {
     let folder = data_dir(&file.path)?;

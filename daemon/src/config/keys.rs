@@ -6,12 +6,14 @@
 
 mod delivery;
 mod verify;
+mod watching;
 mod ways_in;
 
 use std::time::Duration;
 
 pub use delivery::DELIVERY;
 pub use verify::{RECIPIENTS, VERIFY};
+pub use watching::{HISTORY, LOG, METRICS};
 pub use ways_in::{LISTEN, PERIMETER};
 
 /// One table of the file.
@@ -112,7 +114,7 @@ pub enum Presence {
 }
 
 /// All sections, in the order in which they are explained.
-pub static SECTIONS: [&Section; 14] = [
+pub static SECTIONS: [&Section; 15] = [
     &TOP,
     &LISTEN,
     &DOMAINS,
@@ -127,6 +129,7 @@ pub static SECTIONS: [&Section; 14] = [
     &DELIVERY,
     &LOG,
     &METRICS,
+    &HISTORY,
 ];
 
 /// The keys before any table.
@@ -390,42 +393,4 @@ pub static RETRY: Section = Section {
                   four to five days.",
         },
     ],
-};
-
-/// The log.
-pub static LOG: Section = Section {
-    name: "log",
-    form: Form::Table,
-    doc: "What is written to standard error.",
-    keys: &[
-        Key {
-            name: "format",
-            kind: Kind::Word(&["text", "json"]),
-            presence: Presence::Default(r#""text""#),
-            doc: "`text` for people, `json` for programs: one object a line, the same fields. \
-                  Takes effect at the next start, not at a reload.",
-        },
-        Key {
-            name: "level",
-            kind: Kind::Word(&["error", "warn", "info", "debug", "trace"]),
-            presence: Presence::Default(r#""info""#),
-            doc: "The least weighty lines that are written. `info` has one line for each event of \
-                  a message's life.",
-        },
-    ],
-};
-
-/// Figures for a monitor.
-pub static METRICS: Section = Section {
-    name: "metrics",
-    form: Form::Table,
-    doc: "Figures for a monitor, as OpenMetrics text under `/metrics`; `/health` and `/ready` say \
-          whether the service lives and takes mail.",
-    keys: &[Key {
-        name: "address",
-        kind: Kind::Socket,
-        presence: Presence::Optional(r#""127.0.0.1:9925""#),
-        doc: "Address and port at which they can be had. There is no login: keep it on loopback. \
-              Takes effect at the next start, not at a reload.",
-    }],
 };

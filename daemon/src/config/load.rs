@@ -7,6 +7,7 @@ mod ways_in;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::de::DeTable;
@@ -136,6 +137,7 @@ pub(super) struct Draft {
     pub(super) delivery: Option<Delivery>,
     pub(super) log: Option<Log>,
     pub(super) metrics: Option<SocketAddr>,
+    history: Option<Duration>,
 }
 
 /// One of `[domains]`, and where it stands.
@@ -179,6 +181,8 @@ impl Draft {
         let log = read_log(reader, &top);
         let metrics = reader.table(&top, &keys::METRICS);
         let metrics = reader.text(&metrics, "address", socket);
+        let history = reader.table(&top, &keys::HISTORY);
+        let history = reader.duration(&history, "keep");
         Self {
             hostname,
             data_dir,
@@ -197,6 +201,7 @@ impl Draft {
             delivery,
             log,
             metrics,
+            history,
         }
     }
 
@@ -231,6 +236,7 @@ impl Draft {
             delivery: self.delivery?,
             log: self.log?,
             metrics: self.metrics,
+            history: self.history?,
         })
     }
 }

@@ -46,8 +46,10 @@ pub struct Config {
     pub delivery: Delivery,
     /// The log.
     pub log: Log,
-    /// Where figures for a monitor could be had.
+    /// Where figures for a monitor can be had.
     pub metrics: Option<SocketAddr>,
+    /// How long the notes about a message are kept; zero keeps none.
+    pub history: Duration,
 }
 
 /// One of `[[listen]]`.

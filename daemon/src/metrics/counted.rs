@@ -63,37 +63,27 @@ impl<const N: usize> Counted<N> {
 pub struct Measured(BTreeMap<&'static str, Gauge>);
 
 impl Measured {
-    /// Registered under a name; the label is `cache`.
-    pub(super) fn new(
-        registry: &mut Registry,
-        name: &str,
-        help: &str,
-        values: &[&'static str],
-    ) -> Self {
+    /// Registered under a name.
+    pub(super) fn new(registry: &mut Registry, name: &str, help: &str, label: Label) -> Self {
         let family = Family::<[(&'static str, &'static str); 1], Gauge>::default();
         registry.register(name, help, family.clone());
-        Self::of_family(&family, values)
+        Self::of_family(&family, label)
     }
 
     /// The same in bytes.
-    pub(super) fn in_bytes(
-        registry: &mut Registry,
-        name: &str,
-        help: &str,
-        values: &[&'static str],
-    ) -> Self {
+    pub(super) fn in_bytes(registry: &mut Registry, name: &str, help: &str, label: Label) -> Self {
         let family = Family::<[(&'static str, &'static str); 1], Gauge>::default();
         registry.register_with_unit(name, help, Unit::Bytes, family.clone());
-        Self::of_family(&family, values)
+        Self::of_family(&family, label)
     }
 
     fn of_family(
         family: &Family<[(&'static str, &'static str); 1], Gauge>,
-        values: &[&'static str],
+        (key, values): Label,
     ) -> Self {
         let gauges = values
             .iter()
-            .map(|value| (*value, family.get_or_create_owned(&[("cache", *value)])));
+            .map(|value| (*value, family.get_or_create_owned(&[(key, *value)])));
         Self(gauges.collect())
     }
 

@@ -195,6 +195,45 @@ impl Dns {
     }
 }
 
+/// Of the mail that waits.
+pub(super) struct Queue {
+    /// Messages, by what is being done with them.
+    pub(super) messages: Measured,
+    /// Destinations that any of them wait for.
+    pub(super) lanes: Gauge,
+    /// How long the oldest has been there.
+    pub(super) oldest: Gauge,
+    /// 1 as long as mail is taken.
+    pub(super) sound: Gauge,
+}
+
+impl Queue {
+    /// At nought.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let lanes = Gauge::default();
+        let help = "Destinations that messages in the queue wait for";
+        registry.register("queue_destinations", help, lanes.clone());
+        let oldest = Gauge::default();
+        let help = "Age of the oldest message in the queue";
+        registry.register_with_unit("queue_oldest", help, Unit::Seconds, oldest.clone());
+        let sound = Gauge::default();
+        let help =
+            "1 while the queue can be written to; 0 once a flush has failed, until a restart";
+        registry.register("queue_sound", help, sound.clone());
+        Self {
+            lanes,
+            oldest,
+            sound,
+            messages: Measured::new(
+                registry,
+                "queue_messages",
+                "Messages in the queue, each once for each destination it waits for",
+                ("state", &["waiting", "active"]),
+            ),
+        }
+    }
+}
+
 /// Of what is kept in memory.
 pub(super) struct Caches {
     /// Things found.
@@ -222,8 +261,8 @@ impl Caches {
                 "Driven out of a cache while still of use",
                 caches,
             ),
-            entries: Measured::new(registry, "cache_entries", "Entries in a cache", CACHES),
-            octets: Measured::in_bytes(registry, "cache", "Memory of a cache", CACHES),
+            entries: Measured::new(registry, "cache_entries", "Entries in a cache", caches[0]),
+            octets: Measured::in_bytes(registry, "cache", "Memory of a cache", caches[0]),
         }
     }
 }

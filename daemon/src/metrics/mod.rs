@@ -23,7 +23,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use self::groups::{Caches, Deliveries, Dns, Mail, Sessions};
+use self::groups::{Caches, Deliveries, Dns, Mail, Queue, Sessions};
 
 /// The process's figures.
 pub fn figures() -> &'static Figures {
@@ -42,8 +42,8 @@ pub struct Figures {
     pub dns: Dns,
     /// Of what is kept in memory.
     caches: Caches,
-    /// 1 as long as mail is taken.
-    queue_sound: Gauge,
+    /// Of the mail that waits.
+    queue: Queue,
 }
 
 /// The figures with their names.
@@ -75,17 +75,13 @@ impl Table {
 impl Figures {
     /// Registered under their names.
     fn new(registry: &mut Registry) -> Self {
-        let queue_sound = Gauge::default();
-        let help =
-            "1 while the queue can be written to; 0 once a flush has failed, until a restart";
-        registry.register("queue_sound", help, queue_sound.clone());
         Self {
             sessions: Sessions::new(registry),
             mail: Mail::new(registry),
             deliveries: Deliveries::new(registry),
             dns: Dns::new(registry),
             caches: Caches::new(registry),
-            queue_sound,
+            queue: Queue::new(registry),
         }
     }
 }

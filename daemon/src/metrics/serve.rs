@@ -22,8 +22,11 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
+use vouchsafe_spool::{LaneEntry, Spool};
 
+use super::groups::Queue;
 use super::{Figures, TABLE};
+use crate::clock;
 use crate::control::Sources;
 
 /// The socket, bound.
@@ -80,7 +83,7 @@ impl Monitor {
 
 /// All figures.
 async fn metrics(State(sources): State<Arc<Sources>>) -> Response {
-    TABLE.figures.take_stock(&sources);
+    TABLE.figures.take_stock(&sources).await;
     let mut text = String::new();
     if encode(&mut text, &TABLE.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -101,13 +104,13 @@ async fn ready(State(sources): State<Arc<Sources>>) -> Response {
 
 impl Figures {
     /// Brings in what is counted elsewhere.
-    fn take_stock(&self, sources: &Sources) {
+    async fn take_stock(&self, sources: &Sources) {
         let set = |counter: &Counter, to| counter.inner().store(to, Ordering::Relaxed);
         set(&self.sessions.begun, sources.house.sessions());
         set(&self.sessions.panics, sources.house.panics());
         let open = i64::try_from(sources.house.door.open()).unwrap_or(i64::MAX);
         self.sessions.open.set(open);
-        self.queue_sound.set(sources.spool.is_sound().into());
+        self.queue.take_stock(&*sources.spool).await;
         for (cache, figures) in sources.rates.totals() {
             for (counted, value) in [
                 (&self.caches.hits, figures.hits),
@@ -121,6 +124,25 @@ impl Figures {
             self.caches.entries.set(cache, figures.entries);
             self.caches.octets.set(cache, figures.octets);
         }
+    }
+}
+
+impl Queue {
+    /// Looks at what waits.
+    async fn take_stock(&self, spool: &dyn Spool) {
+        self.sound.set(spool.is_sound().into());
+        let lanes = spool.lanes();
+        let sum = |of: fn(&LaneEntry) -> usize| lanes.iter().map(of).sum();
+        self.messages.set("waiting", sum(|lane| lane.waiting));
+        self.messages.set("active", sum(|lane| lane.leased));
+        self.lanes
+            .set(i64::try_from(lanes.len()).unwrap_or(i64::MAX));
+        // A queue that cannot be read is told of by its own figure.
+        let oldest = spool.list(None, 1).await.unwrap_or_default();
+        let age = oldest
+            .first()
+            .map_or(0, |entry| clock::now().wall.since(entry.arrived).as_secs());
+        self.oldest.set(i64::try_from(age).unwrap_or(i64::MAX));
     }
 }
 

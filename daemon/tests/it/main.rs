@@ -20,6 +20,7 @@ mod dialogue;
 mod dkim;
 mod dnssec;
 mod harness;
+mod history;
 mod interop;
 mod kill;
 mod lint;

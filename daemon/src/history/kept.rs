@@ -1,0 +1,187 @@
+//! The queue with a memory: each change of custody is noted once it is durable.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use vouchsafe_proto::custody::Custody;
+use vouchsafe_proto::envelope::Envelope;
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::time::Wall;
+use vouchsafe_spool::{
+    AppendError, Ask, BeginError, CommitError, Content, ContentError, Draft, Entry, Lane,
+    LaneEntry, Lease, LeaseError, Leased, ListError, Pending, Progress, ReadBackError, SettleError,
+    Settlement, Spool,
+};
+
+use super::event::Note;
+use super::writer::Notebook;
+use crate::clock;
+
+/// The queue, and where its changes are noted.
+pub struct Kept {
+    queue: Arc<dyn Spool>,
+    notebook: Notebook,
+    /// What was recorded of messages whose lease goes on, so that it is noted once.
+    recorded: Arc<Mutex<HashMap<QueueId, Vec<Progress>>>>,
+}
+
+impl Kept {
+    /// Around a queue.
+    pub fn new(queue: Arc<dyn Spool>, notebook: Notebook) -> Self {
+        Self {
+            queue,
+            notebook,
+            recorded: Arc::default(),
+        }
+    }
+
+    /// The message as it was when it was last noted.
+    fn noted(&self, lease: &Lease) -> Entry {
+        let mut entry = lease.entry().clone();
+        // Whoever panicked with the lock has left one record or the other.
+        let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = recorded.get(&entry.id) {
+            entry.progress.clone_from(progress);
+        }
+        entry
+    }
+}
+
+impl Spool for Kept {
+    fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
+        Box::pin(async move {
+            let draft = self.queue.begin(now).await?;
+            let kept: Box<dyn Draft> = Box::new(KeptDraft {
+                draft,
+                size: 0,
+                notebook: self.notebook.clone(),
+            });
+            Ok(kept)
+        })
+    }
+
+    fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {
+        self.queue.lease(now, ask)
+    }
+
+    fn limit(&self, lane: &Lane, leases: Option<usize>) {
+        self.queue.limit(lane, leases);
+    }
+
+    fn arrived(&self) -> Pending<'_, ()> {
+        self.queue.arrived()
+    }
+
+    fn content(&self, id: QueueId) -> Pending<'_, Result<Box<dyn Content>, ContentError>> {
+        self.queue.content(id)
+    }
+
+    fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>> {
+        let entry = self.noted(&lease);
+        let notes = Note::settled(&entry, &settlement, clock::now().wall);
+        Box::pin(async move {
+            self.queue.settle(lease, settlement).await?;
+            let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            recorded.remove(&entry.id);
+            drop(recorded);
+            for note in notes {
+                self.notebook.note(entry.id, note);
+            }
+            Ok(())
+        })
+    }
+
+    fn record(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+    ) -> Pending<'static, Result<(), SettleError>> {
+        let entry = self.noted(lease);
+        let notes = Note::recorded(&entry, &settlement, clock::now().wall);
+        let progress = settlement.progress.clone();
+        let recording = self.queue.record(lease, settlement);
+        let (notebook, recorded) = (self.notebook.clone(), Arc::clone(&self.recorded));
+        Box::pin(async move {
+            recording.await?;
+            let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            recorded.insert(entry.id, progress);
+            drop(recorded);
+            for note in notes {
+                notebook.note(entry.id, note);
+            }
+            Ok(())
+        })
+    }
+
+    fn list(
+        &self,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, ListError>> {
+        self.queue.list(after, limit)
+    }
+
+    fn list_lane(
+        &self,
+        lane: &Lane,
+        after: Option<QueueId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, ListError>> {
+        self.queue.list_lane(lane, after, limit)
+    }
+
+    fn lanes(&self) -> Vec<LaneEntry> {
+        self.queue.lanes()
+    }
+
+    fn show(&self, id: QueueId) -> Pending<'_, Result<Option<Entry>, ListError>> {
+        self.queue.show(id)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.queue.is_sound()
+    }
+}
+
+/// A message being received, of which its custody will be noted.
+struct KeptDraft {
+    draft: Box<dyn Draft>,
+    size: u64,
+    notebook: Notebook,
+}
+
+impl Draft for KeptDraft {
+    fn id(&self) -> QueueId {
+        self.draft.id()
+    }
+
+    fn append(&mut self, piece: Bytes) -> Pending<'_, Result<(), AppendError>> {
+        let len = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.size = self.size.saturating_add(len);
+        self.draft.append(piece)
+    }
+
+    fn read_back(&mut self, at_most: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>> {
+        self.draft.read_back(at_most)
+    }
+
+    fn commit(
+        self: Box<Self>,
+        envelope: Envelope,
+        due: Wall,
+    ) -> Pending<'static, Result<Custody, CommitError>> {
+        let Self {
+            draft,
+            size,
+            notebook,
+        } = *self;
+        let id = draft.id();
+        let note = Note::accepted(id, id.arrived(), &envelope, size);
+        Box::pin(async move {
+            let custody = draft.commit(envelope, due).await?;
+            notebook.note(id, note);
+            Ok(custody)
+        })
+    }
+}
