@@ -17,6 +17,7 @@ mod client;
 mod config;
 mod demo;
 mod dialogue;
+mod disk_trouble;
 mod dkim;
 mod dnssec;
 mod harness;
@@ -33,6 +34,7 @@ mod nsd;
 mod publish;
 #[path = "../../../proto/tests/dialogue/script.rs"]
 mod script;
+mod senders;
 mod service;
 #[allow(dead_code, reason = "part of it is for the tests inside")]
 #[path = "../../src/verify/dkim/signing.rs"]

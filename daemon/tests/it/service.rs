@@ -39,6 +39,7 @@ pub struct Setup {
     top: String,
     sections: String,
     local: Vec<(String, String)>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Setup {
@@ -56,7 +57,14 @@ impl Setup {
             top: String::new(),
             sections: String::new(),
             local: vec![(String::from("local.example"), maildir)],
+            environment: Vec::new(),
         }
+    }
+
+    /// A variable of the process.
+    pub fn environment(mut self, name: &'static str, value: &Path) -> Self {
+        self.environment.push((name, value.into()));
+        self
     }
 
     /// Its resolver; without this one, no name exists.
@@ -127,7 +135,7 @@ impl Setup {
         let nowhere = self.dns.is_none().then(Nowhere::start);
         let dns = self.dns.or(nowhere.as_ref().map(Nowhere::address)).unwrap();
         self.write(dns);
-        let (child, lines) = spawn(&self.config());
+        let (child, lines) = spawn(&self.config(), &self.environment);
         let mut service = Service {
             child,
             lines,
@@ -148,18 +156,19 @@ impl Setup {
     /// Starts the service, which must end by itself, and gives its exit code and its log.
     pub fn refused(self) -> (Option<i32>, String) {
         self.write(SocketAddr::from(([127, 0, 0, 1], 9)));
-        let (mut child, lines) = spawn(&self.config());
+        let (mut child, lines) = spawn(&self.config(), &self.environment);
         let log: Vec<_> = lines.iter().collect();
         (child.wait().unwrap().code(), log.join("\n"))
     }
 }
 
 /// The process, and its log line by line.
-fn spawn(config: &Path) -> (Child, Receiver<String>) {
+fn spawn(config: &Path, environment: &[(&str, PathBuf)]) -> (Child, Receiver<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vouchsafe"))
         .arg("serve")
         .arg("--config")
         .arg(config)
+        .envs(environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::service::PATIENCE;
@@ -10,6 +12,7 @@ use super::service::PATIENCE;
 pub struct Sink {
     address: SocketAddr,
     messages: Receiver<Message>,
+    lives: Arc<AtomicU32>,
 }
 
 /// One message, as it was handed over.
@@ -21,6 +24,8 @@ pub struct Message {
     pub recipients: Vec<String>,
     /// The content, dot-stuffing undone.
     pub content: Vec<u8>,
+    /// How many services had ended when this one opened the connection.
+    pub life: u32,
 }
 
 impl Sink {
@@ -29,14 +34,31 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (send, messages) = channel();
+        let lives = Arc::<AtomicU32>::default();
+        let ended = Arc::clone(&lives);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stream, send) = (stream.unwrap(), send.clone());
+                let life = ended.load(Ordering::Acquire);
                 // A peer that goes away ends its session, and nothing else.
-                std::thread::spawn(move || drop(converse(&stream, &send)));
+                std::thread::spawn(move || drop(converse(&stream, life, &send)));
             }
         });
-        Self { address, messages }
+        Self {
+            address,
+            messages,
+            lives,
+        }
+    }
+
+    /// One service has ended; connections from now on are of the next.
+    pub fn next_life(&self) {
+        self.lives.fetch_add(1, Ordering::Release);
+    }
+
+    /// What has come and was not asked for yet.
+    pub fn rest(&self) -> impl Iterator<Item = Message> {
+        self.messages.try_iter()
     }
 
     /// As a next hop of the configuration.
@@ -53,7 +75,7 @@ impl Sink {
 }
 
 /// One session.
-fn converse(stream: &TcpStream, send: &Sender<Message>) -> std::io::Result<()> {
+fn converse(stream: &TcpStream, ended: u32, send: &Sender<Message>) -> std::io::Result<()> {
     let mut say = stream;
     let mut lines = BufReader::new(stream);
     let mut message = Message::default();
@@ -76,6 +98,7 @@ fn converse(stream: &TcpStream, send: &Sender<Message>) -> std::io::Result<()> {
             ("DATA", _) => {
                 say.write_all(b"354 go on\r\n")?;
                 message.content = content(&mut lines)?;
+                message.life = ended;
                 // Nobody listens any more when the test is over.
                 let _ = send.send(std::mem::take(&mut message));
                 b"250 2.0.0 ok\r\n"
