@@ -19,6 +19,7 @@ mod limits;
 mod log;
 mod maildir;
 mod metrics;
+mod mta_sts;
 mod mx_lookup;
 mod open_files;
 pub mod perimeter;

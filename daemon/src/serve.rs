@@ -21,6 +21,7 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use vouchsafe_proto::dns::Question;
+use vouchsafe_spool::fs::LocalDisk;
 use vouchsafe_spool::{Finding, LocalSpool, OpenError, Options, Spool};
 
 use crate::cli::{Ended, Exit, Failure, OrExit as _};
@@ -40,7 +41,7 @@ use crate::smtp_in::{House, Listener, Site};
 use crate::supervisor::{self, Signals};
 use crate::tls::next_hop::Client;
 use crate::verify::{Policy, Verifier};
-use crate::{clock, open_files};
+use crate::{clock, mta_sts, open_files, tls};
 
 /// `vouchsafe serve`: runs until a signal ends it.
 pub fn run(path: &Path) -> Ended {
@@ -128,7 +129,8 @@ impl Service {
             spool: Arc::clone(&shared.spool),
             current: Arc::clone(&current),
             resolver: Arc::clone(&shared.resolver) as Arc<dyn Resolver>,
-            tls: shared.tls.clone(),
+            tls: Arc::clone(&shared.tls),
+            policies: open_policies(config, &shared).await?,
         });
         let house = Arc::new(House::default());
         let listeners = open_doors(sockets, &house, &site, &shutdown);
@@ -266,6 +268,26 @@ fn with_history(config: &Config, spool: &Arc<LocalSpool>) -> Result<Arc<dyn Spoo
     Ok(Arc::new(Kept::new(spool, notebook)))
 }
 
+/// What is kept of other domains' policies. Where it cannot be kept, mail goes on without.
+async fn open_policies(
+    config: &Config,
+    shared: &Shared,
+) -> Result<Arc<mta_sts::Policies>, Failure> {
+    let folder = config.data_dir.clone();
+    let resolver = Arc::clone(&shared.resolver) as Arc<dyn Resolver>;
+    let tls = Arc::clone(&shared.tls);
+    let opening = move || {
+        let store = vouchsafe_spool::Policies::open(Arc::new(LocalDisk::new(folder)));
+        if let Err(error) = &store {
+            error!(error = %chain(error), "MTA-STS policies will not outlast a restart");
+        }
+        Arc::new(mta_sts::Policies::open(resolver, tls, store.ok()))
+    };
+    tokio::task::spawn_blocking(opening)
+        .await
+        .or_exit(Exit::Software)
+}
+
 /// Binds every address, or none.
 async fn bind(all: &[Listen]) -> Result<Vec<Listener>, Failure> {
     let mut listeners = Vec::with_capacity(all.len());
@@ -299,12 +321,14 @@ impl Shared {
             Arc::clone(&perimeter),
             Policy::of(config),
         ));
+        let roots = tls::roots(config.delivery.roots.as_deref());
+        let tls = Arc::new(Client::new(roots).or_exit(Exit::Software)?);
         Ok(Self {
             resolver,
             perimeter,
             verifier,
             spool,
-            tls: Arc::new(Client::new().or_exit(Exit::Software)?),
+            tls,
         })
     }
 

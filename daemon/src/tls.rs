@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{CommonState, ServerConfig};
+use rustls::{CommonState, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use vouchsafe_proto::route::Host;
@@ -80,6 +80,24 @@ pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Certi
     Ok(Arc::new(config))
 }
 
+/// The authorities that are trusted: those of a file, else the system's. What cannot be read is
+/// left out, and said.
+pub fn roots(file: Option<&Path>) -> RootCertStore {
+    let found = match file {
+        Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
+        None => rustls_native_certs::load_native_certs(),
+    };
+    for error in &found.errors {
+        tracing::warn!(error = %crate::log::chain(error), "certificates of authorities");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!("no authority is trusted: no MTA-STS policy can be fetched");
+    }
+    roots
+}
+
 /// What the client says it wants to reach.
 pub fn server_name(host: &Host) -> Option<ServerName<'static>> {
     match host {
@@ -117,7 +135,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = crate::config::test_certificate(folder.path());
         let acceptor = TlsAcceptor::from(server(certificate.as_ref(), key.as_ref()).unwrap());
-        let connector = TlsConnector::from(next_hop::Client::new().unwrap().opportunistic());
+        let connector = TlsConnector::from(
+            next_hop::Client::new(RootCertStore::empty())
+                .unwrap()
+                .opportunistic(),
+        );
         // Another name than the certificate's, and an address.
         for host in [
             Host::Name(vouchsafe_proto::addr::Domain::parse("mail.example.net").unwrap()),

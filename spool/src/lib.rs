@@ -22,6 +22,7 @@ mod error;
 pub mod fs;
 mod lane;
 pub mod local;
+mod policies;
 
 pub use error::{
     AppendError, BeginError, CommitError, ContentError, LeaseError, ListError, ReadBackError,
@@ -29,6 +30,7 @@ pub use error::{
 };
 pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, LocalSpool, OfflineSpool, OpenError, Options};
+pub use policies::Policies;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -221,6 +221,13 @@ pub static RELAY: Section = Section {
             presence: Presence::Default("25"),
             doc: "The port of MX hosts. For laboratories: in the world it is 25.",
         },
+        Key {
+            name: "policy_port",
+            kind: Kind::Count(1, 65_535),
+            presence: Presence::Default("443"),
+            doc: "The port of the hosts that MTA-STS policies are fetched from. For laboratories: \
+                  in the world it is 443.",
+        },
     ],
 };
 

@@ -286,10 +286,12 @@ fn read_relay<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Relay> {
     let from = reader.texts(&place, "from", relay_network);
     let next_hop = reader.text(&place, "next_hop", next_hop);
     let mx_port = reader.count(&place, "mx_port");
+    let policy_port = reader.count(&place, "policy_port");
     Some(Relay {
         from: from?,
         next_hop,
         mx_port: mx_port?,
+        policy_port: policy_port?,
     })
 }
 
@@ -363,6 +365,8 @@ fn read_delivery<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Deliver
         _ => None,
     });
     let dane = reader.switch(&place, "dane");
+    let mta_sts = reader.switch(&place, "mta_sts");
+    let roots = reader.text(&place, "roots", absolute);
     let connect_timeout = reader.duration(&place, "connect_timeout");
     let command_timeout = reader.duration(&place, "command_timeout");
     let data_timeout = reader.duration(&place, "data_timeout");
@@ -374,6 +378,8 @@ fn read_delivery<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Deliver
         messages_per_connection: messages_per_connection?,
         starttls: starttls?,
         dane: dane?,
+        mta_sts: mta_sts?,
+        roots,
         connect_timeout: connect_timeout?,
         command_timeout: command_timeout?,
         data_timeout: data_timeout?,

@@ -90,6 +90,8 @@ pub struct Relay {
     pub next_hop: Option<NextHop>,
     /// The port of MX hosts.
     pub mx_port: u16,
+    /// The port of hosts with MTA-STS policies.
+    pub policy_port: u16,
 }
 
 /// `[perimeter]`.
@@ -184,7 +186,7 @@ pub struct Limits {
 }
 
 /// `[delivery]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Deliveries at the same time.
     pub connections: usize,
@@ -196,6 +198,10 @@ pub struct Delivery {
     pub starttls: bool,
     /// TLSA records are looked for, and what they demand is held to.
     pub dane: bool,
+    /// MTA-STS policies are fetched, and what they demand is held to.
+    pub mta_sts: bool,
+    /// The authorities that MTA-STS trusts; the system's, without it.
+    pub roots: Option<PathBuf>,
     /// How long a connection may take to stand.
     pub connect_timeout: Duration,
     /// How long the reply to a command may take.
@@ -212,6 +218,11 @@ impl Delivery {
     /// True if TLSA records are looked for. Without TLS there is nothing they could be held to.
     pub const fn follows_dane(&self) -> bool {
         self.starttls && self.dane
+    }
+
+    /// True if MTA-STS policies are looked for.
+    pub const fn follows_mta_sts(&self) -> bool {
+        self.starttls && self.mta_sts
     }
 
     /// The timers of the deliver machine.

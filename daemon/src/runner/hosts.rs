@@ -52,10 +52,19 @@ pub(super) async fn of(
                 let text = format!("mail for {domain} loops back to this server");
                 return Err(Outcome::local((5, 4, 6), None, text));
             }
+            let policy = if config.delivery.follows_mta_sts() {
+                let port = config.relay.policy_port;
+                environment.policies.of(domain, port).await
+            } else {
+                None
+            };
             let named = others.into_iter().map(|candidate| Found {
+                requirement: match &policy {
+                    Some(policy) => candidate.requirement.under(policy, domain, &candidate.host),
+                    None => candidate.requirement,
+                },
                 name: candidate.host.as_str().to_owned(),
                 address: candidate.address,
-                requirement: candidate.requirement,
             });
             Ok(endpoints(named.collect(), *port, Protocol::Smtp))
         }

@@ -32,6 +32,7 @@ use vouchsafe_spool::Spool;
 use crate::clock;
 use crate::current::Current;
 use crate::dns::Resolver;
+use crate::mta_sts;
 use crate::tls::next_hop::Client;
 use dispatcher::Dispatcher;
 
@@ -45,6 +46,8 @@ pub struct Environment {
     pub resolver: Arc<dyn Resolver>,
     /// For STARTTLS.
     pub tls: Arc<Client>,
+    /// What domains ask of those who send to them.
+    pub policies: Arc<mta_sts::Policies>,
 }
 
 /// The running runner.

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::time::timeout_at;
 use vouchsafe_proto::outcome::Outcome;
@@ -21,6 +20,7 @@ use crate::clock;
 use crate::log::{Peer, chain};
 use crate::metrics::figures;
 use crate::stream::Stream;
+use crate::tls::next_hop::Begin;
 
 /// Why no session stands.
 enum NotOpen {
@@ -32,7 +32,7 @@ enum NotOpen {
 
 /// What TLS is begun with.
 struct Tls<'a> {
-    config: Arc<ClientConfig>,
+    begin: Begin,
     name: &'a ServerName<'static>,
     /// Whether it must come to be.
     starttls: StartTls,
@@ -82,12 +82,12 @@ fn tls<'a>(endpoint: &'a Endpoint, terms: &Terms) -> Result<Option<Tls<'a>>, Out
             StartTls::Never | StartTls::IfOffered => Ok(None),
         };
     };
-    let config = client.demanding(&endpoint.requirement).map_err(|error| {
+    let begin = client.demanding(&endpoint.requirement).map_err(|error| {
         tracing::error!(error = %chain(&error), "TLS cannot be begun");
         no_tls(endpoint)
     })?;
     Ok(Some(Tls {
-        config,
+        begin,
         name,
         starttls,
     }))
@@ -171,8 +171,11 @@ async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Stream, Outco
 impl Connection {
     /// Puts TLS on, for no longer than the timer allows.
     async fn start_tls(&mut self, tls: &Tls<'_>, seen: &mut Seen) -> Result<(), NotOpen> {
-        let handshake =
-            stream::start_tls(&mut self.stream, Arc::clone(&tls.config), tls.name.clone());
+        let handshake = stream::start_tls(
+            &mut self.stream,
+            Arc::clone(&tls.begin.config),
+            tls.name.clone(),
+        );
         let result = match self.timer {
             Some(at) => timeout_at(clock::instant(at), handshake).await,
             None => Ok(handshake.await),
@@ -181,6 +184,13 @@ impl Connection {
             Ok(Ok(description)) => {
                 self.tls = Some(description);
                 figures().sessions.tls.count(["out"]);
+                if let Some(error) = tls.begin.tested.as_ref().and_then(|tested| tested.get()) {
+                    tracing::warn!(
+                        remote = %Peer(&self.remote.name),
+                        error = %Peer(chain(error)),
+                        "the MTA-STS policy, in testing, would have refused this certificate"
+                    );
+                }
                 self.feed(Input::TlsStarted, seen).await;
                 Ok(())
             }

@@ -5,12 +5,13 @@
 //! certificate is neither verified nor trusted, since the alternative is clear text, and the log
 //! says so with each session. Under DANE the host's own certificate is compared with its TLSA
 //! records, or its chain is verified up to one that they name (RFC 7672 §3); and the key must have
-//! signed the handshake, else the certificate would be anybody's.
+//! signed the handshake, else the certificate would be anybody's. Under MTA-STS the chain is verified
+//! up to an authority that this system trusts, by rustls' own verifier.
 //!
 //! A session of one requirement is never resumed for another: only the opportunistic configuration
 //! keeps sessions.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -29,19 +30,43 @@ use vouchsafe_proto::tls_policy::dane::{Associations, Certificate, Digests};
 pub struct Client {
     provider: Arc<CryptoProvider>,
     opportunistic: Arc<ClientConfig>,
+    /// By the authorities that are trusted.
+    web_pki: Option<Arc<WebPkiServerVerifier>>,
+}
+
+/// What a session is begun with.
+#[derive(Debug)]
+pub struct Begin {
+    /// The configuration.
+    pub config: Arc<ClientConfig>,
+    /// Where a verifier that lets everything pass leaves what it would have refused.
+    pub tested: Option<Arc<OnceLock<Error>>>,
+}
+
+impl From<Arc<ClientConfig>> for Begin {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self {
+            config,
+            tested: None,
+        }
+    }
 }
 
 impl Client {
-    /// With the one provider.
-    pub fn new() -> Result<Self, Error> {
+    /// With the one provider. Under MTA-STS these roots are trusted; without any, nobody is.
+    pub fn new(roots: RootCertStore) -> Result<Self, Error> {
         let provider = super::provider();
         let schemes = provider
             .signature_verification_algorithms
             .supported_schemes();
         let opportunistic = verified_by(&provider, Arc::new(Unverified { schemes }))?;
+        // Without roots it cannot be built, which is nobody's mistake: then nobody is trusted.
+        let web_pki =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         Ok(Self {
             provider,
             opportunistic: Arc::new(opportunistic),
+            web_pki: web_pki.build().ok(),
         })
     }
 
@@ -50,10 +75,36 @@ impl Client {
         Arc::clone(&self.opportunistic)
     }
 
+    /// Encrypts with hosts whose certificates are by a trusted authority.
+    pub fn web_pki(&self) -> Result<Arc<ClientConfig>, Error> {
+        let verifier = self.web_pki.clone();
+        let verifier = verifier.ok_or_else(|| Error::General("no authority is trusted".into()))?;
+        let mut config = verified_by(&self.provider, verifier)?;
+        config.resumption = Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+
     /// Encrypts with a host of which this is demanded.
-    pub fn demanding(&self, requirement: &Requirement) -> Result<Arc<ClientConfig>, Error> {
+    pub fn demanding(&self, requirement: &Requirement) -> Result<Begin, Error> {
         match requirement {
-            Requirement::Opportunistic | Requirement::Encrypted => Ok(self.opportunistic()),
+            Requirement::Opportunistic | Requirement::Encrypted => Ok(self.opportunistic().into()),
+            Requirement::WebPki => self.web_pki().map(Begin::from),
+            Requirement::Tested => {
+                let Some(verifier) = self.web_pki.clone() else {
+                    return Ok(self.opportunistic().into());
+                };
+                let tested = Arc::new(OnceLock::new());
+                let verifier = Tested {
+                    verifier,
+                    refused: Arc::clone(&tested),
+                };
+                let mut config = verified_by(&self.provider, Arc::new(verifier))?;
+                config.resumption = Resumption::disabled();
+                Ok(Begin {
+                    config: Arc::new(config),
+                    tested: Some(tested),
+                })
+            }
             Requirement::Dane(associations) => {
                 let verifier = Dane {
                     associations: (**associations).clone(),
@@ -61,7 +112,7 @@ impl Client {
                 };
                 let mut config = verified_by(&self.provider, Arc::new(verifier))?;
                 config.resumption = Resumption::disabled();
-                Ok(Arc::new(config))
+                Ok(Arc::new(config).into())
             }
             Requirement::Withheld(_) => Err(Error::General("the host is not to be used".into())),
         }
@@ -192,6 +243,68 @@ fn hash<const N: usize>(algorithm: &'static digest::Algorithm, octets: &[u8]) ->
     let digest = digest::digest(algorithm, octets);
     // The lengths agree, as the test shows; nothing matches zeros by chance.
     digest.as_ref().try_into().unwrap_or([0; N])
+}
+
+/// Takes any certificate, and remembers why it should not have.
+#[derive(Debug)]
+struct Tested {
+    verifier: Arc<WebPkiServerVerifier>,
+    refused: Arc<OnceLock<Error>>,
+}
+
+impl Tested {
+    /// What was refused passes all the same.
+    fn pass<T>(&self, verified: Result<T, Error>, assertion: T) -> T {
+        verified.unwrap_or_else(|error| {
+            // The first reason is the one that would have ended the handshake.
+            let _ = self.refused.set(error);
+            assertion
+        })
+    }
+}
+
+impl ServerCertVerifier for Tested {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self
+            .verifier
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        Ok(self.pass(verified, ServerCertVerified::assertion()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verified = self
+            .verifier
+            .verify_tls12_signature(message, certificate, signature);
+        Ok(self.pass(verified, HandshakeSignatureValid::assertion()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verified = self
+            .verifier
+            .verify_tls13_signature(message, certificate, signature);
+        Ok(self.pass(verified, HandshakeSignatureValid::assertion()))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate, expired, self-signed or not of X.509's third version, and any signature:

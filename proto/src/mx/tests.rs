@@ -309,12 +309,7 @@ fn demands(search: &Search) -> String {
         let Action::Found(hosts) = run(search_again(search), KEYS, |_| order) else {
             panic!("nobody found");
         };
-        let demand = |host: &Candidate| match &host.requirement {
-            Requirement::Opportunistic => "none",
-            Requirement::Encrypted => "tls",
-            Requirement::Dane(_) => "dane",
-            Requirement::Withheld(_) => "withheld",
-        };
+        let demand = |host: &Candidate| host.requirement.name();
         let all = hosts.iter().map(demand).collect::<Vec<_>>().join(" ");
         assert!(last.is_none_or(|last| last == all), "{all}");
         last = Some(all);

@@ -1,5 +1,5 @@
 //! What TLS a host of a next hop must give before it gets a message: DANE (RFC 7672, RFC 6698,
-//! RFC 7671), else what nobody demands.
+//! RFC 7671), where a host has no TLSA records MTA-STS (RFC 8461), else what nobody demands.
 //!
 //! Promises: a host whose policy cannot be known now gets nothing now, never mail in clear; what is
 //! demanded is never weakened by what the host itself says; where nothing is demanded, mail goes as
@@ -9,14 +9,17 @@
 //! and the digests (the daemon), what follows from an outcome (the runner).
 
 pub mod dane;
+pub mod sts;
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
+use crate::addr::Domain;
 use crate::dns::Name;
 use crate::outcome::{Outcome, Remote};
 use dane::Associations;
+use sts::{Mode, Policy};
 
 /// What must hold of a session with one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,12 @@ pub enum Requirement {
     Encrypted,
     /// TLS with a certificate that the host's TLSA records name.
     Dane(Box<Associations>),
+    /// TLS with a certificate for the host's name, by an authority that everybody trusts
+    /// (RFC 8461 §4.2).
+    WebPki,
+    /// As opportunistic, but whether [`Requirement::WebPki`] would have held is looked at
+    /// (RFC 8461 §5, `testing`).
+    Tested,
     /// This host is not to be used now.
     Withheld(Box<Withheld>),
 }
@@ -43,12 +52,14 @@ pub struct Withheld {
 }
 
 impl Requirement {
-    /// For the log: `none`, `tls`, `dane`.
+    /// For the log: `none`, `tls`, `dane`, `mta-sts`, `mta-sts testing`, `withheld`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Opportunistic => "none",
             Self::Encrypted => "tls",
             Self::Dane(_) => "dane",
+            Self::WebPki => "mta-sts",
+            Self::Tested => "mta-sts testing",
             Self::Withheld(_) => "withheld",
         }
     }
@@ -58,20 +69,41 @@ impl Requirement {
     pub fn server_name(&self) -> Option<&Name> {
         match self {
             Self::Dane(associations) => associations.names().first(),
-            Self::Opportunistic | Self::Encrypted | Self::Withheld(_) => None,
+            Self::Opportunistic
+            | Self::Encrypted
+            | Self::WebPki
+            | Self::Tested
+            | Self::Withheld(_) => None,
+        }
+    }
+
+    /// What follows from the policy of the host's domain: nothing where the host has TLSA records,
+    /// which go before (RFC 8461 §2).
+    #[must_use]
+    pub fn under(self, policy: &Policy, domain: &Domain, host: &Name) -> Self {
+        match (self, policy.mode, policy.lists(host)) {
+            (Self::Opportunistic, Mode::Enforce, true) => Self::WebPki,
+            (Self::Opportunistic, Mode::Testing, true) => Self::Tested,
+            (Self::Opportunistic, Mode::Enforce, false) => Self::Withheld(Box::new(Withheld {
+                // X.7.1: delivery not authorised (RFC 3463 §3.8).
+                status: (4, 7, 1),
+                text: format!("the MTA-STS policy of {domain} does not list {host}"),
+            })),
+            (other, ..) => other,
         }
     }
 
     /// True if a message may go in clear.
     pub const fn allows_clear(&self) -> bool {
-        matches!(self, Self::Opportunistic)
+        matches!(self, Self::Opportunistic | Self::Tested)
     }
 
     /// Whose demand it is, in a report's words; none where nothing is demanded.
     pub const fn demanded_by(&self) -> Option<&'static str> {
         match self {
-            Self::Opportunistic => None,
-            Self::Encrypted | Self::Dane(_) | Self::Withheld(_) => Some("its TLSA records"),
+            Self::Opportunistic | Self::Tested => None,
+            Self::WebPki => Some("the MTA-STS policy of its domain demands"),
+            Self::Encrypted | Self::Dane(_) | Self::Withheld(_) => Some("its TLSA records demand"),
         }
     }
 
@@ -80,7 +112,7 @@ impl Requirement {
     pub fn handshake_failed(&self, remote: Remote, why: &str) -> Option<Outcome> {
         let demanded_by = self.demanded_by()?;
         let name = &remote.name;
-        let text = format!("TLS with {name}, which {demanded_by} demand, failed: {why}");
+        let text = format!("TLS with {name}, which {demanded_by}, failed: {why}");
         // X.7.5: cryptographic failure (RFC 3463 §3.8).
         Some(Outcome::local((4, 7, 5), Some(remote), text))
     }
@@ -90,5 +122,45 @@ impl Withheld {
     /// As the end of an attempt at this host.
     pub fn outcome(&self, remote: Remote) -> Outcome {
         Outcome::local(self.status, Some(remote), self.text.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Tlsa;
+
+    #[test]
+    fn tlsa_records_go_before_a_policy() {
+        let name = |text| Name::parse(text).unwrap();
+        let domain = Domain::parse("example.org").unwrap();
+        let record = Tlsa {
+            usage: 3,
+            selector: 1,
+            matching: 1,
+            data: [0; 32].into(),
+        };
+        let dane = Associations::of([record].into(), [name("mx.example.org")]).unwrap();
+        let dane = Requirement::Dane(Box::new(dane));
+        let withheld = Requirement::Withheld(Box::new(Withheld {
+            status: (4, 4, 3),
+            text: String::new(),
+        }));
+        for (mode, listed, unlisted) in [
+            ("enforce", "mta-sts", "withheld"),
+            ("testing", "mta-sts testing", "none"),
+            ("none", "none", "none"),
+        ] {
+            let text = format!("version: STSv1\nmode: {mode}\nmx: mx.example.org\nmax_age: 1");
+            let policy = Policy::parse(text.as_bytes()).unwrap();
+            for (host, wanted) in [("mx.example.org", listed), ("other.example.org", unlisted)] {
+                let bare = Requirement::Opportunistic.under(&policy, &domain, &name(host));
+                assert_eq!(bare.name(), wanted, "{mode} {host}");
+                assert_eq!(bare.allows_clear(), mode != "enforce");
+                for own in [&dane, &withheld, &Requirement::Encrypted] {
+                    assert_eq!(&own.clone().under(&policy, &domain, &name(host)), own);
+                }
+            }
+        }
     }
 }

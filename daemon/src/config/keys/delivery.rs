@@ -37,7 +37,8 @@ pub static DELIVERY: Section = Section {
             kind: Kind::Word(&["may", "off"]),
             presence: Presence::Default(r#""may""#),
             doc: "`may`: STARTTLS is used when the next hop offers it, whatever its certificate, \
-                  and a failed handshake is tried again in clear, unless `dane` forbids it. `off`: \
+                  and a failed handshake is tried again in clear, unless `dane` or `mta_sts` forbid \
+                  it. `off`: \
                   never, and then nothing is demanded of any host.",
         },
         Key {
@@ -48,6 +49,21 @@ pub static DELIVERY: Section = Section {
                   under TLS with one of them, or not at all for now. It takes a resolver that \
                   validates and is believed (`[dns] trust_ad`); with any other nothing is secure, \
                   and nothing is demanded.",
+        },
+        Key {
+            name: "mta_sts",
+            kind: Kind::Switch,
+            presence: Presence::Default("true"),
+            doc: "MTA-STS (RFC 8461): a domain that publishes a policy in mode `enforce` gets mail \
+                  only at the hosts that it lists, under TLS with a certificate for the host's \
+                  name, or not at all for now. Hosts with TLSA records are held to those instead.",
+        },
+        Key {
+            name: "roots",
+            kind: Kind::Path,
+            presence: Presence::Optional(r#""/etc/ssl/certs/ca-certificates.crt""#),
+            doc: "File with the certificates of the authorities that MTA-STS trusts, PEM. Without \
+                  it: the system's. Takes effect at the next start, not at a reload.",
         },
         Key {
             name: "connect_timeout",

@@ -28,6 +28,7 @@ use super::{Environment, Runner};
 use crate::clock;
 use crate::current::Current;
 use crate::dns::{Asking, Resolver};
+use crate::mta_sts;
 use crate::tls::next_hop::Client;
 
 /// What the bench hears of a settlement.
@@ -216,11 +217,18 @@ impl Bench {
             full: 0.into(),
             unsound: false.into(),
         });
+        let tls = Arc::new(Client::new(rustls::RootCertStore::empty()).unwrap());
+        let resolver: Arc<dyn Resolver> = Arc::new(world);
         let runner = Runner::start(Environment {
             spool: Arc::<Watched>::clone(&spool),
             current,
-            resolver: Arc::new(world),
-            tls: Arc::new(Client::new().unwrap()),
+            policies: Arc::new(mta_sts::Policies::open(
+                Arc::clone(&resolver),
+                Arc::clone(&tls),
+                None,
+            )),
+            resolver,
+            tls,
         });
         Self {
             folder,

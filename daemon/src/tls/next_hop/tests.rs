@@ -55,7 +55,11 @@ async fn handshake(host: &Host, chain: &[&CertificateDer<'static>], records: &[T
     let names = ["mx.example", "example"].map(|name| Name::parse(name).unwrap());
     let associations = Associations::of(records.to_vec(), names).unwrap();
     let requirement = Requirement::Dane(Box::new(associations));
-    let config = Client::new().unwrap().demanding(&requirement).unwrap();
+    let config = Client::new(RootCertStore::empty())
+        .unwrap()
+        .demanding(&requirement)
+        .unwrap()
+        .config;
     let chain = chain.iter().map(|one| (*one).clone()).collect();
     let key = PrivateKeyDer::try_from(host.key.clone()).unwrap();
     let mut ends = Vec::new();
@@ -145,7 +149,11 @@ async fn a_certificate_without_its_key_is_nobodys() {
     let names = [Name::parse("mx.example").unwrap()];
     let records = vec![tlsa(3, 1, 1, &right.certificate)];
     let requirement = Requirement::Dane(Box::new(Associations::of(records, names).unwrap()));
-    let config = Client::new().unwrap().demanding(&requirement).unwrap();
+    let config = Client::new(RootCertStore::empty())
+        .unwrap()
+        .demanding(&requirement)
+        .unwrap()
+        .config;
     let name = ServerName::try_from("mx.example").unwrap();
     let error = TlsConnector::from(config).connect(name, near).await;
     assert!(error.unwrap_err().to_string().contains("BadSignature"));

@@ -9,6 +9,7 @@ mod dane;
 mod dovecot;
 mod forwarding;
 mod from_postfix;
+mod mta_sts;
 mod perimeter;
 mod postfix;
 mod swaks;
