@@ -30,6 +30,24 @@ pub struct Outcome {
     pub remote: Option<Remote>,
     /// What was said, or what we saw.
     pub diagnostic: Diagnostic,
+    /// Where it went, if it was delivered: what the report about it says, and whether one is
+    /// ours to make. It is of this attempt; the queue does not keep it.
+    pub onward: Onward,
+}
+
+/// Where a message went that was delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Onward {
+    /// Into the mailbox, or to what stands before it and reports nothing (LMTP).
+    #[default]
+    Mailbox,
+    /// To the next host, which goes on with it.
+    Relay {
+        /// That host makes the reports that were asked for (RFC 3461 §5.2.1).
+        reports: bool,
+        /// That host keeps the deadline (RFC 2852).
+        deadlines: bool,
+    },
 }
 
 /// The host of the next hop.
@@ -78,6 +96,7 @@ impl Outcome {
             status,
             remote,
             diagnostic: Diagnostic::Reply(bounded(alloc::format!("{reply}"))),
+            onward: Onward::default(),
         }
     }
 
@@ -94,6 +113,7 @@ impl Outcome {
             status: EnhancedStatus::new(digit, subject, detail),
             remote,
             diagnostic: Diagnostic::Local(text.into()),
+            onward: Onward::default(),
         }
     }
 }

@@ -12,9 +12,12 @@ use alloc::string::String;
 use core::str;
 
 use crate::addr::{ForwardPath, ParsePathError, ReversePath};
-use crate::envelope::BodyType;
+use crate::envelope::{BodyType, Recipient, Requests};
 use crate::reply::Reply;
 use crate::smtp::on_behalf::{OnBehalf, ParseOnBehalfError};
+use crate::smtp::parameters::{
+    By, ParseParameterError, parse_by, parse_envid, parse_notify, parse_original, parse_ret,
+};
 
 /// A command, well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +31,8 @@ pub enum Command {
     },
     /// MAIL FROM.
     Mail(Mail),
-    /// RCPT TO, which has no parameters here.
-    Recipient(ForwardPath),
+    /// RCPT TO.
+    Recipient(Recipient),
     /// DATA.
     Data,
     /// BDAT: so many octets follow (RFC 3030).
@@ -63,6 +66,10 @@ pub struct Mail {
     pub body: BodyType,
     /// SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
+    /// RET and ENVID (RFC 3461); the session puts BY here, as a moment.
+    pub requests: Requests,
+    /// BY (RFC 2852).
+    pub by: Option<By>,
 }
 
 /// BDAT's arguments.
@@ -108,6 +115,9 @@ pub enum ParseCommandError {
     /// A parameter given twice, or with a value it does not take.
     #[error("malformed parameter")]
     Parameter,
+    /// One of those about reports and time.
+    #[error(transparent)]
+    Request(#[from] ParseParameterError),
 }
 
 impl ParseCommandError {
@@ -129,6 +139,7 @@ impl ParseCommandError {
                 "parameter not recognized or not implemented",
             ),
             Self::Parameter => Reply::new(501, (5, 5, 4), "syntax error in parameter"),
+            Self::Request(error) => Reply::new(501, (5, 5, 4), error.text()),
         }
     }
 }
@@ -256,6 +267,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
     let (reverse_path, rest) =
         ReversePath::parse_prefix(text).map_err(ParseCommandError::ReversePath)?;
     let (mut size, mut body, mut smtputf8) = (None, None, None);
+    let (mut ret, mut envid, mut by) = (None, None, None);
     for word in parameters(rest)? {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
@@ -268,6 +280,12 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
         } else if keyword.eq_ignore_ascii_case("SMTPUTF8") {
             let none = value.is_none().then_some(());
             set_once(&mut smtputf8, none.ok_or(ParseCommandError::Parameter)?)?;
+        } else if keyword.eq_ignore_ascii_case("RET") {
+            set_once(&mut ret, parse_ret(value.unwrap_or_default())?)?;
+        } else if keyword.eq_ignore_ascii_case("ENVID") {
+            set_once(&mut envid, parse_envid(value.unwrap_or_default())?)?;
+        } else if keyword.eq_ignore_ascii_case("BY") {
+            set_once(&mut by, parse_by(value.unwrap_or_default())?)?;
         } else {
             return Err(ParseCommandError::UnknownParameter);
         }
@@ -277,6 +295,12 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
         size,
         body: body.unwrap_or_default(),
         smtputf8: smtputf8.is_some(),
+        requests: Requests {
+            ret,
+            envid,
+            ..Requests::default()
+        },
+        by,
     })
 }
 
@@ -314,15 +338,27 @@ fn parse_body(value: Option<&str>) -> Result<BodyType, ParseCommandError> {
     }
 }
 
-/// RCPT: `TO:<path>` (RFC 5321 §4.1.1.3).
+/// RCPT: `TO:<path>` and parameters (RFC 5321 §4.1.1.3, RFC 3461 §4).
 fn parse_recipient(argument: &str) -> Result<Command, ParseCommandError> {
     let text = strip_keyword(argument, "TO:")?;
     let (forward_path, rest) =
         ForwardPath::parse_prefix(text).map_err(ParseCommandError::ForwardPath)?;
-    match parameters(rest)?.next() {
-        None => Ok(Command::Recipient(forward_path)),
-        Some(_) => Err(ParseCommandError::UnknownParameter),
+    let (mut notify, mut original) = (None, None);
+    for word in parameters(rest)? {
+        let (keyword, value) = word.split_once('=').unwrap_or((word, ""));
+        if keyword.eq_ignore_ascii_case("NOTIFY") {
+            set_once(&mut notify, parse_notify(value)?)?;
+        } else if keyword.eq_ignore_ascii_case("ORCPT") {
+            set_once(&mut original, parse_original(value)?)?;
+        } else {
+            return Err(ParseCommandError::UnknownParameter);
+        }
     }
+    Ok(Command::Recipient(Recipient {
+        path: forward_path,
+        notify,
+        original,
+    }))
 }
 
 /// Once a length can be read its octets will follow, and what else is wrong must wait.
@@ -394,6 +430,8 @@ mod tests {
             size: None,
             body: BodyType::SevenBit,
             smtputf8: false,
+            requests: Requests::default(),
+            by: None,
         };
         let hello = |extended, name: &str| Command::Hello {
             extended,
@@ -425,7 +463,7 @@ mod tests {
             ),
             (
                 "RCPT TO:<Postmaster>",
-                Command::Recipient(ForwardPath::Postmaster),
+                Command::Recipient(ForwardPath::Postmaster.into()),
             ),
             ("DATA  ", Command::Data),
             ("rset", Command::Reset),
@@ -463,12 +501,20 @@ mod tests {
             ("MAIL FROM:<a@b> BODY", "501 5.5.4"),
             ("MAIL FROM:<a@b> BODY=BINARYMIME", "555 5.5.4"),
             ("MAIL FROM:<a@b> SMTPUTF8=1", "501 5.5.4"),
-            ("MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),
+            ("MAIL FROM:<a@b> RET=SOME", "501 5.5.4"),
+            ("MAIL FROM:<a@b> RET", "501 5.5.4"),
+            ("MAIL FROM:<a@b> RET=FULL RET=FULL", "501 5.5.4"),
+            ("MAIL FROM:<a@b> ENVID=x ENVID=x", "501 5.5.4"),
+            ("MAIL FROM:<a@b> BY=1;N BY=1;N", "501 5.5.4"),
+            ("MAIL FROM:<a@b> NOTIFY=NEVER", "555 5.5.4"),
             ("RCPT TO:<>", "501 5.1.3"),
             ("RCPT TO:a@b", "501 5.1.3"),
             ("RCPT TO:<root>", "501 5.1.3"),
             ("RCPT FROM:<a@b>", "501 5.5.4"),
-            ("RCPT TO:<a@b> NOTIFY=NEVER", "555 5.5.4"),
+            ("RCPT TO:<a@b> NOTIFY", "501 5.5.4"),
+            ("RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", "501 5.5.4"),
+            ("RCPT TO:<a@b> ORCPT=rfc822;a ORCPT=rfc822;a", "501 5.5.4"),
+            ("RCPT TO:<a@b> RET=FULL", "555 5.5.4"),
             ("DATA now", "501 5.5.4"),
             ("RSET now", "501 5.5.4"),
             ("QUIT now", "501 5.5.4"),

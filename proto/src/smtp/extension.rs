@@ -1,15 +1,16 @@
 //! The service extensions that EHLO offers, each with the RFC that it keeps.
 //!
-//! Not offered: DSN (RFC 3461), whose promises the queue does not keep yet by recipient, and
-//! BINARYMIME (RFC 3030), because line ends are strict and content without lines has none.
+//! Not offered: BINARYMIME (RFC 3030), because line ends are strict and content without lines has
+//! none; FUTURERELEASE (RFC 4865), which is a submission service's.
 
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// EHLO's lines behind the host's name.
-pub fn offered(message_size: u64, starttls: bool) -> Vec<Cow<'static, str>> {
+pub fn offered(message_size: u64, deliver_by: Duration, starttls: bool) -> Vec<Cow<'static, str>> {
     let mut lines = vec![
         Cow::Borrowed("PIPELINING"),                // RFC 2920
         Cow::Owned(format!("SIZE {message_size}")), // RFC 1870
@@ -17,6 +18,9 @@ pub fn offered(message_size: u64, starttls: bool) -> Vec<Cow<'static, str>> {
         Cow::Borrowed("SMTPUTF8"),                  // RFC 6531
         Cow::Borrowed("ENHANCEDSTATUSCODES"),       // RFC 2034
         Cow::Borrowed("CHUNKING"),                  // RFC 3030
+        Cow::Borrowed("DSN"),                       // RFC 3461
+        // RFC 2852 §3: with the least time in which a message can be wanted or returned.
+        Cow::Owned(format!("DELIVERBY {}", deliver_by.as_secs())),
     ];
     if starttls {
         lines.push(Cow::Borrowed("STARTTLS")); // RFC 3207

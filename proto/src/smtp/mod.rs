@@ -5,5 +5,6 @@ pub mod deliver;
 pub mod extension;
 pub mod framing;
 pub mod on_behalf;
+pub mod parameters;
 pub mod receive;
 pub mod reply_reader;

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use vouchsafe_proto::addr::ReversePath;
 use vouchsafe_proto::envelope::{BodyType, Clearance, Envelope, Origin, Recipient, Requests};
-use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::outcome::{Diagnostic, Onward, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::time::Wall;
@@ -433,6 +433,7 @@ impl From<OutcomeSchema> for Outcome {
                 DiagnosticSchema::Reply(text) => Diagnostic::Reply(text),
                 DiagnosticSchema::Local(text) => Diagnostic::Local(text),
             },
+            onward: Onward::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use vouchsafe_proto::envelope::{
     BodyType, ByMode, Clearance, DeliverBy, Envelope, Notify, Origin, OriginalRecipient, Requests,
     Ret,
 };
-use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::outcome::{Diagnostic, Onward, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::{Entry, LocalSpool, OfflineSpool, Options, Progress, Settlement, Spool};
@@ -40,6 +40,7 @@ fn progress() -> Vec<Progress> {
             address: Some("2001:db8::25".parse().unwrap()),
         }),
         diagnostic: Diagnostic::Reply(String::from("550 5.1.1 no such mailbox \u{fc}")),
+        onward: Onward::default(),
     };
     vec![
         Progress::Done(refused),

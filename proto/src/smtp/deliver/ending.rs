@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, OutcomeClass};
 use crate::reply::{Reply, ReplyClass};
 
 use super::{Action, Expected, Phase, Session, Standing, Trouble};
@@ -27,7 +27,10 @@ impl Session {
     }
 
     /// Gives one recipient its outcome, unless it has one.
-    pub(super) fn decide(&mut self, index: usize, outcome: Outcome, actions: &mut Vec<Action>) {
+    pub(super) fn decide(&mut self, index: usize, mut outcome: Outcome, actions: &mut Vec<Action>) {
+        if outcome.class == OutcomeClass::Delivered {
+            outcome.onward = self.onward();
+        }
         let Some(standing) = self.standing_mut(index) else {
             return;
         };

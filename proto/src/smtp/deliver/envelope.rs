@@ -12,9 +12,11 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use crate::addr::ReversePath;
-use crate::envelope::BodyType;
-use crate::outcome::{Outcome, OutcomeClass, Remote};
+use crate::envelope::{BodyType, ByMode, Recipient};
+use crate::outcome::{Onward, Outcome, OutcomeClass, Remote};
 use crate::reply::{EnhancedStatus, Reply, ReplyClass};
+use crate::smtp::parameters::{self, By};
+use crate::time::Wall;
 
 use super::encoding::{Encoder, Form};
 use super::{Action, Current, Expected, Phase, Protocol, Session, Standing, Transaction, Trouble};
@@ -25,12 +27,17 @@ const BATCH: usize = 50;
 
 impl Session {
     /// Takes a transaction in hand.
-    pub(super) fn begin(&mut self, transaction: Box<Transaction>, actions: &mut Vec<Action>) {
+    pub(super) fn begin(
+        &mut self,
+        transaction: Box<Transaction>,
+        now: Wall,
+        actions: &mut Vec<Action>,
+    ) {
         if self.phase != Phase::Ready {
             actions.push(Action::Unstarted(transaction));
             return;
         }
-        let refusal = self.cannot_take(&transaction);
+        let refusal = self.cannot_take(&transaction, now);
         let form = if self.offers.chunking {
             Form::Chunks
         } else {
@@ -50,6 +57,7 @@ impl Session {
             transaction,
             standing: vec![Standing::Open; count],
             unsent,
+            begun: now,
             answered: false,
             encoder: Encoder::new(form, self.offers.takes_eight_bits()),
         });
@@ -63,7 +71,7 @@ impl Session {
     }
 
     /// Why the peer cannot take this transaction, from what it offers.
-    fn cannot_take(&self, transaction: &Transaction) -> Option<Outcome> {
+    fn cannot_take(&self, transaction: &Transaction, now: Wall) -> Option<Outcome> {
         let remote = || Some(self.settings.remote.clone());
         let is_ascii = transaction.reverse_path.is_ascii()
             && transaction
@@ -78,6 +86,9 @@ impl Session {
                  offer",
             ));
         }
+        if let Some(outcome) = self.cannot_be_in_time(transaction, now) {
+            return Some(outcome);
+        }
         let limit = self.offers.size_limit?;
         (transaction.size > limit).then(|| {
             let size = transaction.size;
@@ -87,6 +98,41 @@ impl Session {
                 format!("the message has {size} octets; the next hop takes no more than {limit}"),
             )
         })
+    }
+
+    /// Why the message cannot be with its recipient in time by this peer, if it is to be returned
+    /// then (RFC 2852 §4). One that gives into mailboxes does so at once.
+    fn cannot_be_in_time(&self, transaction: &Transaction, now: Wall) -> Option<Outcome> {
+        let by = transaction.requests.deliver_by?;
+        let left = By::left(by, now).seconds;
+        let least = i64::try_from(self.offers.least_by).unwrap_or(i64::MAX);
+        let final_hop = self.settings.protocol == Protocol::Lmtp && !self.offers.deliver_by;
+        let why = match by.mode {
+            ByMode::Notify => return None,
+            ByMode::Return if left <= 0 => "the time within which it was wanted is over",
+            ByMode::Return if final_hop => return None,
+            ByMode::Return if !self.offers.deliver_by => {
+                "the next hop does not promise to deliver in time (DELIVERBY)"
+            }
+            ByMode::Return if left < least => {
+                "the next hop takes no message that is wanted so soon (DELIVERBY)"
+            }
+            ByMode::Return => return None,
+        };
+        let remote = Some(self.settings.remote.clone());
+        Some(Outcome::local((5, 4, 7), remote, why))
+    }
+
+    /// What a peer that has taken a message does about reports on it.
+    pub(super) fn onward(&self) -> Onward {
+        match self.settings.protocol {
+            // It stands before the mailbox (RFC 2033 §1), and most say nothing of reports.
+            Protocol::Lmtp if !self.offers.dsn => Onward::Mailbox,
+            _ => Onward::Relay {
+                reports: self.offers.dsn,
+                deadlines: self.offers.deliver_by,
+            },
+        }
     }
 
     /// Sends what may be sent now, or moves to what comes when all is answered.
@@ -134,10 +180,12 @@ impl Session {
         let transaction = &current.transaction;
         match expected {
             Expected::Reset => octets.extend_from_slice(b"RSET\r\n"),
-            Expected::Mail => octets.extend(self.mail_command(transaction).into_bytes()),
+            Expected::Mail => {
+                octets.extend(self.mail_command(transaction, current.begun).into_bytes())
+            }
             Expected::Recipient(index) => {
                 if let Some(recipient) = transaction.recipients.get(index) {
-                    octets.extend(format!("RCPT TO:<{recipient}>\r\n").into_bytes());
+                    octets.extend(self.recipient_command(transaction, recipient).into_bytes());
                 }
             }
             Expected::Data => octets.extend_from_slice(b"DATA\r\n"),
@@ -146,7 +194,7 @@ impl Session {
     }
 
     /// MAIL, with the parameters that the peer has offered to understand.
-    fn mail_command(&self, transaction: &Transaction) -> String {
+    fn mail_command(&self, transaction: &Transaction, now: Wall) -> String {
         let path = &transaction.reverse_path;
         let mut line = match path {
             // No host has a mailbox without a domain: ours answers for it, as in a report.
@@ -167,6 +215,26 @@ impl Session {
         }
         if self.offers.smtputf8 && (transaction.smtputf8 || !path.is_ascii()) {
             line.push_str(" SMTPUTF8");
+        }
+        if self.offers.dsn {
+            parameters::push_mail(&mut line, &transaction.requests);
+        }
+        if let Some(by) = transaction.requests.deliver_by
+            && self.offers.deliver_by
+        {
+            parameters::push_by(&mut line, By::left(by, now));
+        }
+        line.push_str("\r\n");
+        line
+    }
+
+    /// RCPT, with what was asked about reports where the peer can make them. What was not asked is
+    /// not made up (RFC 3461 §5.2.1).
+    fn recipient_command(&self, transaction: &Transaction, recipient: &Recipient) -> String {
+        let mut line = format!("RCPT TO:<{recipient}>");
+        if self.offers.dsn {
+            let utf8 = self.offers.smtputf8 && transaction.smtputf8;
+            parameters::push_recipient(&mut line, recipient, utf8);
         }
         line.push_str("\r\n");
         line

@@ -14,7 +14,7 @@
 //! not survive STARTTLS (RFC 3207 §4.2).
 //!
 //! What the next hop cannot take is not converted but reported: 5.6.3 for octets above 127 without
-//! 8BITMIME (RFC 6152 §3), 5.6.7 for SMTPUTF8 (RFC 6531 §3.5), 5.3.4 for SIZE (RFC 1870 §6.1).
+//! 8BITMIME (RFC 6152 §3), 5.4.7 for a deadline (RFC 2852 §4), 5.6.7 for SMTPUTF8 (RFC 6531 §3.5), 5.3.4 for SIZE (RFC 1870 §6.1).
 //!
 //! Left to the driver: connections, which host is next, how many recipients one transaction has (a
 //! next hop need take no more than 100, RFC 5321 §4.5.3.1.8), how long an idle session is kept.
@@ -42,7 +42,7 @@ use crate::envelope::{BodyType, Recipient, Requests};
 use crate::outcome::{Outcome, Remote};
 use crate::reply::Reply;
 use crate::smtp::reply_reader::{ReadReplyError, ReplyReader};
-use crate::time::{Mono, Now};
+use crate::time::{Mono, Now, Wall};
 
 use encoding::Encoder;
 use offers::Offers;
@@ -274,6 +274,8 @@ struct Current {
     standing: Vec<Standing>,
     /// Commands that are not sent yet.
     unsent: VecDeque<Expected>,
+    /// When it was taken in hand: what is left of a deadline counts from then.
+    begun: Wall,
     /// The peer has answered MAIL.
     answered: bool,
     encoder: Encoder,
@@ -329,7 +331,7 @@ impl Session {
         let start = actions.len();
         match input {
             Input::Connected => self.connected(),
-            Input::Deliver(transaction) => self.begin(transaction, actions),
+            Input::Deliver(transaction) => self.begin(transaction, now.wall, actions),
             Input::Bytes(bytes) => self.bytes(bytes, actions),
             Input::Content(piece) => self.content(piece, actions),
             Input::ContentEnd => self.content_end(actions),

@@ -20,6 +20,12 @@ pub(super) struct Offers {
     pub eight_bit_mime: bool,
     /// RFC 6531.
     pub smtputf8: bool,
+    /// RFC 3461.
+    pub dsn: bool,
+    /// RFC 2852.
+    pub deliver_by: bool,
+    /// The least time within which a message may be wanted or returned; 0 if it is not said.
+    pub least_by: u64,
     /// RFC 1870: SIZE may be given with MAIL.
     pub size: bool,
     /// The greatest message that is taken; none if it is not said.
@@ -41,6 +47,13 @@ impl Offers {
                 "STARTTLS" => offers.starttls = true,
                 "8BITMIME" => offers.eight_bit_mime = true,
                 "SMTPUTF8" => offers.smtputf8 = true,
+                "DSN" => offers.dsn = true,
+                "DELIVERBY" => {
+                    offers.deliver_by = true;
+                    // Extensions of its own may follow a comma (RFC 2852 §3).
+                    let least = words.next().and_then(|word| word.split(',').next());
+                    offers.least_by = least.and_then(|least| least.parse().ok()).unwrap_or(0);
+                }
                 "SIZE" => {
                     offers.size = true;
                     // Zero means that there is no fixed limit (RFC 1870 §4).
@@ -77,6 +90,8 @@ mod tests {
                 "AUTH PLAIN".into(),
                 "".into(),
                 "8BITMIME x".into(),
+                "dsn".into(),
+                "DELIVERBY 240,x".into(),
             ],
         );
         assert_eq!(
@@ -86,6 +101,9 @@ mod tests {
                 eight_bit_mime: true,
                 size: true,
                 size_limit: Some(1000),
+                dsn: true,
+                deliver_by: true,
+                least_by: 240,
                 ..Offers::default()
             }
         );

@@ -2,10 +2,16 @@
 
 use super::*;
 use crate::addr::ForwardPath;
+use crate::envelope::{Notify, OriginalRecipient, Ret};
+use crate::outcome::{Onward, OutcomeClass};
+use crate::smtp::parameters;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use proptest::prelude::*;
+
+/// Any moment.
+const NOW: Wall = Wall::from_secs(1_795_256_100);
 
 /// A session that Example's host has been called for.
 fn session(protocol: Protocol, starttls: StartTls) -> Session {
@@ -44,6 +50,21 @@ fn transaction(words: &str) -> Transaction {
         match word {
             "8" => transaction.body = BodyType::EightBitMime,
             "U" => transaction.smtputf8 = true,
+            "asking" => {
+                transaction.requests.ret = Some(Ret::Headers);
+                transaction.requests.envid = Some("QQ 1".into());
+                for recipient in &mut transaction.recipients {
+                    recipient.notify = Some(Notify::Never);
+                    recipient.original = Some(OriginalRecipient {
+                        address_type: "utf-8".into(),
+                        address: "j\u{f6}rg@y".into(),
+                    });
+                }
+            }
+            by if by.starts_with("by=") => {
+                let by = parameters::parse_by(&by[3..]).unwrap();
+                transaction.requests.deliver_by = Some(by.from(NOW));
+            }
             size => transaction.size = size.strip_prefix("size=").unwrap().parse().unwrap(),
         }
     }
@@ -60,8 +81,16 @@ fn show(action: Action, into: &mut Vec<String>) {
             );
         }
         Action::Outcome(index, outcome) => {
+            let onward = match outcome.onward {
+                Onward::Relay { reports: true, .. } => " (reports)",
+                Onward::Relay {
+                    deadlines: true, ..
+                } => " (deadlines)",
+                Onward::Mailbox if outcome.class == OutcomeClass::Delivered => " (mailbox)",
+                _ => "",
+            };
             into.push(format!(
-                "{index} {} {}",
+                "{index} {} {}{onward}",
                 outcome.status,
                 outcome.diagnostic.text()
             ));
@@ -89,7 +118,7 @@ fn show(action: Action, into: &mut Vec<String>) {
 fn play(mut session: Session, script: &str) {
     let now = Now {
         mono: Mono::from_millis(0),
-        wall: crate::time::Wall::from_millis(0),
+        wall: NOW,
     };
     let mut actions = vec![];
     session.step(Input::Connected, now, &mut actions);
@@ -384,7 +413,7 @@ fn lmtp_answers_for_each_recipient() {
         > complete
         C: .
         S: 250 2.0.0 one
-        0 2.0.0 250 2.0.0 one
+        0 2.0.0 250 2.0.0 one (mailbox)
         > eof
         2 4.4.2 the connection was lost before the reply to the end of the message; the whole message had been sent, so it may have arrived all the same
         finished
@@ -590,7 +619,7 @@ fn timers_are_those_of_the_standard() {
     let mut step = |input: Input<'_>| {
         let now = Now {
             mono: Mono::from_millis(0),
-            wall: crate::time::Wall::from_millis(0),
+            wall: NOW,
         };
         let mut actions = vec![];
         session.step(input, now, &mut actions);
@@ -636,7 +665,7 @@ fn wire() -> impl Strategy<Value = Vec<u8>> {
 fn drive(protocol: Protocol, wires: Vec<Vec<u8>>, end: u8) {
     let now = Now {
         mono: Mono::from_millis(0),
-        wall: crate::time::Wall::from_millis(0),
+        wall: NOW,
     };
     let mut session = session(protocol, StartTls::IfOffered);
     let mut wires = wires.into_iter();
@@ -705,4 +734,59 @@ proptest! {
     ) {
         drive(if lmtp { Protocol::Lmtp } else { Protocol::Smtp }, wires, end);
     }
+}
+
+#[test]
+fn what_was_asked_goes_on_to_whoever_offers_to_keep_it() {
+    for (keywords, mail, rcpt, taken) in [
+        (
+            "DSN",
+            "C: MAIL FROM:<a@x> RET=HDRS ENVID=QQ+201",
+            "C: RCPT TO:<b@y> NOTIFY=NEVER ORCPT=utf-8;j\\x{F6}rg@y",
+            " (reports)",
+        ),
+        (
+            "DSN,SMTPUTF8",
+            "C: MAIL FROM:<a@x> SMTPUTF8 RET=HDRS ENVID=QQ+201",
+            "C: RCPT TO:<b@y> NOTIFY=NEVER ORCPT=utf-8;j\u{f6}rg@y",
+            " (reports)",
+        ),
+        ("HELP", "C: MAIL FROM:<a@x>", "C: RCPT TO:<b@y>", ""),
+        (
+            "DELIVERBY",
+            "C: MAIL FROM:<a@x> BY=120;NT",
+            "C: RCPT TO:<b@y>",
+            " (deadlines)",
+        ),
+    ] {
+        let wide = if keywords.contains("UTF8") { " U" } else { "" };
+        let script = format!(
+            "{}> deliver a@x b@y asking by=120;NT{wide}\n{mail}\nS: 250 ok\n{rcpt}\nS: 250 ok\n\
+             C: DATA\nS: 354 go\nwant\n> end\nprepared\n> complete\nC: .\nS: 250 taken\n\
+             0 2.0.0 250 taken{taken}\nfinished\nready\n",
+            opened(keywords)
+        );
+        smtp(&script);
+    }
+}
+
+#[test]
+fn what_must_come_back_in_time_goes_only_to_whoever_promises_it() {
+    let cannot = "> deliver a@x b@y by=120;R\n0 5.4.7 the next hop";
+    for (keywords, end) in [
+        ("HELP", "does not promise to deliver in time (DELIVERBY)"),
+        (
+            "DELIVERBY 240",
+            "takes no message that is wanted so soon (DELIVERBY)",
+        ),
+    ] {
+        smtp(&format!(
+            "{}{cannot} {end}\nfinished\nready\n",
+            opened(keywords)
+        ));
+    }
+    smtp(&format!(
+        "{}> deliver a@x b@y by=120;R\nC: MAIL FROM:<a@x> BY=120;R\n",
+        opened("DELIVERBY 120")
+    ));
 }

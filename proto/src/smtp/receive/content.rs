@@ -11,7 +11,7 @@ use super::session::{Open, Phase, Progress, Session, Transaction, Turn, Waiting}
 use super::{Accepted, Action, Ask, Limits, Note, Settings, replies};
 use crate::addr::ReversePath;
 use crate::custody::Custody;
-use crate::envelope::{BodyType, Envelope, Origin, Requests};
+use crate::envelope::{BodyType, Envelope, Origin};
 use crate::message::received::Run;
 use crate::message::{HeaderFilter, ReceivedCount};
 use crate::queue_id::QueueId;
@@ -326,7 +326,7 @@ impl Session {
             clearance: verdict.clearance(),
             body,
             smtputf8: mail.smtputf8,
-            requests: Requests::default(),
+            requests: mail.requests.clone(),
             trace: self.trace(&mail, &recipients, (&verdict, result), queue_id, turn),
             recipients: recipients.clone(),
         };

@@ -31,6 +31,7 @@ impl Session {
         if extended {
             lines.extend(extension::offered(
                 self.settings.limits.message_size,
+                self.settings.limits.deliver_by,
                 self.offers_starttls(),
             ));
             if self.peer.is_front {
@@ -43,6 +44,11 @@ impl Session {
             helo: name.clone(),
         });
         self.hello = Some(Hello { extended, name });
+    }
+
+    /// Whether the client has been offered extensions.
+    pub(super) fn is_extended(&self) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.extended)
     }
 
     /// Whether STARTTLS is of any use now.

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use super::judgement::Standing;
 use super::session::{Open, Progress, Session, Transaction, Turn, Waiting};
 use super::{Ask, Note, replies};
+use crate::envelope::{ByMode, Requests};
 use crate::smtp::command::Mail;
+use crate::smtp::parameters::By;
 use crate::verify::mail_from::Reason;
 use crate::verify::{Verdict, VerdictResult};
 
@@ -18,9 +20,14 @@ fn is_perimeter(verdict: &Verdict) -> bool {
         .is_some_and(|report| report.reason == Reason::Perimeter)
 }
 
+/// True if a message could hardly be tried before it had to be returned (RFC 2852 §4).
+fn is_too_soon(by: By, least: u64) -> bool {
+    by.mode == ByMode::Return && u64::try_from(by.seconds).is_ok_and(|seconds| seconds < least)
+}
+
 impl Session {
     /// Checks MAIL and asks for the verdict.
-    pub(super) fn mail(&mut self, mail: Mail, verb: &str, turn: &mut Turn<'_>) {
+    pub(super) fn mail(&mut self, mut mail: Mail, verb: &str, turn: &mut Turn<'_>) {
         if self.hello.is_none() {
             return self.refuse(verb, replies::hello_first(), turn);
         }
@@ -33,7 +40,12 @@ impl Session {
             return self.refuse(verb, refusal, turn);
         }
         let limit = self.settings.limits.message_size;
-        let refusal = if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
+        let least = self.settings.limits.deliver_by.as_secs();
+        let refusal = if self.asks_what_is_not_offered(&mail) {
+            Some(replies::parameter_not_offered())
+        } else if mail.by.is_some_and(|by| is_too_soon(by, least)) {
+            Some(replies::too_soon(least))
+        } else if !mail.smtputf8 && !mail.reverse_path.is_ascii() {
             Some(replies::needs_smtputf8())
         } else if mail.size.is_some_and(|size| size > limit) {
             Some(replies::too_large())
@@ -44,12 +56,20 @@ impl Session {
             self.refuse(verb, refusal, turn);
             return self.mail_refused();
         }
+        // From here on the time runs, however long the answers take (RFC 2852 §4).
+        mail.requests.deliver_by = mail.by.map(|by| by.from(turn.now.wall));
         let ask = Ask::Verify {
             reverse_path: mail.reverse_path.clone(),
             helo: self.client_helo(),
             client: self.client(),
         };
         self.ask(ask, Waiting::Mail(Box::new(mail)), turn);
+    }
+
+    /// HELO has offered nothing to be asked for.
+    fn asks_what_is_not_offered(&self, mail: &Mail) -> bool {
+        let asks = mail.requests != Requests::default() || mail.by.is_some();
+        asks && !self.is_extended()
     }
 
     /// What is pipelined behind a refused MAIL is refused with it, and is no error of its own.

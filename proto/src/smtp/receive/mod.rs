@@ -83,6 +83,9 @@ pub struct Settings {
 pub struct Limits {
     /// Octets of content (SIZE, RFC 1870).
     pub message_size: u64,
+    /// The least time within which a message may be wanted at its recipient or returned
+    /// (DELIVERBY, RFC 2852).
+    pub deliver_by: Duration,
     /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 wants at least 100).
     pub recipients: usize,
     /// Octets of a command line with its CRLF.
@@ -344,6 +347,9 @@ impl Default for Limits {
         Self {
             // What the large providers take, base64 included; more is a link's job.
             message_size: 50 * 1024 * 1024,
+            // One attempt at a next hop that answers, and no more: what is wanted sooner would come
+            // back because of one lost packet.
+            deliver_by: Duration::from_mins(1),
             // RFC 5321's floor. All of them at their longest are 30 KiB of a session's 64; a
             // client with more is told 452 and sends the rest in its next transaction.
             recipients: 100,

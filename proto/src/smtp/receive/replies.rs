@@ -160,6 +160,21 @@ pub(super) fn too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "message too large")
 }
 
+/// To parameters of extensions that HELO has not offered (RFC 5321 §4.1.1.11).
+pub(super) fn parameter_not_offered() -> Reply {
+    Reply::new(
+        555,
+        (5, 5, 4),
+        "parameter not recognized or not implemented",
+    )
+}
+
+/// To BY with less time than EHLO said (RFC 2852 §3).
+pub(super) fn too_soon(least: u64) -> Reply {
+    let text = format!("BY with R takes {least} seconds or more");
+    Reply::new(555, (5, 5, 4), text)
+}
+
 /// RFC 5321 §4.5.3.1.10.
 pub(super) fn too_many_recipients() -> Reply {
     Reply::new(452, (4, 5, 3), "too many recipients")

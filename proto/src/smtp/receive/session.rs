@@ -14,7 +14,6 @@ use super::judgement::Standing;
 use super::on_behalf::Forwarded;
 use super::replies;
 use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
-use crate::addr::ForwardPath;
 use crate::envelope::Recipient;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
@@ -83,7 +82,7 @@ pub(super) enum Waiting {
     /// MAIL, for the verdict.
     Mail(Box<Mail>),
     /// RCPT.
-    Recipient(ForwardPath),
+    Recipient(Box<Recipient>),
     /// DATA or BDAT, for a message to be begun.
     Begin(Upcoming),
     /// XCLIENT.
@@ -321,7 +320,7 @@ impl Session {
         match command {
             Command::Hello { extended, name } => self.greet(extended, name, turn),
             Command::Mail(mail) => self.mail(mail, verb, turn),
-            Command::Recipient(path) => self.recipient(path, verb, turn),
+            Command::Recipient(recipient) => self.recipient(recipient, verb, turn),
             Command::Data => self.data(verb, turn),
             Command::Chunk(chunk) => self.chunk(chunk, verb, turn),
             Command::StartTls => self.start_tls(verb, turn),
@@ -353,8 +352,8 @@ impl Session {
         self.await_command(turn.now);
         match (waiting, answer) {
             (Waiting::Mail(mail), Answer::Verdict(verdict)) => self.verified(*mail, &verdict, turn),
-            (Waiting::Recipient(path), Answer::Recipient(answer)) => {
-                self.recipient_answered(path, answer, turn);
+            (Waiting::Recipient(recipient), Answer::Recipient(answer)) => {
+                self.recipient_answered(*recipient, answer, turn);
             }
             (Waiting::Outside, Answer::Outside(found)) => self.looked_outside(found, turn),
             (Waiting::Judgement, Answer::Verdict(verdict)) => self.judged(verdict, turn),

@@ -75,6 +75,7 @@ fn progress() -> ProgressRecord {
                     address: Some("192.0.2.25".parse().unwrap()),
                 }),
                 diagnostic: Diagnostic::Reply(String::from("250 2.0.0 taken")),
+                onward: Onward::default(),
             }),
         ],
         attempts: 2,
