@@ -6,6 +6,8 @@ use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{Entry, Progress};
 
+use super::deadline;
+
 /// What this lease did for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tally {
@@ -38,6 +40,8 @@ pub(super) struct Conclusion {
     pub(super) failed: Vec<(usize, Outcome)>,
     /// Recipients whose delay is to be reported now.
     pub(super) delayed: Vec<(usize, Outcome)>,
+    /// Recipients that have the message now, of which a report may be wanted.
+    pub(super) succeeded: Vec<(usize, Outcome)>,
 }
 
 /// Draws the conclusion; `jitter` is any number. `None` if nothing was done of what there is to do,
@@ -64,15 +68,18 @@ pub(super) fn conclude(
         delay_reported: entry.delay_reported,
         failed: Vec::new(),
         delayed: Vec::new(),
+        succeeded: Vec::new(),
     };
+    // Where the clock was set back this would be yet to come, and a notice with it: no wait,
+    // however long, is to outlast the time of a notice.
+    let arrived = entry.arrived.min(now);
+    let (policy, delay_reported) = deadline::applied(entry, policy, arrived);
     let history = History {
-        // Where the clock was set back this would be yet to come, and a notice with it: no wait,
-        // however long, is to outlast the time of a notice.
-        arrived: entry.arrived.min(now),
+        arrived,
         attempts: conclusion.attempts,
-        delay_reported: entry.delay_reported,
+        delay_reported,
     };
-    let next = retry::next(policy, &history, jitter, now);
+    let next = retry::next(&policy, &history, jitter, now);
     for (index, progress) in conclusion.progress.iter_mut().enumerate() {
         if !progress.is_waiting() {
             continue;
@@ -80,8 +87,17 @@ pub(super) fn conclude(
         let due = match tallies.get(index) {
             Some(Tally::Tried { outcome, .. }) => {
                 let (told, due) = tell(outcome, next);
-                if matches!(&told, Progress::Done(end) if end.class != OutcomeClass::Delivered) {
-                    conclusion.failed.push((index, outcome.clone()));
+                let told = deadline::named(entry, told, now);
+                match &told {
+                    Progress::Done(end) if end.class == OutcomeClass::Delivered => {
+                        conclusion.succeeded.push((index, outcome.clone()));
+                    }
+                    // What the deadline ended says so; otherwise the last attempt's own word.
+                    Progress::Done(end) if end.status == deadline::PASSED => {
+                        conclusion.failed.push((index, end.clone()));
+                    }
+                    Progress::Done(_) => conclusion.failed.push((index, outcome.clone())),
+                    Progress::Waiting(_) => {}
                 }
                 *progress = told;
                 due

@@ -13,6 +13,7 @@
 //! its record, its log lines and its reports.
 
 mod conclusion;
+mod deadline;
 mod destination;
 mod dispatcher;
 mod hosts;

@@ -5,15 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vouchsafe_proto::dsn::{self, Addressee, Kind, MAX_HEADER};
-use vouchsafe_proto::envelope::Envelope;
-use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::dsn::{
+    self, Action, Addressee, Concerned, Kind, MAX_HEADER, MAX_RETURNED, Returned,
+};
+use vouchsafe_proto::envelope::{Envelope, Ret};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{Entry, Lease, Progress, Report, SettleError, Settlement};
 
 use super::Environment;
 use super::conclusion::{Conclusion, Tally};
+use super::deadline;
 use crate::clock;
 use crate::log::Peer;
 use crate::metrics::figures;
@@ -123,32 +125,38 @@ async fn make_reports(
     conclusion: &Conclusion,
 ) -> Vec<(Envelope, Bytes)> {
     let in_force = environment.current.take();
-    let until = entry.arrived.plus(in_force.config.retry.expire);
+    let requests = &entry.envelope.requests;
+    let until = deadline::until(requests, entry.arrived, in_force.config.retry.expire);
     let mut reports = Vec::new();
-    let mut beginning = None;
-    for (kind, concerned) in [
+    let mut message = None;
+    for (kind, ended) in [
         (Kind::Failed, &conclusion.failed),
         (Kind::Delayed { until }, &conclusion.delayed),
+        (Kind::Succeeded, &conclusion.succeeded),
     ] {
-        if concerned.is_empty() {
-            continue;
-        }
         let (hostname, operator) = (&in_force.config.hostname, &in_force.config.postmaster);
-        let to = Addressee::of(kind, &entry.envelope, hostname, operator.as_ref());
+        let mut to = None;
+        let mut recipients = Vec::new();
+        for (index, outcome) in ended {
+            let Some(recipient) = entry.envelope.recipients.get(*index) else {
+                continue;
+            };
+            let concerned = Concerned { recipient, outcome };
+            let operator = operator.as_ref();
+            match Addressee::of(kind, &entry.envelope, concerned, hostname, operator) {
+                Some(addressee) => {
+                    to = Some(addressee);
+                    recipients.push(concerned);
+                }
+                None => log_unreported(entry, kind, concerned),
+            }
+        }
         let Some(to) = to else {
-            log_unreported(entry, kind, concerned);
             continue;
         };
-        if beginning.is_none() {
-            beginning = Some(read_beginning(environment, entry.id).await);
+        if message.is_none() {
+            message = Some(read_message(environment, entry).await);
         }
-        let recipients: Vec<_> = concerned
-            .iter()
-            .filter_map(|(index, outcome)| {
-                let path = &entry.envelope.recipients.get(*index)?.path;
-                Some(dsn::Recipient { path, outcome })
-            })
-            .collect();
         let request = dsn::Request {
             kind,
             hostname,
@@ -158,7 +166,11 @@ async fn make_reports(
             arrived: entry.arrived,
             now: clock::now().wall,
             recipients: &recipients,
-            beginning: beginning.as_deref().unwrap_or_default(),
+            message: match &message {
+                Some((octets, true)) => Returned::Whole(octets),
+                Some((octets, false)) => Returned::Beginning(octets),
+                None => Returned::Beginning(&[]),
+            },
             chance: [super::chance(), super::chance()],
         };
         // Built of what peers sent. Nothing is left behind by half a report.
@@ -169,11 +181,14 @@ async fn make_reports(
         });
         match report {
             Some(report) => {
-                figures().deliveries.reports.count([action(kind)]);
+                figures()
+                    .deliveries
+                    .reports
+                    .count([action(kind, &recipients)]);
                 tracing::info!(
                     queue_id = %entry.id,
                     reverse_path = %Peer(&entry.envelope.reverse_path),
-                    action = action(kind),
+                    action = action(kind, &recipients),
                     recipients = recipients.len(),
                     "{}",
                     match to {
@@ -183,24 +198,33 @@ async fn make_reports(
                 );
                 reports.push((report.envelope, Bytes::from(report.content)));
             }
-            None => log_unreported(entry, kind, concerned),
+            None => {
+                for concerned in &recipients {
+                    log_unreported(entry, kind, *concerned);
+                }
+            }
         }
     }
     reports
 }
 
-/// The first octets of the message, enough for its header. One that cannot be read is reported on
-/// without.
-async fn read_beginning(environment: &Environment, id: QueueId) -> Vec<u8> {
+/// The first octets of the message, enough for its header; or all of it, and then true, where the
+/// sender wants it back and it is small enough. One that cannot be read is reported on without.
+async fn read_message(environment: &Environment, entry: &Entry) -> (Vec<u8>, bool) {
+    let id = entry.id;
+    let bound = u64::try_from(MAX_RETURNED).unwrap_or(u64::MAX);
+    let wants_all = entry.envelope.requests.ret == Some(Ret::Full) && entry.size <= bound;
     let mut beginning = Vec::new();
+    let mut whole = false;
     let read = async {
         let mut content = environment.spool.content(id).await?;
-        while beginning.len() < MAX_HEADER {
+        while wants_all || beginning.len() < MAX_HEADER {
             let Some(piece) = content.next().await? else {
+                whole = true;
                 break;
             };
             beginning.extend_from_slice(&piece);
-            if beginning.windows(4).any(|octets| octets == b"\r\n\r\n") {
+            if !wants_all && beginning.windows(4).any(|octets| octets == b"\r\n\r\n") {
                 break;
             }
         }
@@ -213,37 +237,35 @@ async fn read_beginning(environment: &Environment, id: QueueId) -> Vec<u8> {
             "content cannot be read for a report"
         );
     }
-    beginning
+    (beginning, whole)
 }
 
-/// What nobody is told, the log is: all that is known.
-fn log_unreported(entry: &Entry, kind: Kind, concerned: &[(usize, Outcome)]) {
-    for (index, outcome) in concerned {
-        let Some(recipient) = entry.envelope.recipients.get(*index) else {
-            continue;
-        };
-        tracing::warn!(
-            queue_id = %entry.id,
-            reverse_path = %Peer(&entry.envelope.reverse_path),
-            verdict = %entry.envelope.verdict,
-            origin = %entry.envelope.origin.describe(),
-            arrived = %entry.arrived,
-            size = entry.size,
-            recipient = %Peer(recipient),
-            action = action(kind),
-            status = %outcome.status,
-            diagnostic = %Peer(outcome.diagnostic.text()),
-            "nobody to report to"
-        );
+/// What nobody is told, the log is: all that is known. A success that nobody asked about is none
+/// of that.
+fn log_unreported(entry: &Entry, kind: Kind, concerned: Concerned<'_>) {
+    if kind == Kind::Succeeded {
+        return;
     }
+    let Concerned { recipient, outcome } = concerned;
+    tracing::warn!(
+        queue_id = %entry.id,
+        reverse_path = %Peer(&entry.envelope.reverse_path),
+        verdict = %entry.envelope.verdict,
+        origin = %entry.envelope.origin.describe(),
+        arrived = %entry.arrived,
+        size = entry.size,
+        recipient = %Peer(recipient),
+        action = Action::of(kind, outcome).as_str(),
+        status = %outcome.status,
+        diagnostic = %Peer(outcome.diagnostic.text()),
+        "nobody to report to"
+    );
 }
 
-/// A report's action (RFC 3464 §2.3.3).
-const fn action(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Failed => "failed",
-        Kind::Delayed { .. } => "delayed",
-    }
+/// What a report is counted and logged as: what it says of the first.
+fn action(kind: Kind, recipients: &[Concerned<'_>]) -> &'static str {
+    let first = recipients.first();
+    first.map_or("-", |first| Action::of(kind, first.outcome).as_str())
 }
 
 /// One line for each recipient that was tried.

@@ -1,19 +1,35 @@
-//! The last part: the header of the message that is reported on (RFC 6522 §4). Never the body: it
-//! may be large, and the one who gets the report wrote it.
+//! The last part: the header of the message that is reported on (RFC 6522 §4), or all of it where
+//! RET=FULL asked for that (RFC 3461 §4.3) and every host takes what comes of it: up to
+//! [`MAX_RETURNED`] octets, and seven-bit lines unless the report has to be UTF-8 anyway. A report
+//! that a host on its way cannot take would be lost, and its sender wrote the message.
 
 use alloc::vec::Vec;
 
+use super::Returned;
 use super::text::push_quoted_printable;
 
 /// Octets of the header that are returned: far more than any has that people or lists wrote, and
 /// no more than one buffer.
 pub const MAX_HEADER: usize = 65_536;
 
+/// Octets of a message that is returned whole: a long text, and no attachments. A report is made in
+/// memory, as many at once as there are messages being settled.
+pub const MAX_RETURNED: usize = 131_072;
+
 /// Octets of a line, without its end (RFC 5322 §2.1.1).
 const MAX_LINE: usize = 998;
 
 /// The part, header and all; `None` if the message has no header.
-pub(super) fn part(beginning: &[u8], utf8: bool) -> Option<Vec<u8>> {
+pub(super) fn part(message: Returned<'_>, full: bool, utf8: bool) -> Option<Vec<u8>> {
+    let beginning = match message {
+        Returned::Whole(whole) if full && whole.len() <= MAX_RETURNED => {
+            if let Some(part) = whole_part(whole, utf8) {
+                return Some(part);
+            }
+            whole
+        }
+        Returned::Beginning(octets) | Returned::Whole(octets) => octets,
+    };
     let header = cut(beginning);
     if header.is_empty() {
         return None;
@@ -34,6 +50,21 @@ pub(super) fn part(beginning: &[u8], utf8: bool) -> Option<Vec<u8>> {
         );
         push_quoted_printable(&mut part, header);
     }
+    Some(part)
+}
+
+/// The part that holds the message as it is; `None` where not every host would take it.
+fn whole_part(whole: &[u8], utf8: bool) -> Option<Vec<u8>> {
+    let head: &[u8] = if is_plain(whole) {
+        b"Content-Type: message/rfc822\r\n\r\n"
+    } else if utf8 && is_lines(whole) && core::str::from_utf8(whole).is_ok() {
+        b"Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    } else {
+        return None;
+    };
+    let mut part = Vec::with_capacity(head.len().saturating_add(whole.len()));
+    part.extend_from_slice(head);
+    part.extend_from_slice(whole);
     Some(part)
 }
 
@@ -105,7 +136,7 @@ mod tests {
     #[test]
     fn the_form_follows_the_octets() {
         let form = |header: &[u8], utf8| {
-            let part = part(header, utf8).unwrap();
+            let part = part(Returned::Beginning(header), false, utf8).unwrap();
             let end = memchr::memmem::find(&part, b"\r\n\r\n").unwrap();
             alloc::string::String::from_utf8(part[..end].to_vec()).unwrap()
         };

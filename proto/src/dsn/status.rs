@@ -4,13 +4,14 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 
 use crate::addr::ForwardPath;
+use crate::envelope::OriginalRecipient;
 use crate::outcome::{Diagnostic, Outcome};
+use crate::smtp::parameters::unitext;
 
 use super::text::{harmless, push_field};
-use super::{Kind, Recipient, Request};
+use super::{Action, Concerned, Kind, Request};
 
 /// The part, header and all.
 pub(super) fn part(request: &Request<'_>, utf8: bool) -> Vec<u8> {
@@ -20,8 +21,16 @@ pub(super) fn part(request: &Request<'_>, utf8: bool) -> Vec<u8> {
         "Content-Type: message/delivery-status\r\n\r\n"
     });
     let host = request.hostname.as_ascii();
+    // Not folded, so that it comes back as it was given (RFC 3464 §2.2.1).
+    if let Some(envid) = &request.envelope.requests.envid {
+        push_line(&mut fields, "Original-Envelope-Id", envid);
+    }
     push_field(&mut fields, "Reporting-MTA", &format!("dns; {host}"));
     push_field(&mut fields, "Arrival-Date", &request.arrived.to_rfc5322());
+    if let Some(by) = request.envelope.requests.deliver_by {
+        // RFC 2852 §5.
+        push_field(&mut fields, "Deliver-By-Date", &by.deadline.to_rfc5322());
+    }
     push_field(
         &mut fields,
         "X-Vouchsafe-Queue-Id",
@@ -38,16 +47,20 @@ pub(super) fn part(request: &Request<'_>, utf8: bool) -> Vec<u8> {
 fn push_recipient(
     fields: &mut String,
     request: &Request<'_>,
-    recipient: &Recipient<'_>,
+    concerned: &Concerned<'_>,
     utf8: bool,
 ) {
-    let outcome = recipient.outcome;
-    push_field(fields, "Final-Recipient", &address(recipient.path, utf8));
-    let action = match request.kind {
-        Kind::Failed => "failed",
-        Kind::Delayed { .. } => "delayed",
-    };
-    push_field(fields, "Action", action);
+    let (outcome, recipient) = (concerned.outcome, concerned.recipient);
+    if let Some(original) = &recipient.original {
+        push_line(
+            fields,
+            "Original-Recipient",
+            &original_address(original, utf8),
+        );
+    }
+    push_field(fields, "Final-Recipient", &address(&recipient.path, utf8));
+    let action = Action::of(request.kind, outcome);
+    push_field(fields, "Action", action.as_str());
     push_field(fields, "Status", &outcome.status.to_string());
     if let Some(name) = remote_name(outcome) {
         push_field(
@@ -84,17 +97,29 @@ fn address(path: &ForwardPath, utf8: bool) -> String {
     if text.is_ascii() {
         return format!("rfc822; {text}");
     }
-    if utf8 {
-        return format!("utf-8; {text}");
+    let text = if utf8 { text } else { unitext(&text, false) };
+    format!("utf-8; {text}")
+}
+
+/// The address that the sender had in mind, in the form that he gave it (RFC 3464 §2.3.1).
+fn original_address(original: &OriginalRecipient, utf8: bool) -> String {
+    let OriginalRecipient {
+        address_type,
+        address,
+    } = original;
+    let plain = address.is_ascii() || utf8;
+    let address = if plain && !address.contains('\\') {
+        String::from(&**address)
+    } else {
+        unitext(address, utf8)
+    };
+    format!("{address_type}; {address}")
+}
+
+/// Appends `name: value` on one line. What is given here has its own bound, far from 998 octets.
+fn push_line(into: &mut String, name: &str, value: &str) {
+    let value = value.trim();
+    if !value.is_empty() {
+        into.extend([name, ": ", value, "\r\n"]);
     }
-    let mut escaped = String::from("utf-8; ");
-    for character in text.chars() {
-        if character.is_ascii_graphic() && !"\\+=".contains(character) {
-            escaped.push(character);
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(escaped, "\\x{{{:02X}}}", u32::from(character));
-        }
-    }
-    escaped
 }

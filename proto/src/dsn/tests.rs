@@ -1,6 +1,7 @@
 //! When a report is made, and what holds for every report.
 
 use super::*;
+use crate::envelope::{ByMode, DeliverBy};
 use crate::outcome::{Diagnostic, Remote};
 use crate::smtp::reply_reader::ReplyReader;
 use alloc::string::ToString;
@@ -41,7 +42,7 @@ fn report_of(
             "",
         )
     };
-    let path = ForwardPath::parse_inside(path).unwrap();
+    let recipient = Recipient::from(ForwardPath::parse_inside(path).unwrap());
     build(&Request {
         kind,
         operator,
@@ -50,11 +51,11 @@ fn report_of(
         queue_id: QueueId::new(Wall::from_secs(1_795_256_100), 7),
         arrived: Wall::from_secs(1_795_256_100),
         now: Wall::from_secs(1_795_256_160),
-        recipients: &[Recipient {
-            path: &path,
+        recipients: &[Concerned {
+            recipient: &recipient,
             outcome: &outcome,
         }],
-        beginning,
+        message: Returned::Beginning(beginning),
         chance: [1, 2],
     })
 }
@@ -142,6 +143,7 @@ fn what_only_a_declared_forwarder_cleared_is_reported_to_the_operator_alone() {
     let delayed = Kind::Delayed {
         until: Wall::from_secs(1_795_256_200),
     };
+    let outcome = Outcome::local((5, 1, 1), None, "no");
     let mut envelope = envelope("a@b.example", VerdictResult::Unknown);
     for (clearance, kind, operator, to) in [
         (Clearance::Unneeded, Kind::Failed, true, Some("a@b.example")),
@@ -156,7 +158,11 @@ fn what_only_a_declared_forwarder_cleared_is_reported_to_the_operator_alone() {
     ] {
         envelope.clearance = clearance;
         let operator = operator.then_some(&postmaster);
-        let addressee = Addressee::of(kind, &envelope, &hostname, operator);
+        let concerned = Concerned {
+            recipient: &envelope.recipients[0],
+            outcome: &outcome,
+        };
+        let addressee = Addressee::of(kind, &envelope, concerned, &hostname, operator);
         let found = addressee.map(|addressee| addressee.mailbox().to_string());
         assert_eq!(found.as_deref(), to, "{clearance:?} {kind:?}");
     }
@@ -171,6 +177,128 @@ fn what_only_a_declared_forwarder_cleared_is_reported_to_the_operator_alone() {
     let text = String::from_utf8(report.unwrap().content).unwrap();
     let text = text.replace("\r\n", " ");
     assert!(text.contains("recipient's side has declared"), "{text}");
+}
+
+/// RFC 3461 §4.1 and §5.2, RFC 2852 §4: every NOTIFY with everything that may happen.
+#[test]
+fn a_sender_hears_what_he_asked_to_hear() {
+    let on = |success, failure, delay| {
+        Some(Notify::On {
+            success,
+            failure,
+            delay,
+        })
+    };
+    let (reports, silent) = (
+        Onward::Relay {
+            reports: true,
+            deadlines: true,
+        },
+        Onward::Relay {
+            reports: false,
+            deadlines: false,
+        },
+    );
+    let delayed = Kind::Delayed {
+        until: Wall::from_secs(1_795_256_200),
+    };
+    let by = |mode, trace| {
+        Some(DeliverBy {
+            deadline: Wall::from_secs(1_795_256_200),
+            mode,
+            trace,
+        })
+    };
+    let noted = by(ByMode::Notify, false);
+    let traced = by(ByMode::Return, true);
+    // failed, delayed; in the mailbox, relayed to a host that reports, to one that does not.
+    for (notify, deliver_by, heard) in [
+        (None, None, "yes yes no no no"),
+        (Some(Notify::Never), None, "no no no no no"),
+        (on(true, false, false), None, "no no yes no yes"),
+        (on(false, true, false), None, "yes no no no no"),
+        (on(false, false, true), None, "no yes no no no"),
+        (on(true, true, true), None, "yes yes yes no yes"),
+        (None, noted, "yes yes no no yes"),
+        (None, traced, "yes yes no yes yes"),
+        (Some(Notify::Never), traced, "no no no no no"),
+        (on(false, true, false), traced, "yes no no yes yes"),
+    ] {
+        let mut envelope = envelope("a@b.example", VerdictResult::Authorised);
+        envelope.recipients[0].notify = notify;
+        envelope.requests.deliver_by = deliver_by;
+        let hostname = Domain::parse("mx.example.org").unwrap();
+        let found: Vec<_> = [
+            (Kind::Failed, Onward::default()),
+            (delayed, Onward::default()),
+            (Kind::Succeeded, Onward::Mailbox),
+            (Kind::Succeeded, reports),
+            (Kind::Succeeded, silent),
+        ]
+        .into_iter()
+        .map(|(kind, onward)| {
+            let outcome = Outcome {
+                onward,
+                ..Outcome::local((2, 0, 0), None, "taken")
+            };
+            let concerned = Concerned {
+                recipient: &envelope.recipients[0],
+                outcome: &outcome,
+            };
+            let to = Addressee::of(kind, &envelope, concerned, &hostname, None);
+            if to.is_some() { "yes" } else { "no" }
+        })
+        .collect();
+        assert_eq!(found.join(" "), heard, "{notify:?} {deliver_by:?}");
+    }
+}
+
+#[test]
+fn a_message_comes_back_whole_where_that_was_asked_and_every_host_takes_it() {
+    let plain = b"A: b\r\n\r\nbody\r\n".as_slice();
+    let wide = "A: b\r\n\r\nb\u{f6}dy\r\n".as_bytes();
+    let large = [plain, &b"more\r\n".repeat(MAX_RETURNED / 6)].concat();
+    let (full, headers) = (Some(Ret::Full), Some(Ret::Headers));
+    for (reverse_path, ret, whole, message, form) in [
+        ("a@b.example", full, true, plain, "message/rfc822"),
+        ("a@b.example", full, false, plain, "text/rfc822-headers"),
+        ("a@b.example", headers, true, plain, "text/rfc822-headers"),
+        ("a@b.example", None, true, plain, "text/rfc822-headers"),
+        ("a@b.example", full, true, wide, "text/rfc822-headers"),
+        ("\u{e9}@b.example", full, true, wide, "message/global"),
+        ("a@b.example", full, true, &large, "text/rfc822-headers"),
+    ] {
+        let mut envelope = envelope(reverse_path, VerdictResult::Authorised);
+        envelope.requests.ret = ret;
+        let outcome = Outcome::local((5, 1, 1), None, "no");
+        let report = build(&Request {
+            kind: Kind::Failed,
+            operator: None,
+            hostname: &Domain::parse("mx.example.org").unwrap(),
+            envelope: &envelope,
+            queue_id: QueueId::new(Wall::from_secs(1_795_256_100), 7),
+            arrived: Wall::from_secs(1_795_256_100),
+            now: Wall::from_secs(1_795_256_160),
+            recipients: &[Concerned {
+                recipient: &envelope.recipients[0],
+                outcome: &outcome,
+            }],
+            message: if whole {
+                Returned::Whole(message)
+            } else {
+                Returned::Beginning(message)
+            },
+            chance: [1, 2],
+        });
+        let text = String::from_utf8(report.unwrap().content).unwrap();
+        let head = format!("Content-Type: {form}\r\n");
+        let (_, part) = text.split_once(&head).expect("the part");
+        assert_eq!(
+            part.contains("dy\r\n"),
+            form.starts_with("message/"),
+            "{form}"
+        );
+    }
 }
 
 #[test]

@@ -7,11 +7,11 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use crate::envelope::Clearance;
-use crate::outcome::{Diagnostic, Outcome, OutcomeClass};
+use crate::outcome::{Diagnostic, Onward, Outcome, OutcomeClass};
 use crate::reply::EnhancedStatus;
 
 use super::text::{harmless, push_quoted_printable, push_wrapped};
-use super::{Addressee, Kind, Recipient, Request};
+use super::{Action, Addressee, Concerned, Kind, Request};
 
 /// The part, header and all.
 pub(super) fn part(request: &Request<'_>, to: &Addressee, utf8: bool) -> Vec<u8> {
@@ -34,8 +34,8 @@ pub(super) fn part(request: &Request<'_>, to: &Addressee, utf8: bool) -> Vec<u8>
 fn write(request: &Request<'_>, to: &Addressee, utf8: bool) -> String {
     let mut text = String::new();
     push_wrapped(&mut text, "", &opening(request, to, utf8));
-    for recipient in request.recipients {
-        push_recipient(&mut text, request, recipient, utf8);
+    for concerned in request.recipients {
+        push_recipient(&mut text, request, to, concerned, utf8);
     }
     if request.kind == Kind::Failed {
         text.push_str("\r\n");
@@ -63,27 +63,53 @@ fn opening(request: &Request<'_>, to: &Addressee, utf8: bool) -> String {
              delivered to {whom}, and this server will not try again. Its reverse-path is <{}>, \
              {} Nobody but you is told:",
             harmless(&request.envelope.reverse_path.to_string(), utf8),
-            match request.envelope.clearance {
-                Clearance::Unneeded => {
-                    "whose domain says that mail from that client is not its own. An outer host of \
-                     this site had accepted it all the same, so it was stored."
-                }
-                Clearance::Declared => {
-                    "which could not be shown to be true. It was taken only because the \
-                     recipient's side has declared that it gets mail by that client."
-                }
-            }
+            why_withheld(request.envelope.clearance)
         ),
         (_, Kind::Failed) => format!(
             "This is the mail server {host}. Your message could not be delivered to {whom}, and \
              this server will not try again:"
         ),
-        (_, Kind::Delayed { until }) => format!(
-            "This is the mail server {host}. Your message has not yet been delivered to {whom}. \
-             You need not send it again: this server goes on trying until {}. You will hear of it \
-             again only if that fails.",
-            until.to_rfc5322()
+        (_, Kind::Delayed { until }) => {
+            let late = match request.envelope.requests.deliver_by {
+                Some(by) if by.deadline <= request.now => format!(
+                    " You wanted it there by {}, and that has passed.",
+                    by.deadline.to_rfc5322()
+                ),
+                _ => String::new(),
+            };
+            format!(
+                "This is the mail server {host}. Your message has not yet been delivered to \
+                 {whom}.{late} You need not send it again: this server goes on trying until {}. {}",
+                until.to_rfc5322(),
+                if request.hears_of_failure() {
+                    "You will hear of it again only if that fails."
+                } else {
+                    "As was asked with the message, you will not hear of it again."
+                }
+            )
+        }
+        (_, Kind::Succeeded) if request.all(Action::Relayed) => format!(
+            "This is the mail server {host}. Your message has been handed on towards {whom}, and \
+             the next mail server has taken it:"
         ),
+        (_, Kind::Succeeded) => format!(
+            "This is the mail server {host}. Your message has been delivered to {whom}. You need \
+             not do anything; this report was asked for with the message:"
+        ),
+    }
+}
+
+/// Why the owner of the reverse-path is told nothing.
+const fn why_withheld(clearance: Clearance) -> &'static str {
+    match clearance {
+        Clearance::Unneeded => {
+            "whose domain says that mail from that client is not its own. An outer host of this \
+             site had accepted it all the same, so it was stored."
+        }
+        Clearance::Declared => {
+            "which could not be shown to be true. It was taken only because the recipient's side \
+             has declared that it gets mail by that client."
+        }
     }
 }
 
@@ -96,30 +122,82 @@ fn ending(request: &Request<'_>, to: &Addressee) -> String {
              Received field, and this server's log knows it as {id}."
         ),
         Addressee::ReversePath(_) => format!(
-            "The header of your message is attached. If you need help, send this report to \
+            "Your message, or its header, is attached. If you need help, send this report to \
              postmaster@{host}; the message is known there as {id}."
         ),
     }
 }
 
 /// The paragraph about one recipient.
-fn push_recipient(text: &mut String, request: &Request<'_>, recipient: &Recipient<'_>, utf8: bool) {
-    let outcome = recipient.outcome;
+fn push_recipient(
+    text: &mut String,
+    request: &Request<'_>,
+    to: &Addressee,
+    concerned: &Concerned<'_>,
+    utf8: bool,
+) {
+    let outcome = concerned.outcome;
     // Writing to a String cannot fail.
-    let _ = write!(text, "\r\n  <{}>\r\n", recipient.path);
+    let _ = write!(text, "\r\n  <{}>\r\n", concerned.recipient);
+    match Action::of(request.kind, outcome) {
+        Action::Delivered => push_wrapped(text, "    ", "It is in the mailbox."),
+        Action::Relayed => push_relayed(text, request, outcome, utf8),
+        Action::Failed | Action::Delayed => {
+            let advice = push_trouble(text, request, outcome, utf8);
+            // While it is still tried there is nothing to do, and the operator did not send it.
+            if request.kind == Kind::Failed && !to.is_operator() {
+                push_wrapped(text, "    ", &format!("What to do: {advice}"));
+            }
+        }
+    }
+}
+
+/// Who has the message now, and what is to be expected of that one.
+fn push_relayed(text: &mut String, request: &Request<'_>, outcome: &Outcome, utf8: bool) {
+    let has = format!("{} has it now.", next_hop(outcome, utf8));
+    push_wrapped(text, "    ", &has);
+    let Onward::Relay { reports, deadlines } = outcome.onward else {
+        return;
+    };
+    let expect = if reports {
+        "It will report on the delivery itself, if that was asked for."
+    } else {
+        "It does not confirm deliveries, so this is the last that you hear unless something goes \
+         wrong."
+    };
+    push_wrapped(text, "    ", expect);
+    if request.envelope.requests.deliver_by.is_some() && !deadlines {
+        let late = "It knows nothing of the time by which you wanted it there.";
+        push_wrapped(text, "    ", late);
+    }
+}
+
+/// What is wrong and who said so. Gives what can be done.
+fn push_trouble(
+    text: &mut String,
+    request: &Request<'_>,
+    outcome: &Outcome,
+    utf8: bool,
+) -> &'static str {
     let gave_up = request.kind == Kind::Failed && outcome.class != OutcomeClass::Permanent;
     if gave_up {
         let tried = in_words(request.now.since(request.arrived));
         let line = format!("This server tried for {tried} and has given up. The last time:");
         push_wrapped(text, "    ", &line);
     }
-    push_wrapped(text, "    ", meaning(outcome));
+    let (what, advice) = meaning(outcome);
+    push_wrapped(text, "    ", what);
     let (who, said) = match &outcome.diagnostic {
         Diagnostic::Reply(said) => (format!("{} said:", next_hop(outcome, utf8)), said),
         Diagnostic::Local(saw) => (String::from("What this server saw:"), saw),
     };
     push_wrapped(text, "    ", &who);
     push_wrapped(text, "      ", &harmless(said, utf8));
+    match advice {
+        "" if gave_up => "Send it again later, or reach the recipient in another way.",
+        "" => "The words above are all that is known; the recipient may know more.",
+        advice => advice,
+    }
 }
 
 /// The next hop, by what a stranger may know of it.
@@ -138,52 +216,154 @@ fn next_hop(outcome: &Outcome, utf8: bool) -> String {
     }
 }
 
-/// What a status means, to somebody who has never seen one (RFC 3463 §3).
-fn meaning(outcome: &Outcome) -> &'static str {
+/// What a status means, to somebody who has never seen one (RFC 3463 §3), and what he can do once
+/// it is final; nothing where no more can be said than of any failure.
+fn meaning(outcome: &Outcome) -> (&'static str, &'static str) {
     let EnhancedStatus {
         subject, detail, ..
     } = outcome.status;
     let so_far = outcome.class == OutcomeClass::Transient;
-    match (subject, detail) {
-        (1, 0..=3 | 10) if so_far => "The address could not be checked there.",
-        (7, _) if so_far => {
-            "The recipient's mail system does not take the message yet, as a matter of policy."
-        }
-        (1, 0 | 1 | 3) => "There is no such address there. Please check how it is spelt.",
-        (1, 2) => {
-            "There is no such domain (the part behind the \"@\"). Please check how it is spelt."
-        }
-        (1, 6) => "The recipient has moved and left no new address.",
-        (1, 7 | 8) => "Your own address was not accepted there.",
-        (1, 10) => "The domain (the part behind the \"@\") does not take any mail.",
-        (2, 1) => "The mailbox is switched off.",
-        (2, 2) => "The mailbox is full.",
-        (2, 3) => "The message is larger than the mailbox allows.",
-        (3, 1) => "The recipient's mail system has no room left.",
-        (3, 2) => "The recipient's mail system is not taking mail.",
-        (3, 4) => "The message is larger than the recipient's system allows.",
-        (4, 1) => "The recipient's mail system does not answer.",
-        (4, 2) => "The connection to the recipient's mail system failed.",
-        (4, 3) => "The way to the recipient's mail system could not be looked up.",
-        (4, 4) => "There is no way to the recipient's mail system.",
-        (4, 6) => "The message was going round in circles.",
-        (4, 7) => "The message was under way for too long.",
-        (5, 3) => "The message has more recipients than can be taken at once.",
-        (6, 3) => {
-            "The message holds characters that the recipient's mail system cannot take. Sent with \
-             another encoding it may pass."
-        }
-        (6, 7..=9) => {
+    match subject {
+        1 => of_address(detail, so_far),
+        2 => of_mailbox(detail),
+        3 => of_system(detail),
+        4 => of_way(detail, so_far),
+        5 if detail == 3 => (
+            "The message has more recipients than can be taken at once.",
+            "Send it to fewer recipients at a time.",
+        ),
+        6 => of_content(detail),
+        7 => of_policy(detail, so_far),
+        _ if so_far => ("The message was not taken.", ""),
+        _ => ("The message was refused.", ""),
+    }
+}
+
+/// X.1.*: the address.
+const fn of_address(detail: u16, so_far: bool) -> (&'static str, &'static str) {
+    const SPELLING: &str = "Check how the address is spelt, and send the message again.";
+    match detail {
+        0..=3 | 10 if so_far => ("The address could not be checked there.", ""),
+        0 | 1 | 3 => ("There is no such address there.", SPELLING),
+        2 => (
+            "There is no such domain (the part behind the \"@\").",
+            SPELLING,
+        ),
+        6 => (
+            "The recipient has moved and left no new address.",
+            "Ask the recipient for the new address in another way.",
+        ),
+        7 | 8 => (
+            "Your own address was not accepted there.",
+            "Ask those who run your mail whether your address may be used for sending.",
+        ),
+        10 => (
+            "The domain (the part behind the \"@\") does not take any mail.",
+            SPELLING,
+        ),
+        _ => ("The address was not accepted.", SPELLING),
+    }
+}
+
+/// X.2.*: the mailbox.
+const fn of_mailbox(detail: u16) -> (&'static str, &'static str) {
+    match detail {
+        1 => (
+            "The mailbox is switched off.",
+            "Reach the recipient in another way.",
+        ),
+        2 => (
+            "The mailbox is full.",
+            "Tell the recipient in another way, and send it again once there is room.",
+        ),
+        3 => (
+            "The message is larger than the mailbox allows.",
+            "Send a smaller one: without attachments, or with a link in their place.",
+        ),
+        _ => ("The mailbox did not take the message.", ""),
+    }
+}
+
+/// X.3.*: the recipient's mail system.
+const fn of_system(detail: u16) -> (&'static str, &'static str) {
+    match detail {
+        1 => (
+            "The recipient's mail system has no room left.",
+            "Send it again later.",
+        ),
+        2 => ("The recipient's mail system is not taking mail.", ""),
+        4 => (
+            "The message is larger than the recipient's system allows.",
+            "Send a smaller one: without attachments, or with a link in their place.",
+        ),
+        _ => ("The recipient's mail system had trouble of its own.", ""),
+    }
+}
+
+/// X.4.*: the way there.
+const fn of_way(detail: u16, so_far: bool) -> (&'static str, &'static str) {
+    match detail {
+        1 => ("The recipient's mail system does not answer.", ""),
+        2 => ("The connection to the recipient's mail system failed.", ""),
+        3 => (
+            "The way to the recipient's mail system could not be looked up.",
+            "",
+        ),
+        4 => (
+            "There is no way to the recipient's mail system.",
+            "Check how the address is spelt. If it is right, the recipient's mail system is not \
+             set up to get mail.",
+        ),
+        5 => ("The mail systems on the way are busy.", ""),
+        6 => (
+            "The message was going round in circles.",
+            "Tell those who run the recipient's mail system: only they can mend it.",
+        ),
+        7 if !so_far => (
+            "The message could not be delivered within the time that was asked for.",
+            "If it is still of use, send it again without that limit.",
+        ),
+        7 => ("The message was under way for too long.", ""),
+        _ => ("Something is wrong on the way there.", ""),
+    }
+}
+
+/// X.6.*: the content.
+const fn of_content(detail: u16) -> (&'static str, &'static str) {
+    match detail {
+        3 => (
+            "The message holds characters that the recipient's mail system cannot take.",
+            "Send it with another encoding (MIME, quoted-printable or Base64).",
+        ),
+        7..=9 => (
             "The message uses international addresses or header fields, which the recipient's \
-             mail system cannot take."
-        }
-        (6, _) => "The form of the message was not accepted.",
-        (7, _) => {
-            "The message was refused as a matter of policy. Only those who run the recipient's \
-             mail system can change that."
-        }
-        _ if so_far => "The message was not taken.",
-        _ => "The message was refused.",
+             mail system cannot take.",
+            "Send it from and to addresses of plain letters, if there are such.",
+        ),
+        _ => ("The form of the message was not accepted.", ""),
+    }
+}
+
+/// X.7.*: policy and protection.
+const fn of_policy(detail: u16, so_far: bool) -> (&'static str, &'static str) {
+    const ASK: &str = "Only those who run the recipient's mail system can change that: ask the \
+                       recipient to tell them, or write to their postmaster.";
+    match detail {
+        4 | 5 | 10 | 30 if so_far => (
+            "No connection that is protected as it has to be could be made to the recipient's \
+             mail system.",
+            "",
+        ),
+        4 | 5 | 10 | 30 => (
+            "The recipient's mail system offers no connection that is protected as it has to be, \
+             so the message was not sent there.",
+            ASK,
+        ),
+        _ if so_far => (
+            "The recipient's mail system does not take the message yet, as a matter of policy.",
+            "",
+        ),
+        _ => ("The message was refused as a matter of policy.", ASK),
     }
 }
 

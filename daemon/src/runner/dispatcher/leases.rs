@@ -9,6 +9,7 @@ use vouchsafe_proto::time::Mono;
 use vouchsafe_spool::{Ask, Lease, LeaseError, Progress};
 
 use super::super::conclusion::Tally;
+use super::super::deadline;
 use super::super::destination::Work;
 use super::{Dispatcher, Job, put};
 use crate::clock;
@@ -79,9 +80,17 @@ impl Dispatcher {
         let entry = lease.entry();
         let mut tallies = vec![Tally::Untouched; entry.envelope.recipients.len()];
         let mut works: BTreeMap<NextHop, Work> = BTreeMap::new();
-        let since = clock::now().mono;
+        let (since, now) = (clock::now().mono, clock::now().wall);
         for (index, recipient) in entry.envelope.recipients.iter().enumerate() {
             if !entry.progress.get(index).is_some_and(Progress::is_waiting) {
+                continue;
+            }
+            if let Some(outcome) = deadline::over(entry, index, now) {
+                let tally = Tally::Tried {
+                    outcome,
+                    next_hop: None,
+                };
+                put(&mut tallies, index, tally);
                 continue;
             }
             // Whether the client might relay was decided when the recipient was accepted.

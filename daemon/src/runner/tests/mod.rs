@@ -283,11 +283,6 @@ impl Bench {
         to: &[&str],
         content: &'static str,
     ) -> QueueId {
-        let mut draft = self.spool.begin(now).await.unwrap();
-        draft
-            .append(Bytes::from_static(content.as_bytes()))
-            .await
-            .unwrap();
         let recipients = to.iter().map(|to| ForwardPath::parse_inside(to).unwrap());
         let reverse_path = ReversePath::parse_inside(from).unwrap();
         let origin = Origin::Client {
@@ -295,6 +290,16 @@ impl Bench {
             helo: "client.example".into(),
         };
         let envelope = Envelope::plain(reverse_path, verdict, origin, recipients);
+        self.put_envelope(now, envelope, content).await
+    }
+
+    /// Queues a message with this envelope.
+    async fn put_envelope(&self, now: Wall, envelope: Envelope, content: &'static str) -> QueueId {
+        let mut draft = self.spool.begin(now).await.unwrap();
+        draft
+            .append(Bytes::from_static(content.as_bytes()))
+            .await
+            .unwrap();
         draft.commit(envelope, now).await.unwrap().queue_id()
     }
 

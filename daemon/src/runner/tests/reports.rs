@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use vouchsafe_proto::addr::{ForwardPath, ReversePath};
+use vouchsafe_proto::envelope::{
+    ByMode, Clearance, DeliverBy, Envelope, Notify, Origin, OriginalRecipient, Ret,
+};
+use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
+
+use crate::clock;
 
 use super::hop::{Got, Say, TestHop};
 use super::{Bench, LETTER, World};
@@ -167,4 +174,230 @@ async fn a_delay_is_reported_once_and_the_message_tried_on() {
     assert!(got.content.contains("\r\nWill-Retry-Until: "));
     hop.next().await;
     assert!(home.got.try_recv().is_err());
+}
+
+/// Alice's message to these, and what she asks for.
+fn asking(to: &[&str], ask: impl FnOnce(&mut Envelope)) -> Envelope {
+    let origin = Origin::Client {
+        address: "192.0.2.1".parse().unwrap(),
+        helo: "client.example".into(),
+    };
+    let mut envelope = Envelope::plain(
+        ReversePath::parse_inside("a@example.net").unwrap(),
+        VerdictResult::Authorised,
+        origin,
+        to.iter().map(|to| ForwardPath::parse_inside(to).unwrap()),
+    );
+    ask(&mut envelope);
+    envelope
+}
+
+const ALL: Option<Notify> = Some(Notify::On {
+    success: true,
+    failure: true,
+    delay: true,
+});
+
+/// Offers these keywords, and does what any would.
+fn offers(ehlo: &'static str) -> impl Fn(usize, &str) -> Say + Send + Sync + 'static {
+    move |_, line| {
+        if line.starts_with("EHLO") {
+            Say::Line(ehlo)
+        } else {
+            Say::Ordinary
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_success_is_reported_once_and_only_where_it_was_asked_for() {
+    let (mut hop, mut home, mut bench) = with_home(|_, _| Say::Ordinary, "").await;
+    let all = ["b@example.org", "c@example.org", "d@example.org"];
+    let envelope = asking(&all, |envelope| {
+        envelope.requests.envid = Some("QQ 1".into());
+        envelope.recipients[0].notify = ALL;
+        envelope.recipients[0].original = Some(OriginalRecipient {
+            address_type: "rfc822".into(),
+            address: "B+x@example.org".into(),
+        });
+        envelope.recipients[1].notify = Some(Notify::Never);
+    });
+    bench
+        .put_envelope(clock::now().wall, envelope, LETTER)
+        .await;
+    assert_eq!(hop.next().await.recipients.len(), 3);
+    let got = home.next().await;
+    is_report(&got, "relayed");
+    for part in [
+        "\r\nOriginal-Envelope-Id: QQ 1\r\n",
+        "\r\nOriginal-Recipient: rfc822; B+x@example.org\r\n",
+        "\r\nFinal-Recipient: rfc822; b@example.org\r\n",
+        "\r\nStatus: 2.",
+    ] {
+        assert!(got.content.contains(part), "{part}: {}", got.content);
+    }
+    assert_eq!(got.content.matches("Final-Recipient").count(), 1);
+    let (first, report) = (bench.heard().await, bench.heard().await);
+    assert_eq!((first.reports, report.reports), (1, 0));
+    bench.stop(Duration::from_secs(5)).await;
+    assert!(bench.queue().await.is_empty() && home.got.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn whoever_offers_to_report_is_given_what_was_asked_and_we_say_nothing() {
+    let script = offers("250-hop\r\n250-DSN\r\n250 DELIVERBY");
+    let (mut hop, mut home, mut bench) = with_home(script, "").await;
+    let envelope = asking(&["b@example.org"], |envelope| {
+        envelope.requests.ret = Some(Ret::Full);
+        envelope.requests.envid = Some("QQ 1".into());
+        envelope.requests.deliver_by = Some(DeliverBy {
+            deadline: clock::now().wall.plus(Duration::from_hours(1)),
+            mode: ByMode::Return,
+            trace: false,
+        });
+        envelope.recipients[0].notify = ALL;
+    });
+    bench
+        .put_envelope(clock::now().wall, envelope, LETTER)
+        .await;
+    let got = hop.next().await;
+    assert!(
+        got.mail.contains(" RET=FULL ENVID=QQ+201 BY=35"),
+        "{}",
+        got.mail
+    );
+    let rcpt = "RCPT TO:<b@example.org> NOTIFY=SUCCESS,FAILURE,DELAY";
+    assert_eq!(got.recipients, [rcpt]);
+    let heard = bench.heard().await;
+    assert_eq!((heard.reports, heard.due), (0, None));
+    bench.stop(Duration::from_secs(5)).await;
+    assert!(bench.queue().await.is_empty() && home.got.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_lies_in_the_mailbox_is_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = TestHop::start(|_, _| Say::Ordinary).await;
+    let config = format!(
+        "[domains.\"example.org\"]\nnext_hop = \"maildir:{}\"\n\
+         [domains.\"example.net\"]\nnext_hop = \"smtp://{}\"\n",
+        folder.path().join("box").display(),
+        home.address
+    );
+    let (mut home, bench) = (home, Bench::start(&config, World::default()));
+    let envelope = asking(&["b@example.org"], |envelope| {
+        envelope.recipients[0].notify = ALL;
+        envelope.requests.ret = Some(Ret::Full);
+    });
+    bench
+        .put_envelope(clock::now().wall, envelope, LETTER)
+        .await;
+    is_report(&home.next().await, "delivered");
+}
+
+#[tokio::test]
+async fn a_failed_message_comes_back_whole_if_that_was_asked() {
+    let (_hop, mut home, bench) = with_home(refuses, "").await;
+    let envelope = asking(&["b@example.org"], |envelope| {
+        envelope.requests.ret = Some(Ret::Full);
+    });
+    bench
+        .put_envelope(clock::now().wall, envelope, LETTER)
+        .await;
+    let got = home.next().await;
+    let whole = format!("Content-Type: message/rfc822\r\n\r\n{LETTER}");
+    assert!(got.content.contains(&whole), "{}", got.content);
+}
+
+#[tokio::test]
+async fn who_never_wants_to_hear_never_hears() {
+    let (_hop, mut home, mut bench) = with_home(refuses, "").await;
+    let envelope = asking(&["b@example.org"], |envelope| {
+        envelope.recipients[0].notify = Some(Notify::Never);
+    });
+    bench
+        .put_envelope(clock::now().wall, envelope, LETTER)
+        .await;
+    let heard = bench.heard().await;
+    assert_eq!((heard.reports, heard.due), (0, None));
+    // Let in on the recipient's word alone: what fails is the operator's to know, whatever is asked.
+    let envelope = asking(&["b@example.com"], |envelope| {
+        envelope.verdict = VerdictResult::Unknown;
+        envelope.clearance = Clearance::Declared;
+        envelope.recipients[0].notify = Some(Notify::Never);
+    });
+    bench
+        .put_envelope(clock::now().wall, envelope, LETTER)
+        .await;
+    assert_eq!(bench.heard().await.reports, 1);
+    bench.stop(Duration::from_secs(5)).await;
+    assert!(home.got.try_recv().is_err());
+}
+
+/// RFC 2852 §4: returned, without another try, once the time is over.
+#[tokio::test]
+async fn what_is_to_be_returned_in_time_is_not_tried_behind_it() {
+    let (mut hop, mut home, bench) = with_home(|_, _| Say::Ordinary, "").await;
+    let now = clock::now().wall;
+    let envelope = asking(&["b@example.org"], |envelope| {
+        envelope.requests.deliver_by = Some(DeliverBy {
+            deadline: Wall::from_millis(now.as_millis() - 1),
+            mode: ByMode::Return,
+            trace: false,
+        });
+    });
+    bench.put_envelope(now, envelope, LETTER).await;
+    let got = home.next().await;
+    is_report(&got, "failed");
+    for part in ["\r\nStatus: 5.4.7\r\n", "\r\nDeliver-By-Date: "] {
+        assert!(got.content.contains(part), "{part}: {}", got.content);
+    }
+    assert!(hop.lines.try_recv().is_err(), "not even a connection");
+}
+
+/// RFC 2852 §4: told at the deadline, though the ordinary notice is hours away, and tried on.
+#[tokio::test]
+async fn a_deadline_that_passes_is_reported_as_a_delay() {
+    let (_hop, mut home, mut bench) = with_home(
+        |_, line| match line {
+            "." => Say::Line("451 4.3.0 not now"),
+            _ => Say::Ordinary,
+        },
+        "[retry]\nfirst = \"1h\"\nlongest = \"1h\"\n",
+    )
+    .await;
+    let now = clock::now().wall;
+    let envelope = asking(&["b@example.org"], |envelope| {
+        envelope.requests.deliver_by = Some(DeliverBy {
+            deadline: now.plus(Duration::from_millis(200)),
+            mode: ByMode::Notify,
+            trace: false,
+        });
+    });
+    bench.put_envelope(now, envelope, LETTER).await;
+    is_report(&home.next().await, "delayed");
+    let first = bench.heard().await;
+    assert_eq!((first.attempts, first.reports), (1, 0));
+    let second = bench.heard().await;
+    assert_eq!((second.attempts, second.reports), (2, 1));
+    assert!(second.due.is_some());
+}
+
+/// `expire = "6h"` for sites that want a final answer: within six hours it is one.
+#[tokio::test]
+async fn a_final_answer_comes_within_six_hours_where_that_is_configured() {
+    let (_hop, mut home, bench) = with_home(
+        |_, line| match line {
+            "." => Say::Line("451 4.3.0 not now"),
+            _ => Say::Ordinary,
+        },
+        "[retry]\nexpire = \"6h\"\n",
+    )
+    .await;
+    let arrived = clock::now().wall.as_millis() - 6 * 3_600_000;
+    let all = ["b@example.org"];
+    bench
+        .put_at(Wall::from_millis(arrived), "a@example.net", &all, LETTER)
+        .await;
+    is_report(&home.next().await, "failed");
 }

@@ -1,10 +1,11 @@
 //! Other people's mail software as peers: Postfix on both sides of us, Dovecot's LMTP behind us,
-//! swaks in front, haproxy between. Each test has a service and peers of its own, in processes and
+//! swaks in front, haproxy between, readers of bounces behind our reports. Each test has a service and peers of its own, in processes and
 //! folders of their own.
 //!
 //! What stands here is what the tests share: a peer's log, messages that are hard to carry, and
 //! the comparison of what went in with what came out.
 
+mod bounce_readers;
 mod dane;
 mod dovecot;
 mod forwarding;
@@ -12,6 +13,7 @@ mod from_postfix;
 mod mta_sts;
 mod perimeter;
 mod postfix;
+mod reports;
 mod swaks;
 mod to_dovecot;
 mod to_postfix;
