@@ -6,14 +6,13 @@
 //! a terminal's cursor or pass for something it is not.
 //!
 //! A reader of standard error that stalls does not stop the service: lines wait in a queue of
-//! bounded length, what does not fit is dropped, and the log says how many were.
+//! bounded length ([`lines`]), what does not fit is dropped, and the log says how many were.
+
+mod lines;
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
+use std::io;
 use std::time::Duration;
 
 use tracing::Level;
@@ -22,10 +21,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
+use self::lines::Lines;
 use crate::config::schema::{Log, LogFormat};
-
-/// Lines that may wait for standard error: a second or two of a busy host, about a megabyte.
-const WAITING: usize = 4096;
 
 /// How long the end of the service waits for a reader of standard error that has stalled.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -37,39 +34,21 @@ const LONGEST: usize = 1024;
 #[derive(Debug)]
 pub struct Logging {
     level: reload::Handle<LevelFilter, Registry>,
-    lines: SyncSender<Piece>,
-}
-
-/// What the writing thread is given.
-#[derive(Debug)]
-enum Piece {
-    Line(Vec<u8>),
-    /// Answer when all before this is written.
-    Flush(Sender<()>),
-}
-
-/// Where the subscriber writes its lines.
-#[derive(Clone, Debug)]
-struct Lines {
-    lines: SyncSender<Piece>,
-    lost: Arc<AtomicU64>,
+    lines: Lines,
 }
 
 impl Logging {
     /// Starts the log of this process. A second start in one process changes nothing.
     pub fn start(log: Log) -> io::Result<Self> {
-        let (lines, waiting) = mpsc::sync_channel(WAITING);
-        let lost = Arc::new(AtomicU64::new(0));
-        let writer = Lines {
-            lines: lines.clone(),
-            lost: Arc::clone(&lost),
-        };
-        std::thread::Builder::new()
-            .name(String::from("log"))
-            .spawn(move || write_out(&waiting, &lost))?;
+        let lines = Lines::start(io::stderr(), |lost| {
+            tracing::warn!(
+                lost,
+                "log lines were lost: standard error is not read fast enough"
+            );
+        })?;
         let (filter, level) = reload::Layer::new(LevelFilter::from_level(log.level));
         let lines_of = tracing_subscriber::fmt::layer()
-            .with_writer(writer)
+            .with_writer(lines.clone())
             .with_ansi(false)
             .with_target(false);
         let registry = tracing_subscriber::registry().with(filter);
@@ -93,10 +72,7 @@ impl Logging {
 
     /// Waits until everything said so far is written, but not for ever.
     pub fn flush(&self) {
-        let (done, wait) = mpsc::channel();
-        if self.lines.send(Piece::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(LAST_WORDS);
-        }
+        self.lines.flush(LAST_WORDS);
     }
 }
 
@@ -106,42 +82,11 @@ impl Drop for Logging {
     }
 }
 
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(Piece::Line(line.to_vec())) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(line.len())
-    }
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = &'a Self;
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-/// Writes what comes, until nobody can send any more.
-fn write_out(waiting: &Receiver<Piece>, lost: &AtomicU64) {
-    while let Ok(piece) = waiting.recv() {
-        match piece {
-            // Nothing can be said about a standard error that is gone.
-            Piece::Line(line) => drop(io::stderr().lock().write_all(&line)),
-            Piece::Flush(done) => drop(done.send(())),
-        }
-        let lost = lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::warn!(
-                lost,
-                "log lines were lost: standard error is not read fast enough"
-            );
-        }
+    fn make_writer(&'a self) -> Self::Writer {
+        self
     }
 }
 
@@ -172,6 +117,11 @@ struct Escape<'a, 'b> {
 
 impl fmt::Write for Escape<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly all text is harmless, and short.
+        if text.len() <= self.left && text.bytes().all(is_harmless) {
+            self.left = self.left.saturating_sub(text.len());
+            return self.into.write_str(text);
+        }
         for character in text.chars() {
             self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
             match character {
@@ -182,6 +132,11 @@ impl fmt::Write for Escape<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// An octet that stands for itself: printable ASCII but the sign that escapes.
+const fn is_harmless(octet: u8) -> bool {
+    matches!(octet, b' '..=b'~') && octet != b'\\'
 }
 
 /// Several values in one field.
