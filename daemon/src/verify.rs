@@ -137,10 +137,20 @@ impl Verifier {
         helo: Box<str>,
         client: IpAddr,
     ) -> Arc<Verdict> {
-        if let Some(evidence) = self.policy.load().relay_client(&reverse_path, client) {
-            return Arc::new(Verdict::of(evidence, []));
+        if let Some(verdict) = self.of_relay_client(&reverse_path, client) {
+            return verdict;
         }
         self.verify_stranger(reverse_path, helo, client).await
+    }
+
+    /// The verdict that needs no question: that of a client we relay for. `None` for any other.
+    pub fn of_relay_client(
+        &self,
+        reverse_path: &ReversePath,
+        client: IpAddr,
+    ) -> Option<Arc<Verdict>> {
+        let evidence = self.policy.load().relay_client(reverse_path, client)?;
+        Some(Arc::new(Verdict::of(evidence, [])))
     }
 
     /// The same, whatever the client's network.

@@ -14,7 +14,7 @@ use vouchsafe_proto::verify::dkim::{Report, Skipped};
 use vouchsafe_spool::Draft;
 
 use super::Site;
-use super::world::{Told, report};
+use super::world::{Told, Trouble};
 
 /// What is asked of the content.
 pub(super) struct About {
@@ -36,6 +36,7 @@ pub(super) async fn judge(site: &Site, about: About, mut draft: Box<dyn Draft>) 
     Told {
         answer: Answer::Verdict(Arc::new(verdict)),
         draft: Some(draft),
+        trouble: None,
     }
 }
 
@@ -51,7 +52,7 @@ async fn signatures(site: &Site, about: &About, draft: &mut dyn Draft) -> Report
         Ok(Some(message)) => dkim.verify_in(room, about.client, message).await,
         Ok(None) => Report::skipped(Skipped::TooLarge),
         Err(error) => {
-            report("cannot read a message back", &error);
+            Trouble::new("cannot read a message back", &error).report();
             Report::skipped(Skipped::Busy)
         }
     }

@@ -6,11 +6,13 @@
 //! flood stays in the kernel's buffers; a draft that is not committed is dropped with the session,
 //! whatever ends it.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::time::{Sleep, sleep_until};
-use tracing::{Instrument as _, debug, error, error_span, info};
+use tracing::{Span, debug, error, error_span, info};
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::smtp::receive::{self, Action, Answer, Ask, AskId, Input, Peer};
 use vouchsafe_spool::Draft;
@@ -18,15 +20,15 @@ use vouchsafe_spool::Draft;
 use super::Site;
 use super::notes;
 use super::wire::{StartTlsError, Wire};
-use super::world::{self, Asking, Told};
+use super::world::{self, Asking, Told, Trouble};
 use crate::clock;
 use crate::log;
 use crate::shutdown::Shutdown;
 
 /// One session, from its greeting to its end.
 pub(super) struct Session {
-    /// Its number in the log.
-    number: u64,
+    /// Names it in the log. Entered for each line, and not for each step: lines are rare.
+    span: Span,
     /// What it works with.
     site: Arc<Site>,
     /// Who is at the other end.
@@ -39,7 +41,7 @@ pub(super) struct Session {
     actions: Vec<Action>,
     /// What the machine must hear before anything else.
     next: Option<Input<'static>>,
-    /// What was read, and which part of it the machine has not had.
+    /// What was read and the machine has not had.
     unread: Unread,
     /// The question that is open.
     asked: Option<(AskId, Asking)>,
@@ -59,14 +61,13 @@ pub(super) struct Session {
     knows_end: bool,
 }
 
-/// The read buffer.
+/// What one read brought. It has space only while there is something in it: most sessions of a busy
+/// host wait for their peer.
+#[derive(Default)]
 struct Unread {
-    /// Its fixed space.
-    space: Box<[u8]>,
+    octets: Vec<u8>,
     /// Where the part begins that the machine has not had.
     from: usize,
-    /// Where it ends.
-    to: usize,
 }
 
 /// Why a session ended, for the log.
@@ -100,14 +101,15 @@ impl Session {
     pub(super) fn new(number: u64, site: Arc<Site>, peer: Peer, wire: Wire) -> Self {
         let machine = receive::Session::new(Arc::clone(&site.settings), peer);
         Self {
-            number,
+            // At the level that is never filtered out: every line of a session names it.
+            span: error_span!("session", session = number, client = %peer.address.ip()),
             site,
             peer,
             machine,
             wire,
             actions: Vec::new(),
             next: Some(Input::Connected),
-            unread: Unread::new(),
+            unread: Unread::default(),
             asked: None,
             draft: None,
             refused: None,
@@ -121,27 +123,22 @@ impl Session {
 
     /// Runs to the end.
     pub(super) async fn run(mut self, stop: Shutdown) {
-        // At the level that is never filtered out: every line of a session names it.
-        let span = error_span!("session", session = self.number, client = %self.peer.address.ip());
-        async move {
-            let _witness = Witness;
-            debug!(port = self.peer.address.port(), "connect");
-            let end = self.exchange(&stop).await;
-            // A draft must not outlive its session by the time it takes to say goodbye.
-            self.draft = None;
-            match end {
-                End::Closed => self.wire.close().await,
-                End::Stuck => error!("the session waits for nothing"),
-                End::Tls(_) => {}
-            }
-            debug!(reason = %log::chain(&end), "disconnect");
+        let span = self.span.clone();
+        let _witness = Witness(span.clone());
+        span.in_scope(|| debug!(port = self.peer.address.port(), "connect"));
+        let end = self.exchange(pin!(stop.begun())).await;
+        // A draft must not outlive its session by the time it takes to say goodbye.
+        self.draft = None;
+        match end {
+            End::Closed => self.wire.close().await,
+            End::Stuck => span.in_scope(|| error!("the session waits for nothing")),
+            End::Tls(_) => {}
         }
-        .instrument(span)
-        .await;
+        span.in_scope(|| debug!(reason = %log::chain(&end), "disconnect"));
     }
 
     /// Input, actions, input, actions, until the end.
-    async fn exchange(&mut self, stop: &Shutdown) -> End {
+    async fn exchange(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
         loop {
             if let Some(input) = self.next.take() {
                 self.machine.step(input, clock::now(), &mut self.actions);
@@ -150,7 +147,7 @@ impl Session {
                 self.machine
                     .step(Input::Bytes(slice), clock::now(), &mut self.actions);
             } else {
-                match self.wait(stop).await {
+                match self.wait(stop.as_mut()).await {
                     Ok(Some(input)) => self.machine.step(input, clock::now(), &mut self.actions),
                     Ok(None) => {}
                     Err(end) => return end,
@@ -163,8 +160,16 @@ impl Session {
     }
 
     /// Writes what is to be said, then waits for whatever comes first. `None`: octets came, and
-    /// are in the buffer.
-    async fn wait(&mut self, stop: &Shutdown) -> Result<Option<Input<'static>>, End> {
+    /// are in the buffer. `stop` is the same over the whole session, so that its place in the
+    /// queue of those who wait for it is taken once.
+    async fn wait(
+        &mut self,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Option<Input<'static>>, End> {
+        if let Some((id, told)) = answer_at_once(&mut self.asked).await {
+            // Nothing is waited for: what is to be said leaves with what comes of it.
+            return Ok(Some(self.hear(id, told)));
+        }
         self.flush().await;
         if let Some(input) = self.next.take() {
             return Ok(Some(input));
@@ -178,18 +183,22 @@ impl Session {
                 End::Stuck
             });
         }
+        if reads {
+            // All of it is used: the machine would have had the rest before this wait.
+            self.unread.give_back();
+        }
         let woken = tokio::select! {
             biased;
             told = answer(&mut self.asked) => Woken::Told(told.0, told.1),
-            () = stop.begun(), if !self.knows_stop => Woken::Stop,
+            () = stop, if !self.knows_stop => Woken::Stop,
             () = &mut self.timer, if self.timer_is_set => Woken::Timer,
-            read = self.wire.read(&mut self.unread.space), if reads => Woken::Read(read),
+            read = self.wire.read(&mut self.unread.octets), if reads => Woken::Read(read),
         };
         Ok(match woken {
             Woken::Told(id, told) => Some(self.hear(id, told)),
             Woken::Stop => {
                 self.knows_stop = true;
-                debug!("told that the service stops");
+                self.span.in_scope(|| debug!("told that the service stops"));
                 Some(Input::Shutdown)
             }
             Woken::Timer => {
@@ -200,10 +209,7 @@ impl Session {
                 self.knows_end = true;
                 Some(Input::EndOfStream)
             }
-            Woken::Read(Ok(read)) => {
-                self.unread.fill(read);
-                None
-            }
+            Woken::Read(Ok(_)) => None,
             Woken::Read(Err(error)) => {
                 self.lose(&error);
                 self.next.take()
@@ -220,7 +226,7 @@ impl Session {
 
     /// The connection is gone; for the machine that is the end of the stream.
     fn lose(&mut self, error: &std::io::Error) {
-        debug!(%error, "connection lost");
+        self.span.in_scope(|| debug!(%error, "connection lost"));
         if !self.knows_end {
             self.knows_end = true;
             self.next = Some(Input::EndOfStream);
@@ -232,9 +238,16 @@ impl Session {
         if told.draft.is_some() {
             self.draft = told.draft;
         }
+        if let Some(trouble) = &told.trouble {
+            self.span.in_scope(|| trouble.report());
+        }
         match &told.answer {
-            Answer::Verdict(verdict) => notes::verdict(verdict, &self.asked_about),
-            Answer::Outside(Some(found)) => notes::verdict(&found.verdict, &self.asked_about),
+            Answer::Verdict(verdict) => self
+                .span
+                .in_scope(|| notes::verdict(verdict, &self.asked_about)),
+            Answer::Outside(Some(found)) => self
+                .span
+                .in_scope(|| notes::verdict(&found.verdict, &self.asked_about)),
             Answer::Peer(peer) => self.peer = *peer,
             _ => {}
         }
@@ -256,7 +269,7 @@ impl Session {
     async fn perform_one(&mut self, action: Action) -> Result<(), End> {
         match action {
             Action::Write(octets) => {
-                self.wire.queue(&octets);
+                self.wire.queue(octets);
                 if self.wire.is_full() {
                     self.flush().await;
                 }
@@ -269,7 +282,7 @@ impl Session {
                 self.timer_is_set = true;
             }
             Action::StartTls => self.start_tls().await?,
-            Action::Note(note) => notes::note(&note),
+            Action::Note(note) => self.span.in_scope(|| notes::note(&note)),
             Action::Close => return Err(End::Closed),
         }
         Ok(())
@@ -286,7 +299,7 @@ impl Session {
             (Ask::Content { verdict, .. }, Some(_)) => world::ready(Answer::Verdict(verdict)),
             (ask, _) => {
                 self.refused = None;
-                world::ask(&self.site, self.peer, ask, &mut self.draft)
+                world::ask(&self.site, self.peer, ask, &mut self.draft, &self.span)
             }
         };
         self.asked = Some((id, asking));
@@ -299,7 +312,8 @@ impl Session {
             return;
         };
         if let Err(error) = draft.append(piece.into()).await {
-            world::report("cannot take content", &error);
+            let trouble = Trouble::new("cannot take content", &error);
+            self.span.in_scope(|| trouble.report());
             self.refused = Some(error.reply());
             self.next = Some(Input::ContentRefused(error.reply()));
             self.draft = None;
@@ -315,10 +329,12 @@ impl Session {
         self.flush().await;
         let dropped = self.unread.forget();
         if dropped > 0 {
-            info!(
-                octets = dropped,
-                "dropped what was sent in clear behind STARTTLS"
-            );
+            self.span.in_scope(|| {
+                info!(
+                    octets = dropped,
+                    "dropped what was sent in clear behind STARTTLS"
+                );
+            });
         }
         let session = self.wire.start_tls(config).await.map_err(End::Tls)?;
         self.next = Some(Input::TlsStarted(session));
@@ -328,14 +344,26 @@ impl Session {
 
 /// Says so, within the session's span, if the session ends in a panic: a bug of ours, which must
 /// not pass unseen because the other sessions go on.
-struct Witness;
+struct Witness(Span);
 
 impl Drop for Witness {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            error!("the session ended in a panic");
+            self.0.in_scope(|| error!("the session ended in a panic"));
         }
     }
+}
+
+/// The open question's answer, if it is there.
+async fn answer_at_once(asked: &mut Option<(AskId, Asking)>) -> Option<(AskId, Told)> {
+    let (id, asking) = asked.as_mut()?;
+    let told = poll_fn(|context| match asking.as_mut().poll(context) {
+        Poll::Ready(told) => Poll::Ready(Some(told)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    let told = (*id, told.await?);
+    *asked = None;
+    Some(told)
 }
 
 /// The open question's answer; never, without one. May be given up and taken up again.
@@ -350,42 +378,30 @@ async fn answer(asked: &mut Option<(AskId, Asking)>) -> (AskId, Told) {
 }
 
 impl Unread {
-    /// A buffer with nothing in it.
-    fn new() -> Self {
-        Self {
-            space: vec![0; READ_MAX].into_boxed_slice(),
-            from: 0,
-            to: 0,
-        }
-    }
-
     /// The machine has had all of it.
     const fn is_empty(&self) -> bool {
-        self.from >= self.to
+        self.from >= self.octets.len()
     }
 
-    /// The first `read` octets of the space are new; to be said only when it is empty.
-    fn fill(&mut self, read: usize) {
-        (self.from, self.to) = (0, read.min(self.space.len()));
+    /// Gives back the space of what the machine has had.
+    fn give_back(&mut self) {
+        *self = Self::default();
     }
 
     /// The next octets for the machine.
     fn take_slice(&mut self) -> &[u8] {
         let from = self.from;
-        self.from = from.saturating_add(SLICE_MAX).min(self.to);
-        self.space.get(from..self.from).unwrap_or(&[])
+        self.from = from.saturating_add(SLICE_MAX).min(self.octets.len());
+        self.octets.get(from..self.from).unwrap_or(&[])
     }
 
     /// Drops what is left, and says how much that was.
     fn forget(&mut self) -> usize {
-        let left = self.to.saturating_sub(self.from);
-        self.from = self.to;
+        let left = self.octets.len().saturating_sub(self.from);
+        self.give_back();
         left
     }
 }
-
-/// Octets read at once: a TLS record's content, and few enough that a session stays small.
-const READ_MAX: usize = 16 * 1024;
 
 /// Octets that the machine is given at once. The shortest command is six octets and its reply can
 /// be ten times that, so what a peer can make us queue in one step is bounded by this.

@@ -7,12 +7,16 @@
 //!
 //! Left to others: everything that the octets mean.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
@@ -59,8 +63,12 @@ impl Wire {
     }
 
     /// Keeps a reply for the next [`Wire::flush`].
-    pub(super) fn queue(&mut self, octets: &[u8]) {
-        self.unsent.extend_from_slice(octets);
+    pub(super) fn queue(&mut self, octets: Vec<u8>) {
+        if self.unsent.is_empty() {
+            self.unsent = octets;
+        } else {
+            self.unsent.extend_from_slice(&octets);
+        }
     }
 
     /// So much is queued that it should leave before more is made.
@@ -70,32 +78,51 @@ impl Wire {
 
     /// Writes all that is queued. After a failure, which is said once, what is queued goes nowhere.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        if self.unsent.is_empty() || self.broken {
-            self.unsent.clear();
-            return Ok(());
-        }
-        let written = self.write_unsent().await;
-        self.broken = written.is_err();
-        self.unsent.clear();
-        self.unsent.shrink_to(UNSENT_MAX);
+        let written = if self.unsent.is_empty() || self.broken {
+            Ok(())
+        } else {
+            let written = self.write_unsent().await;
+            self.broken = written.is_err();
+            written
+        };
+        // No space is kept: the next reply brings its own.
+        self.unsent = Vec::new();
         written
     }
 
     /// Writes all that is queued, if the peer reads it in time.
     async fn write_unsent(&mut self) -> io::Result<()> {
-        let deadline = clock::instant(clock::now().mono.plus(self.patience));
-        let write = async {
+        let mut write = pin!(async {
             self.stream.write_all(&self.unsent).await?;
             self.stream.flush().await
-        };
+        });
+        // A socket takes a reply at once, nearly always: no timer is needed then.
+        let written = poll_fn(|context| match write.as_mut().poll(context) {
+            Poll::Ready(written) => Poll::Ready(Some(written)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(written) = written.await {
+            return written;
+        }
+        let deadline = clock::instant(clock::mono().plus(self.patience));
         timeout_at(deadline, write)
             .await
             .map_err(|_| io::ErrorKind::TimedOut)?
     }
 
-    /// Reads what has come; 0 at the end. Nothing is lost when the wait is given up.
-    pub(super) async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(into).await
+    /// Reads what has come, at most [`READ_MAX`] octets, behind what is in `into`; 0 at the end.
+    /// Nothing is lost when the wait is given up, and none of the space is taken before something
+    /// is there.
+    pub(super) async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        poll_fn(|context| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let mut space = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
+                into.extend_from_slice(space.filled());
+                Poll::Ready(Ok(space.filled().len()))
+            })
+        })
+        .await
     }
 
     /// Turns the connection into a TLS one, and says which version and suite it came to.
@@ -142,6 +169,16 @@ impl Wire {
         let _ = timeout_at(deadline, drain).await;
     }
 }
+
+thread_local! {
+    /// Where octets are read to before it is known how many there are: one space for all sessions
+    /// that a thread serves, since no read of one lasts over an await.
+    static SCRATCH: RefCell<Box<[u8]>> =
+        RefCell::new(vec![0; READ_MAX].into_boxed_slice());
+}
+
+/// Octets read at once: a TLS record's content, and few enough that a session stays small.
+const READ_MAX: usize = 16 * 1024;
 
 /// Queued replies that are sent before more are made. A step makes fewer than the rest of a
 /// session's 64 KiB can hold.

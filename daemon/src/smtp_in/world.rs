@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{Instrument as _, Span, error};
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::route::RouteError;
 use vouchsafe_proto::smtp::receive::{Answer, Ask, Peer, Presenter};
@@ -26,6 +26,8 @@ pub(super) struct Told {
     pub(super) answer: Answer,
     /// The message that was begun.
     pub(super) draft: Option<Box<dyn Draft>>,
+    /// Our own trouble with it, for the log.
+    pub(super) trouble: Option<Trouble>,
 }
 
 impl From<Answer> for Told {
@@ -33,17 +35,42 @@ impl From<Answer> for Told {
         Self {
             answer,
             draft: None,
+            trouble: None,
         }
     }
 }
 
+/// What the log says of that which the peer is told blandly.
+pub(super) struct Trouble {
+    /// What could not be done.
+    what: &'static str,
+    /// Why, with its causes.
+    error: String,
+}
+
+impl Trouble {
+    /// This could not be done, for this reason.
+    pub(super) fn new(what: &'static str, error: &dyn std::error::Error) -> Self {
+        Self {
+            what,
+            error: crate::log::chain(error),
+        }
+    }
+
+    /// Says it; within the session's span.
+    pub(super) fn report(&self) {
+        error!(error = %self.error, "{}", self.what);
+    }
+}
+
 /// Takes a question to the one who knows. `draft` is the message that was begun, which a commit
-/// takes along.
+/// takes along; what is said on the way to an answer is said within `span`.
 pub(super) fn ask(
     site: &Arc<Site>,
     peer: Peer,
     ask: Ask,
     draft: &mut Option<Box<dyn Draft>>,
+    span: &Span,
 ) -> Asking {
     let site = Arc::clone(site);
     match ask {
@@ -51,17 +78,20 @@ pub(super) fn ask(
             reverse_path,
             helo,
             client,
-        } => Box::pin(async move {
-            let watch = Watch::start();
-            let verdict = site.verifier.verify(reverse_path, helo, client).await;
-            watch.stop(&figures().mail.verdict_duration);
-            Answer::Verdict(verdict).into()
-        }),
+        } => match site.verifier.of_relay_client(&reverse_path, client) {
+            Some(verdict) => ready(Answer::Verdict(verdict)),
+            None => within(span, async move {
+                let watch = Watch::start();
+                let verdict = site.verifier.verify(reverse_path, helo, client).await;
+                watch.stop(&figures().mail.verdict_duration);
+                Answer::Verdict(verdict).into()
+            }),
+        },
         Ask::Recipient { recipient, doubted } => {
             match (site.routes.route(&recipient, peer.may_relay), doubted) {
                 (Err(error), _) => ready(Answer::Recipient(Err(RouteError::reply(error)))),
                 (Ok(_), None) => ready(Answer::Recipient(Ok(Vec::new()))),
-                (Ok(_), Some(Presenter { helo, client })) => Box::pin(async move {
+                (Ok(_), Some(Presenter { helo, client })) => within(span, async move {
                     let verifier = &site.verifier;
                     let evidence = verifier.about_recipient(&recipient, &helo, client).await;
                     Answer::Recipient(Ok(evidence)).into()
@@ -86,7 +116,10 @@ pub(super) fn ask(
                     client: presenter.client,
                     size,
                 };
-                Box::pin(async move { content::judge(&site, about, draft).await })
+                within(
+                    span,
+                    async move { content::judge(&site, about, draft).await },
+                )
             }
             None => ready(Answer::Verdict(verdict)),
         },
@@ -94,7 +127,7 @@ pub(super) fn ask(
             reverse_path,
             recipients,
             run,
-        } => Box::pin(async move {
+        } => within(span, async move {
             let verifier = &site.verifier;
             let found = verifier.outside(reverse_path, &recipients, &run).await;
             Answer::Outside(found.map(Box::new)).into()
@@ -112,17 +145,24 @@ pub(super) fn ready(answer: Answer) -> Asking {
     Box::pin(std::future::ready(answer.into()))
 }
 
+/// An answer that may take a while, and about which others may have something to log.
+fn within(span: &Span, asking: impl Future<Output = Told> + Send + 'static) -> Asking {
+    Box::pin(asking.instrument(span.clone()))
+}
+
 /// Begins a message in the spool.
 async fn begin(site: &Site) -> Told {
     match site.spool.begin(clock::now().wall).await {
         Ok(draft) => Told {
             answer: Answer::Begun(Ok(draft.id())),
             draft: Some(draft),
+            trouble: None,
         },
-        Err(error) => {
-            report("cannot begin a message", &error);
-            Answer::Begun(Err(error.reply())).into()
-        }
+        Err(error) => Told {
+            answer: Answer::Begun(Err(error.reply())),
+            draft: None,
+            trouble: Some(Trouble::new("cannot begin a message", &error)),
+        },
     }
 }
 
@@ -134,17 +174,15 @@ async fn commit(draft: Option<Box<dyn Draft>>, envelope: Envelope) -> Told {
         Some(draft) => draft.commit(envelope, clock::now().wall).await,
         None => Err(CommitError::Poisoned),
     };
-    if committed.is_ok() {
-        watch.stop(&figures().mail.custody_duration);
+    match committed {
+        Ok(custody) => {
+            watch.stop(&figures().mail.custody_duration);
+            Answer::Committed(Ok(custody)).into()
+        }
+        Err(error) => Told {
+            answer: Answer::Committed(Err(error.reply())),
+            draft: None,
+            trouble: Some(Trouble::new("cannot store a message", &error)),
+        },
     }
-    let answer = committed.map_err(|error| {
-        report("cannot store a message", &error);
-        error.reply()
-    });
-    Answer::Committed(answer).into()
-}
-
-/// Says in the log what the peer is told blandly.
-pub(super) fn report(what: &'static str, error: &dyn std::error::Error) {
-    error!(error = %crate::log::chain(error), "{what}");
 }
