@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vouchsafe_proto::smtp::framing::{DotText, Line, LineEnds, Lines};
+use vouchsafe_proto::smtp::framing::{DotText, Fault, Line, LineEnds, Lines};
 
 /// What DATA's decoder makes of octets that come in pieces.
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, usize, bool, bool) {
@@ -21,13 +21,16 @@ fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, usize, bool, 
 }
 
 /// The lines in octets that come in pieces.
-fn lines<'a>(pieces: impl Iterator<Item = &'a [u8]>, cap: usize) -> Vec<Line> {
+fn lines<'a>(pieces: impl Iterator<Item = &'a [u8]>, cap: usize) -> Vec<Result<Vec<u8>, Fault>> {
     let (mut lines, mut found) = (Lines::default(), Vec::new());
     for mut piece in pieces {
         while !piece.is_empty() {
             let (used, line) = lines.read(piece, cap);
             assert!(used > 0);
-            found.extend(line);
+            found.extend(line.map(|line| match line {
+                Line::Clean(text) => Ok(text.to_vec()),
+                Line::Faulty(fault) => Err(fault),
+            }));
             piece = &piece[used..];
         }
     }
@@ -71,7 +74,7 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     let first = lines([octets].into_iter(), cap);
     assert_eq!(first, lines(octets.chunks(size), cap));
     for line in first {
-        if let Line::Clean(text) = line {
+        if let Ok(text) = line {
             assert!(text.len() + 2 <= cap);
             assert!(!text.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)));
         }

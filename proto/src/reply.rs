@@ -4,11 +4,9 @@
 //! named once, as a constant or function here or beside the machine that says it, with its RFC.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::fmt::Write as _;
 
 /// `class.subject.detail` of RFC 3463.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,20 +140,37 @@ impl Reply {
 
     /// Appends the octets for the wire, each line ended by CRLF.
     pub fn encode(&self, into: &mut Vec<u8>) {
+        let text: usize = self.lines.iter().map(|line| line.len()).sum();
+        into.reserve(text.saturating_add(self.lines.len().saturating_mul(LINE_AROUND)));
         let last = self.lines.len().saturating_sub(1);
         for (at, line) in self.lines.iter().enumerate() {
-            let mark = if at == last { ' ' } else { '-' };
-            let mut text = String::with_capacity(line.len().saturating_add(16));
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{:03}{mark}", self.code);
+            push_number(self.code, 3, into);
+            into.push(if at == last { b' ' } else { b'-' });
             if let Some(enhanced) = self.enhanced {
-                let _ = write!(text, "{enhanced} ");
+                push_number(enhanced.class.into(), 1, into);
+                into.push(b'.');
+                push_number(enhanced.subject, 1, into);
+                into.push(b'.');
+                push_number(enhanced.detail, 1, into);
+                into.push(b' ');
             }
-            text.push_str(line);
-            into.extend_from_slice(text.as_bytes());
+            into.extend_from_slice(line.as_bytes());
             into.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// What stands around a line's text at most: code, mark, enhanced status, CRLF.
+const LINE_AROUND: usize = 20;
+
+/// Appends a number in decimal, with so many digits at least. By hand, because replies are what a
+/// busy server makes most of.
+fn push_number(number: u16, least: usize, into: &mut Vec<u8>) {
+    let digits = [10_000, 1000, 100, 10, 1].map(|unit| number.checked_div(unit).unwrap_or(0) % 10);
+    let leading = digits.iter().take_while(|digit| **digit == 0).count();
+    let skipped = leading.min(digits.len().saturating_sub(least));
+    let shown = digits.iter().skip(skipped);
+    into.extend(shown.map(|digit| b'0' | u8::try_from(*digit).unwrap_or(0)));
 }
 
 /// On one line, lines joined by a blank: for logs and diagnostic-code fields.
@@ -172,6 +187,7 @@ impl fmt::Display for Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::ToString;
 
     #[test]
@@ -183,6 +199,20 @@ mod tests {
             wire,
             b"250 2.1.0 ok\r\n250-mx.example\r\n250 PIPELINING\r\n"
         );
+    }
+
+    #[test]
+    fn the_wire_and_the_log_have_the_same_numbers() {
+        for number in [
+            0, 1, 7, 9, 10, 99, 100, 101, 250, 421, 554, 999, 1000, 65535,
+        ] {
+            for class in [2, 4, 5, 255] {
+                let reply = Reply::new(number, (class, number, number / 3), "text");
+                let mut wire = Vec::new();
+                reply.encode(&mut wire);
+                assert_eq!(wire, format!("{reply}\r\n").into_bytes());
+            }
+        }
     }
 
     #[test]

@@ -18,10 +18,17 @@ use core::mem;
 use memchr::{memchr, memchr2_iter, memchr3};
 
 /// One command line, without its CRLF.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
     /// Within the cap and clean.
-    Clean(Vec<u8>),
+    Clean(&'a [u8]),
+    /// It cannot be obeyed.
+    Faulty(Fault),
+}
+
+/// What is wrong with a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
     /// A bare CR, a bare LF or a NUL stood in it.
     Stray,
     /// Longer than the cap.
@@ -33,12 +40,15 @@ pub enum Line {
 /// Cuts command lines out of octets.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
-    /// The line so far; emptied once it is tainted or too long.
+    /// The line so far, and that of the last one until the next is read; emptied once it is tainted
+    /// or too long.
     held: Vec<u8>,
+    /// The line that is held has ended.
+    ended: bool,
     /// Its first octets, as many as there are: kept even when the line is not.
     verb: ([u8; BDAT.len()], usize),
     /// What is wrong with the line so far.
-    fault: Option<Line>,
+    fault: Option<Fault>,
     /// The last octet was a CR.
     after_cr: bool,
 }
@@ -46,7 +56,13 @@ pub struct Lines {
 impl Lines {
     /// Reads from `octets` up to the end of one line. Gives how many were used, and the line if it
     /// has ended. `cap` counts the CRLF.
-    pub fn read(&mut self, octets: &[u8], cap: usize) -> (usize, Option<Line>) {
+    pub fn read<'a>(&'a mut self, octets: &'a [u8], cap: usize) -> (usize, Option<Line<'a>>) {
+        if let Some((used, line)) = self.whole_line(octets, cap) {
+            return (used, Some(Line::Clean(line)));
+        }
+        if mem::take(&mut self.ended) {
+            self.held.clear();
+        }
         let mut used = 0usize;
         while let Some(rest) = octets.get(used..).filter(|rest| !rest.is_empty()) {
             let Some(at) = memchr(b'\n', rest) else {
@@ -63,7 +79,7 @@ impl Lines {
             if ended {
                 return (used, Some(self.finish()));
             }
-            self.spoil(Line::Stray);
+            self.spoil(Fault::Stray);
         }
         (used, None)
     }
@@ -71,6 +87,16 @@ impl Lines {
     /// Forgets a line begun.
     pub fn reset(&mut self) {
         *self = Self::default();
+    }
+
+    /// A line that begins and ends in these octets, and is clean: the ordinary case, in which
+    /// nothing needs to be kept.
+    fn whole_line<'a>(&mut self, octets: &'a [u8], cap: usize) -> Option<(usize, &'a [u8])> {
+        let begun = !self.ended && (self.after_cr || self.verb.1 > 0);
+        let end = memchr(b'\n', octets).filter(|_| !begun)?;
+        let used = end.saturating_add(1);
+        let line = octets.get(..end)?.strip_suffix(b"\r")?;
+        (used <= cap && memchr3(b'\r', b'\n', 0, line).is_none()).then_some((used, line))
     }
 
     /// Keeps octets of a line, within the cap.
@@ -85,31 +111,32 @@ impl Lines {
             return;
         }
         if self.held.len().saturating_add(octets.len()) > cap {
-            self.spoil(Line::TooLong);
+            self.spoil(Fault::TooLong);
         } else {
             self.held.extend_from_slice(octets);
         }
     }
 
     /// The first fault is the one that is told; the octets are no longer of use.
-    fn spoil(&mut self, fault: Line) {
+    fn spoil(&mut self, fault: Fault) {
         self.fault.get_or_insert(fault);
         self.held = Vec::new();
     }
 
     /// The line that has ended.
-    fn finish(&mut self) -> Line {
-        let mut text = mem::take(&mut self.held);
-        text.truncate(text.len().saturating_sub(2));
+    fn finish(&mut self) -> Line<'_> {
+        self.ended = true;
+        let text = self.held.len().saturating_sub(2);
+        self.held.truncate(text);
         let (verb, _) = mem::take(&mut self.verb);
         let fault = match self.fault.take() {
-            None if memchr3(b'\r', b'\n', 0, &text).is_some() => Some(Line::Stray),
+            None if memchr3(b'\r', b'\n', 0, &self.held).is_some() => Some(Fault::Stray),
             fault => fault,
         };
         match fault {
-            Some(_) if verb.eq_ignore_ascii_case(BDAT) => Line::Uncounted,
-            Some(fault) => fault,
-            None => Line::Clean(text),
+            Some(_) if verb.eq_ignore_ascii_case(BDAT) => Line::Faulty(Fault::Uncounted),
+            Some(fault) => Line::Faulty(fault),
+            None => Line::Clean(&self.held),
         }
     }
 }
@@ -241,13 +268,23 @@ mod tests {
     use alloc::vec;
     use proptest::prelude::*;
 
+    /// A line that outlives the octets.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Kept {
+        Clean(Vec<u8>),
+        Faulty(Fault),
+    }
+
     /// Every line, and what is left of the octets, read in pieces of at most `step` octets.
-    fn lines(octets: &[u8], step: usize, cap: usize) -> Vec<Line> {
+    fn lines(octets: &[u8], step: usize, cap: usize) -> Vec<Kept> {
         let (mut reader, mut found) = (Lines::default(), Vec::new());
         for mut piece in octets.chunks(step) {
             while !piece.is_empty() {
                 let (used, line) = reader.read(piece, cap);
-                found.extend(line);
+                found.extend(line.map(|line| match line {
+                    Line::Clean(text) => Kept::Clean(text.to_vec()),
+                    Line::Faulty(fault) => Kept::Faulty(fault),
+                }));
                 piece = &piece[used..];
                 assert!(reader.held.len() <= cap);
             }
@@ -280,19 +317,19 @@ mod tests {
     fn a_bdat_whose_count_is_lost_is_told_from_other_lines() {
         let long = [b"BDAT 6 LAST".as_slice(), &[b' '; 80]].concat();
         for (line, expected) in [
-            (b"BDAT 6\rLAST".as_slice(), Line::Uncounted),
-            (b"bdat 6\n", Line::Uncounted),
-            (b"BDAT 6 \0", Line::Uncounted),
-            (b"\nBDAT 6", Line::Stray),
-            (b"BDA\0", Line::Stray),
-            (b"BDAT 6", Line::Clean(b"BDAT 6".to_vec())),
-            (&long, Line::Uncounted),
+            (b"BDAT 6\rLAST".as_slice(), Kept::Faulty(Fault::Uncounted)),
+            (b"bdat 6\n", Kept::Faulty(Fault::Uncounted)),
+            (b"BDAT 6 \0", Kept::Faulty(Fault::Uncounted)),
+            (b"\nBDAT 6", Kept::Faulty(Fault::Stray)),
+            (b"BDA\0", Kept::Faulty(Fault::Stray)),
+            (b"BDAT 6", Kept::Clean(b"BDAT 6".to_vec())),
+            (&long, Kept::Faulty(Fault::Uncounted)),
         ] {
             let octets = [line, b"\r\nNOOP\0\r\n"].concat();
             for step in 1..octets.len() {
                 assert_eq!(
                     lines(&octets, step, 40),
-                    [expected.clone(), Line::Stray],
+                    [expected.clone(), Kept::Faulty(Fault::Stray)],
                     "{}",
                     line.escape_ascii()
                 );
@@ -302,18 +339,24 @@ mod tests {
 
     #[test]
     fn lines_end_at_crlf_alone() {
-        let clean = |text: &str| Line::Clean(text.into());
+        let clean = |text: &str| Kept::Clean(text.into());
         for (octets, expected) in [
             ("NOOP\r\nQUIT\r\n", vec![clean("NOOP"), clean("QUIT")]),
             ("\r\n", vec![clean("")]),
-            ("a\nb\r\nc\r\n", vec![Line::Stray, clean("c")]),
-            ("a\rb\r\n", vec![Line::Stray]),
-            ("a\r\r\n", vec![Line::Stray]),
-            ("\n\r\n", vec![Line::Stray]),
-            ("a\0\r\n", vec![Line::Stray]),
+            (
+                "a\nb\r\nc\r\n",
+                vec![Kept::Faulty(Fault::Stray), clean("c")],
+            ),
+            ("a\rb\r\n", vec![Kept::Faulty(Fault::Stray)]),
+            ("a\r\r\n", vec![Kept::Faulty(Fault::Stray)]),
+            ("\n\r\n", vec![Kept::Faulty(Fault::Stray)]),
+            ("a\0\r\n", vec![Kept::Faulty(Fault::Stray)]),
             ("123456\r\n", vec![clean("123456")]),
-            ("1234567\r\nx\r\n", vec![Line::TooLong, clean("x")]),
-            ("12345678\n\r\n", vec![Line::TooLong]),
+            (
+                "1234567\r\nx\r\n",
+                vec![Kept::Faulty(Fault::TooLong), clean("x")],
+            ),
+            ("12345678\n\r\n", vec![Kept::Faulty(Fault::TooLong)]),
             ("NOOP\r", vec![]),
         ] {
             for step in 1..=octets.len() {

@@ -1,6 +1,6 @@
 //! The session's loop: inputs in, lines and content cut out of octets, timers, ends.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -18,7 +18,7 @@ use crate::envelope::Recipient;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::command::{Command, Mail};
-use crate::smtp::framing::{Line, Lines};
+use crate::smtp::framing::{Fault, Line, Lines};
 use crate::smtp::on_behalf::OnBehalf;
 use crate::time::{Mono, Now};
 use crate::verify::Verdict;
@@ -269,12 +269,17 @@ impl Session {
             match self.phase {
                 Phase::Command if !rest.is_empty() => {
                     let cap = self.settings.limits.command_line;
-                    let (taken, line) = self.lines.read(rest, cap);
+                    // Out of its place, so that the line can be looked at where it lies. A line
+                    // that has ended leaves nothing behind that would have to be put back.
+                    let mut lines = mem::take(&mut self.lines);
+                    let (taken, line) = lines.read(rest, cap);
                     used = used.saturating_add(taken);
                     if let Some(line) = line {
                         self.await_command(turn.now);
                         self.take_line(line, turn);
                         self.stop_if_idle(turn);
+                    } else {
+                        self.lines = lines;
                     }
                 }
                 Phase::Content(_) if !rest.is_empty() => {
@@ -292,19 +297,23 @@ impl Session {
     }
 
     /// One command line.
-    fn take_line(&mut self, line: Line, turn: &mut Turn<'_>) {
+    fn take_line(&mut self, line: Line<'_>, turn: &mut Turn<'_>) {
         let line = match line {
             Line::Clean(line) => line,
-            Line::Stray => return self.refuse("", replies::stray_octets(), turn),
-            Line::TooLong => return self.refuse("", replies::line_too_long(), turn),
+            Line::Faulty(Fault::Stray) => {
+                return self.refuse("", replies::stray_octets(), turn);
+            }
+            Line::Faulty(Fault::TooLong) => {
+                return self.refuse("", replies::line_too_long(), turn);
+            }
             // What follows would be obeyed, and it is somebody's content.
-            Line::Uncounted => {
+            Line::Faulty(Fault::Uncounted) => {
                 self.refuse("BDAT", replies::out_of_step(), turn);
                 return self.close(turn);
             }
         };
-        let verb = shown_verb(&line);
-        match Command::parse(&line) {
+        let verb = shown_verb(line);
+        match Command::parse(line) {
             Ok(command) => self.obey(command, &verb, turn),
             Err(error) => {
                 self.refuse(&verb, error.reply(), turn);
@@ -449,11 +458,11 @@ impl Session {
 }
 
 /// The verb of a line, or the first octets of what stands in its place.
-fn shown_verb(line: &[u8]) -> String {
+fn shown_verb(line: &[u8]) -> Cow<'_, str> {
     let end = line.iter().position(|octet| *octet == b' ');
     let word = line.get(..end.unwrap_or(line.len())).unwrap_or_default();
     let word = word.get(..SHOWN_VERB).unwrap_or(word);
-    String::from_utf8_lossy(word).into_owned()
+    String::from_utf8_lossy(word)
 }
 
 /// Octets of a verb that a note holds: enough to know it by.
