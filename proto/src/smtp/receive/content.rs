@@ -229,6 +229,7 @@ impl Session {
         };
         match fate {
             Arriving::Swallowed { command, refusal } => {
+                self.end_pace();
                 self.refuse(&command, refusal, turn);
                 self.fail_transaction(turn);
             }
@@ -330,6 +331,7 @@ impl Session {
             trace: self.trace(&mail, &recipients, (&verdict, result), queue_id, turn),
             recipients: recipients.clone(),
         };
+        self.end_pace();
         self.forwarded = None;
         let accepted = Accepted {
             queue_id,

@@ -52,10 +52,15 @@ impl Session {
         {
             return;
         }
-        turn.say(&replies::timed_out());
-        turn.note(Note::TimedOut {
-            in_content: matches!(self.phase, Phase::Content(_)),
-        });
+        if self.is_expendable() {
+            turn.say(&replies::make_room());
+            turn.note(Note::MadeRoom);
+        } else {
+            turn.say(&replies::timed_out());
+            turn.note(Note::TimedOut {
+                in_content: matches!(self.phase, Phase::Content(_)),
+            });
+        }
         self.close(turn);
     }
 

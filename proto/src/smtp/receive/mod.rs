@@ -24,7 +24,7 @@
 //! `session` the machine's loop · `ends` errors, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
 //! and its verdict · `judgement` a refusal that waits · `on_behalf` XCLIENT and XFORWARD ·
 //! `recipient` RCPT · `data` DATA and BDAT until content flows · `content` the content and its end ·
-//! `trace` what we put above it · `replies` what we say.
+//! `trace` what we put above it · `patience` how slow a peer may be · `replies` what we say.
 //!
 //! Left to the driver: octets to and from the wire, clocks, TLS, and every answer.
 
@@ -36,6 +36,7 @@ mod judgement;
 mod mail;
 mod on_behalf;
 mod outside;
+mod patience;
 mod recipient;
 mod replies;
 mod session;
@@ -99,6 +100,17 @@ pub struct Limits {
     pub command_timeout: Duration,
     /// Silence within content.
     pub content_timeout: Duration,
+    /// Octets that content must bring in each span; fewer are a peer that holds its place for
+    /// nothing.
+    pub least_content: u64,
+    /// The span in quiet times.
+    pub content_span: Duration,
+    /// The span while the house is nearly full.
+    pub pressed_span: Duration,
+    /// Time for a command of a client that is in no transaction, while the house is nearly full.
+    pub pressed_timeout: Duration,
+    /// Commands that bring no mail between two transactions; one more ends the session.
+    pub dallying: u32,
 }
 
 /// Who is at the other end.
@@ -137,6 +149,9 @@ pub enum Input<'a> {
     TimerFired,
     /// The peer will send no more.
     EndOfStream,
+    /// The house is nearly full (true), or is no longer. Nothing happens at once: from now on a
+    /// client that sends no mail has less time.
+    Pressure(bool),
     /// The service is stopping: finish what is in hand, begin nothing (421).
     Shutdown,
 }
@@ -320,6 +335,15 @@ pub enum Note {
         /// Within content.
         in_content: bool,
     },
+    /// The house was nearly full, and the peer in no transaction.
+    MadeRoom,
+    /// Content came too slowly to be meant.
+    TooSlow {
+        /// Octets in the span that was measured.
+        octets: u64,
+    },
+    /// Too many commands that bring no mail.
+    NoMail,
     /// The peer left without QUIT.
     Disconnected {
         /// A message that had been begun, and is dropped.
@@ -363,6 +387,11 @@ impl Default for Limits {
             command_timeout: Duration::from_mins(5),
             // The same; a client that still lives sends something within it.
             content_timeout: Duration::from_mins(5),
+            least_content: Self::LEAST_CONTENT,
+            content_span: Self::CONTENT_SPAN,
+            pressed_span: Self::PRESSED_SPAN,
+            pressed_timeout: Self::PRESSED_TIMEOUT,
+            dallying: Self::DALLYING,
         }
     }
 }

@@ -200,6 +200,25 @@ pub(super) fn timed_out() -> Reply {
     Reply::new(421, (4, 4, 2), "timed out, closing")
 }
 
+/// Before closing on a client in no transaction, to make room for others (RFC 5321 §3.8).
+pub(super) fn make_room() -> Reply {
+    Reply::new(
+        421,
+        (4, 3, 2),
+        "busy, closing idle sessions, come again later",
+    )
+}
+
+/// Before closing on content that comes by single octets.
+pub(super) fn too_slow() -> Reply {
+    Reply::new(421, (4, 4, 2), "content comes too slowly, closing")
+}
+
+/// Before closing on a peer that sends commands and no mail.
+pub(super) fn no_mail() -> Reply {
+    Reply::new(421, (4, 7, 0), "too many commands without mail, closing")
+}
+
 /// Before closing because the service stops (RFC 5321 §3.8).
 pub(super) fn shutting_down() -> Reply {
     Reply::new(421, (4, 3, 2), "service is stopping, closing")

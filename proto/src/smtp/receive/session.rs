@@ -12,6 +12,7 @@ use super::data::Upcoming;
 use super::hello::Hello;
 use super::judgement::Standing;
 use super::on_behalf::Forwarded;
+use super::patience::{Dallying, Pace};
 use super::replies;
 use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
 use crate::envelope::Recipient;
@@ -53,6 +54,12 @@ pub struct Session {
     /// When the driver's timer will fire, as far as we know. Moved only when it fires too early,
     /// so that a stream of content does not set a timer for each of its pieces.
     pub(super) armed: Option<Mono>,
+    /// How fast content comes, while it does.
+    pub(super) pace: Option<Pace>,
+    /// Commands that brought no mail.
+    pub(super) dallying: Dallying,
+    /// The house is nearly full.
+    pub(super) pressed: bool,
     /// The service is stopping.
     pub(super) stopping: bool,
     /// The peer has left while a commit was asked; its answer is still worth having.
@@ -183,6 +190,9 @@ impl Session {
             errors: 0,
             deadline: None,
             armed: None,
+            pace: None,
+            dallying: Dallying::default(),
+            pressed: false,
             stopping: false,
             left: false,
         }
@@ -224,6 +234,7 @@ impl Session {
             Input::ContentRefused(reply) => self.fail_content(replies::refusal(reply), turn),
             Input::TimerFired => self.timer_fired(turn),
             Input::EndOfStream => self.peer_left(turn),
+            Input::Pressure(pressed) => self.feel_pressure(pressed, turn.now),
             Input::Shutdown => self.stopping = true,
         }
     }
@@ -236,6 +247,12 @@ impl Session {
         if let Phase::Content(_) = self.phase {
             self.deadline = Some(turn.now.mono.plus(self.settings.limits.content_timeout));
         }
+        self.take_or_keep(octets, turn);
+        self.keep_pace(octets.len(), turn);
+    }
+
+    /// Takes octets, or keeps those that must wait.
+    fn take_or_keep(&mut self, octets: &[u8], turn: &mut Turn<'_>) {
         let (pending, used) = &mut self.pending;
         if pending.is_empty() {
             let used = self.consume(octets, turn);
@@ -275,8 +292,8 @@ impl Session {
                     let (taken, line) = lines.read(rest, cap);
                     used = used.saturating_add(taken);
                     if let Some(line) = line {
-                        self.await_command(turn.now);
                         self.take_line(line, turn);
+                        self.renew_patience(turn.now);
                         self.stop_if_idle(turn);
                     } else {
                         self.lines = lines;
@@ -326,6 +343,9 @@ impl Session {
 
     /// One command, well-formed.
     fn obey(&mut self, command: Command, verb: &str, turn: &mut Turn<'_>) {
+        if !self.may_dally(&command, turn) {
+            return;
+        }
         match command {
             Command::Hello { extended, name } => self.greet(extended, name, turn),
             Command::Mail(mail) => self.mail(mail, verb, turn),
@@ -380,6 +400,7 @@ impl Session {
                 return;
             }
         }
+        self.renew_patience(turn.now);
         if self.left && !matches!(self.phase, Phase::Closed) {
             turn.note(Note::Disconnected { queue_id: None });
             self.close(turn);
@@ -401,7 +422,14 @@ impl Session {
     /// The peer's turn: the next octets are a command.
     pub(super) fn await_command(&mut self, now: Now) {
         self.phase = Phase::Command;
-        self.deadline = Some(now.mono.plus(self.settings.limits.command_timeout));
+        self.deadline = Some(now.mono.plus(self.command_time()));
+    }
+
+    /// A command has been dealt with: the time for the next one begins, if it is the peer's turn.
+    fn renew_patience(&mut self, now: Now) {
+        if matches!(self.phase, Phase::Command) {
+            self.await_command(now);
+        }
     }
 
     /// TLS's turn: nothing of the peer's is waited for here. The driver times the handshake, and
@@ -414,6 +442,7 @@ impl Session {
     /// The peer's turn: the next octets are content.
     pub(super) fn await_content(&mut self, content: Content, now: Now) {
         self.phase = Phase::Content(content);
+        self.begin_pace(now);
         self.deadline = Some(now.mono.plus(self.settings.limits.content_timeout));
     }
 
@@ -430,12 +459,14 @@ impl Session {
 
     /// The transaction is over, and its message dealt with.
     pub(super) fn drop_transaction(&mut self) {
+        self.end_pace();
         self.forwarded = None;
         self.transaction = Transaction::None;
     }
 
     /// Ends the transaction, and drops its message if it had begun one.
     pub(super) fn end_transaction(&mut self, turn: &mut Turn<'_>) -> Option<QueueId> {
+        self.end_pace();
         self.forwarded = None;
         let transaction = mem::replace(&mut self.transaction, Transaction::None);
         let Transaction::Open(open) = transaction else {
