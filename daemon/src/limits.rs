@@ -2,7 +2,9 @@
 //!
 //! Promises: a [`Pass`] is held by every session for as long as it lives, so the counts are exact
 //! whatever ends the session, a panic included; and nobody waits here: a client over a cap gets a
-//! 421 at once (RFC 5321 §3.8, §4.2.2) and is free to come again.
+//! 421 at once (RFC 5321 §3.8, §4.2.2) and is free to come again. Before that point the door says
+//! that it is under pressure, at nine tenths of the cap, and until no more than three quarters are
+//! taken: what follows from it does not change with every client that comes and goes.
 //!
 //! Left to others: caps inside one session (`proto::smtp::receive::Limits`), caps on deliveries
 //! (the runner), and the numbers themselves (the configuration).
@@ -11,7 +13,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tracing::{info, warn};
 use vouchsafe_proto::reply::Reply;
 
 /// How many sessions may be open at the same time.
@@ -21,6 +24,27 @@ pub struct SessionCaps {
     pub total: usize,
     /// For one client: nobody crowds out the rest.
     pub per_client: usize,
+}
+
+impl SessionCaps {
+    /// What strangers may take of it.
+    #[must_use]
+    pub const fn for_strangers(self) -> Self {
+        Self {
+            total: self.total.saturating_sub(self.total / 20),
+            ..self
+        }
+    }
+
+    /// So many are pressure.
+    const fn pressed_at(self) -> usize {
+        self.total.saturating_sub(self.total / 10)
+    }
+
+    /// So few are none any more.
+    const fn relieved_at(self) -> usize {
+        self.total.saturating_sub(self.total.div_ceil(4))
+    }
 }
 
 /// Why a client does not come in.
@@ -64,6 +88,8 @@ struct Inside {
     count: Mutex<Count>,
     /// Told whenever somebody leaves.
     left: Notify,
+    /// True while the house is nearly full.
+    pressure: watch::Sender<bool>,
 }
 
 /// Open sessions.
@@ -73,6 +99,8 @@ struct Count {
     total: usize,
     /// By client; a client without sessions has no entry.
     clients: HashMap<IpAddr, usize>,
+    /// How few there must be before the pressure is over, while there is any.
+    relief: Option<usize>,
 }
 
 /// The right to be a session; leaving is dropping it.
@@ -88,6 +116,13 @@ pub struct Pass {
 impl Door {
     /// Lets `client` in, or says why not.
     pub fn enter(&self, client: IpAddr, caps: SessionCaps) -> Result<Pass, Shed> {
+        let pass = self.count_in(client, caps)?;
+        self.0.feel(caps);
+        Ok(pass)
+    }
+
+    /// Counts a client in, if there is room.
+    fn count_in(&self, client: IpAddr, caps: SessionCaps) -> Result<Pass, Shed> {
         let client = counted_as(client);
         let mut count = self.0.count();
         if count.total >= caps.total {
@@ -111,6 +146,11 @@ impl Door {
         self.0.count().total
     }
 
+    /// Whether the house is nearly full, now and from now on.
+    pub fn pressure(&self) -> watch::Receiver<bool> {
+        self.0.pressure.subscribe()
+    }
+
     /// Resolves when a session has ended, that is, when its descriptors are free again.
     pub async fn left(&self) {
         self.0.left.notified().await;
@@ -121,6 +161,28 @@ impl Inside {
     /// The counts. A panic elsewhere cannot leave them half changed, so poison means nothing.
     fn count(&self) -> MutexGuard<'_, Count> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody has come in: says so if the house is nearly full now.
+    fn feel(&self, caps: SessionCaps) {
+        let mut count = self.count();
+        if count.relief.is_none() && count.total >= caps.pressed_at() {
+            count.relief = Some(caps.relieved_at());
+            self.pressure.send_replace(true);
+            warn!(
+                sessions = count.total,
+                "nearly full: idle sessions of strangers make room"
+            );
+        }
+    }
+
+    /// Somebody has left: says so if the house is no longer nearly full.
+    fn recover(&self, count: &mut Count) {
+        if count.relief.is_some_and(|relief| count.total <= relief) {
+            count.relief = None;
+            self.pressure.send_replace(false);
+            info!(sessions = count.total, "no longer nearly full");
+        }
     }
 }
 
@@ -134,6 +196,7 @@ impl Drop for Pass {
                 count.clients.remove(&self.client);
             }
         }
+        self.inside.recover(&mut count);
         drop(count);
         self.inside.left.notify_waiters();
     }
@@ -176,6 +239,56 @@ mod tests {
         assert_eq!(door.open(), 3);
         drop(first);
         let _fourth = door.enter(ip("192.0.2.1"), caps).unwrap();
+    }
+
+    #[test]
+    fn pressure_comes_and_goes_once() {
+        let door = Door::default();
+        let caps = SessionCaps {
+            total: 100,
+            per_client: 100,
+        };
+        let mut pressure = door.pressure();
+        let mut passes: Vec<_> = (0..89)
+            .map(|_| door.enter(ip("192.0.2.1"), caps).unwrap())
+            .collect();
+        assert!(!pressure.has_changed().unwrap());
+        passes.push(door.enter(ip("192.0.2.1"), caps.for_strangers()).unwrap());
+        assert!(*pressure.borrow_and_update());
+        // Around the mark nothing flaps.
+        for _ in 0..20 {
+            passes.pop();
+            passes.push(door.enter(ip("192.0.2.1"), caps).unwrap());
+        }
+        passes.truncate(76);
+        assert!(!pressure.has_changed().unwrap());
+        passes.truncate(75);
+        assert!(pressure.has_changed().unwrap() && !*pressure.borrow_and_update());
+        passes.push(door.enter(ip("192.0.2.1"), caps).unwrap());
+        assert!(!pressure.has_changed().unwrap());
+    }
+
+    #[test]
+    fn the_last_places_are_not_for_strangers() {
+        let door = Door::default();
+        let caps = SessionCaps {
+            total: 20,
+            per_client: 20,
+        };
+        let client = ip("192.0.2.1");
+        let strangers: Vec<_> = (0..19)
+            .map(|_| door.enter(client, caps.for_strangers()).unwrap())
+            .collect();
+        let refused = door.enter(client, caps.for_strangers());
+        assert_eq!(refused.unwrap_err(), Shed::Total);
+        let _ours = door.enter(client, caps).unwrap();
+        drop(strangers);
+        // A small house has no place to keep.
+        let small = SessionCaps {
+            total: 19,
+            per_client: 1,
+        };
+        assert_eq!(small.for_strangers(), small);
     }
 
     #[test]

@@ -7,8 +7,11 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Descriptors that are neither a session's nor a delivery's: the store, listeners, the log.
-const HOUSE: u64 = 100;
+use crate::dns::MAX_OPEN;
+
+/// Descriptors that are neither a session's nor a delivery's nor a question's: the store, listeners,
+/// the log, the control socket and the monitor's connections.
+const HOUSE: usize = 100;
 
 /// Raises the soft limit to the hard one, and warns if that is too few for `sessions` sessions
 /// and `deliveries` deliveries at the same time.
@@ -33,10 +36,11 @@ pub fn raise(sessions: usize, deliveries: usize) {
     }
 }
 
-/// Two for each session and each delivery.
+/// Two for each session and each delivery, and a socket for each question to the DNS.
 fn needed(sessions: usize, deliveries: usize) -> u64 {
-    let pairs = u64::try_from(sessions.saturating_add(deliveries)).unwrap_or(u64::MAX);
-    pairs.saturating_mul(2).saturating_add(HOUSE)
+    let pairs = sessions.saturating_add(deliveries).saturating_mul(2);
+    let needed = pairs.saturating_add(MAX_OPEN).saturating_add(HOUSE);
+    u64::try_from(needed).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -48,6 +52,6 @@ mod tests {
         raise(10, 10);
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
-        assert_eq!(needed(2000, 100), 4300);
+        assert_eq!(needed(10_000, 200), 21_012);
     }
 }

@@ -116,7 +116,7 @@ impl Service {
         let spool = open_spool(config).await?;
         let shared = Shared::new(config, with_history(config, &spool)?)?;
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
-        let sockets = bind(&config.listen).await?;
+        let sockets = bind(&config.listen)?;
         let control =
             Control::bind(&control_socket(&config.data_dir)).or_exit(Exit::Unavailable)?;
         let monitor = match config.metrics {
@@ -289,10 +289,10 @@ async fn open_policies(
 }
 
 /// Binds every address, or none.
-async fn bind(all: &[Listen]) -> Result<Vec<Listener>, Failure> {
+fn bind(all: &[Listen]) -> Result<Vec<Listener>, Failure> {
     let mut listeners = Vec::with_capacity(all.len());
     for listen in all {
-        listeners.push(Listener::bind(*listen).await.or_exit(Exit::Unavailable)?);
+        listeners.push(Listener::bind(*listen).or_exit(Exit::Unavailable)?);
     }
     Ok(listeners)
 }

@@ -335,9 +335,10 @@ pub static LIMITS: Section = Section {
             name: "sessions",
             kind: Kind::Count(1, 100_000),
             presence: Presence::Default("2000"),
-            doc: "Sessions at the same time. At 64 KiB each they take 128 MiB. More: 421. A session \
-                  needs up to two open files; the limit on these is raised at start as far as the \
-                  system allows.",
+            doc: "Sessions at the same time. At 64 KiB each they take 128 MiB; one that waits for its \
+                  client takes a tenth of that. More: 421. The last twentieth is kept for clients in \
+                  `[relay] from` and this host itself. A session needs up to two open files; the \
+                  limit on these is raised at start as far as the system allows.",
         },
         Key {
             name: "sessions_per_client",
@@ -355,11 +356,22 @@ pub static LIMITS: Section = Section {
                   RFC 5321 §4.5.3.2.7 wants five minutes or more.",
         },
         Key {
+            name: "pressed_timeout",
+            kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
+            presence: Presence::Default(r#""30s""#),
+            doc: "The same while nine tenths of `sessions` are open, and until no more than three \
+                  quarters are, for clients that are in no transaction and not in `[relay] from`: they \
+                  hear 421 and make room. Longer than any round trip and than the pause between two \
+                  messages of a queue run. In a transaction `command_timeout` holds whatever comes.",
+        },
+        Key {
             name: "content_timeout",
             kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(1)),
             presence: Presence::Default(r#""5m""#),
             doc: "Silence within the content of a message, after which the session is closed with \
-                  421 and the message forgotten.",
+                  421 and the message forgotten. Content that brings less than 4 KiB in ten minutes \
+                  (in two, while the host is nearly full) ends the same way: no link in use is so \
+                  slow, and a client that means to hold a session can.",
         },
     ],
 };

@@ -325,6 +325,7 @@ fn read_limits<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Limits> {
     let sessions = reader.count(&place, "sessions");
     let sessions_per_client = reader.count(&place, "sessions_per_client");
     let command_timeout = reader.duration(&place, "command_timeout");
+    let pressed_timeout = reader.duration(&place, "pressed_timeout");
     let content_timeout = reader.duration(&place, "content_timeout");
     Some(Limits {
         message_size: message_size?,
@@ -334,6 +335,7 @@ fn read_limits<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Limits> {
         sessions: sessions?,
         sessions_per_client: sessions_per_client?,
         command_timeout: command_timeout?,
+        pressed_timeout: pressed_timeout?,
         content_timeout: content_timeout?,
     })
 }

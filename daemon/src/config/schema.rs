@@ -181,6 +181,8 @@ pub struct Limits {
     pub sessions_per_client: usize,
     /// Silence between commands.
     pub command_timeout: Duration,
+    /// The same outside a transaction while the host is nearly full.
+    pub pressed_timeout: Duration,
     /// Silence within content.
     pub content_timeout: Duration,
 }

@@ -32,6 +32,7 @@ use vouchsafe_proto::dns::{Answer, Question};
 pub use cache::content_weight;
 pub use servers::{ServersError, system_servers};
 pub use stub::{Settings, Stub};
+pub use turns::MAX_OPEN;
 
 /// An answer on its way.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;

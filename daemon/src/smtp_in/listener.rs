@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout_at};
 use tracing::{debug, error, info, warn};
@@ -16,6 +16,7 @@ use vouchsafe_proto::smtp::receive::Peer;
 use super::proxy;
 use super::session::Session;
 use super::wire::Wire;
+use super::words::Words;
 use super::{House, Site};
 use crate::clock;
 use crate::config::schema::Listen;
@@ -48,10 +49,17 @@ pub struct BindError {
 
 impl Listener {
     /// Binds. `[::]` takes IPv4 too, as the system does by default.
-    pub async fn bind(listen: Listen) -> Result<Self, BindError> {
+    pub fn bind(listen: Listen) -> Result<Self, BindError> {
         let Listen { address, proxy } = listen;
-        let bound = async {
-            let socket = TcpListener::bind(address).await?;
+        let bound = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // A restart must not wait for the connections of the process before.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let socket = socket.listen(BACKLOG)?;
             let address = socket.local_addr()?;
             Ok(Self {
                 socket,
@@ -59,7 +67,7 @@ impl Listener {
                 proxy,
             })
         };
-        bound.await.map_err(|source| BindError { address, source })
+        bound().map_err(|source| BindError { address, source })
     }
 
     /// Where it is bound.
@@ -174,13 +182,20 @@ impl Coming {
     /// The session, from its greeting to its end.
     async fn hold(self, stream: TcpStream, pass: Pass) {
         let _pass = pass;
-        let session = begin(stream, self.address, &self.house, &self.site);
-        session.run(self.stop).await;
+        let words = Words::new(self.stop, self.house.door.pressure());
+        let session = begin(stream, self.address, &self.house, &self.site, words);
+        session.run().await;
     }
 }
 
 /// The session of a connection that has been let in.
-fn begin(stream: TcpStream, address: SocketAddr, house: &House, site: &Arc<Site>) -> Session {
+fn begin(
+    stream: TcpStream,
+    address: SocketAddr,
+    house: &House,
+    site: &Arc<Site>,
+    words: Words,
+) -> Session {
     // Replies gather before they are written, so waiting for more to send gains nothing.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
@@ -191,7 +206,7 @@ fn begin(stream: TcpStream, address: SocketAddr, house: &House, site: &Arc<Site>
         is_front: site.is_front(address.ip()),
     };
     let wire = Wire::new(stream, site.settings.limits.command_timeout);
-    Session::new(house.next_session(), Arc::clone(site), peer, wire)
+    Session::new(house.next_session(), Arc::clone(site), peer, wire, words)
 }
 
 /// Says 421 and closes. A fresh socket takes a line without waiting, so no task is spent on it.
@@ -251,6 +266,11 @@ impl House {
         }
     }
 }
+
+/// Connections that the system completes before we accept them: a burst of clients, such as a mailing
+/// list's answers, waits there for milliseconds and not for its next attempt. The system has a
+/// limit of its own (`net.core.somaxconn`, 4,096 by default).
+const BACKLOG: u32 = 4096;
 
 /// After an accept that failed for want of resources. Long enough not to burn a processor, short
 /// beside a client's patience (RFC 5321 §4.5.3.2.1: five minutes for the greeting).

@@ -16,6 +16,7 @@ mod notes;
 mod proxy;
 mod session;
 mod wire;
+mod words;
 mod world;
 
 pub use listener::Listener;
@@ -77,6 +78,7 @@ impl Site {
                     received_fields: limits.received_fields,
                     errors: limits.errors,
                     command_timeout: limits.command_timeout,
+                    pressed_timeout: limits.pressed_timeout,
                     content_timeout: limits.content_timeout,
                     ..receive::Limits::default()
                 },
@@ -110,7 +112,8 @@ impl Site {
     }
 
     /// The caps that hold for a client. Our own hosts count only in all: the cap for one client is
-    /// against strangers, and a site's mail comes through few addresses.
+    /// against strangers, and a site's mail comes through few addresses. The last places are theirs
+    /// too, so that no crowd of strangers keeps a site's own mail out.
     fn caps_for(&self, client: IpAddr) -> SessionCaps {
         let this_host = [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -120,13 +123,13 @@ impl Site {
             || this_host.contains(&client.to_canonical())
             || self.is_proxy(client)
             || self.is_front(client);
-        SessionCaps {
-            per_client: if ours {
-                usize::MAX
-            } else {
-                self.caps.per_client
-            },
-            ..self.caps
+        if ours {
+            SessionCaps {
+                per_client: usize::MAX,
+                ..self.caps
+            }
+        } else {
+            self.caps.for_strangers()
         }
     }
 }

@@ -73,6 +73,9 @@ pub(super) fn note(note: &Note) {
             "message refused"
         ),
         Note::TimedOut { in_content } => info!(in_content, "timed out"),
+        Note::MadeRoom => info!("made room for others: in no transaction"),
+        Note::TooSlow { octets } => info!(octets, "content came too slowly"),
+        Note::NoMail => info!("too many commands without mail"),
         Note::Disconnected {
             queue_id: Some(queue_id),
         } => info!(%queue_id, "left within a message, which is dropped"),

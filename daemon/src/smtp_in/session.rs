@@ -7,7 +7,7 @@
 //! whatever ends it.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -20,10 +20,10 @@ use vouchsafe_spool::Draft;
 use super::Site;
 use super::notes;
 use super::wire::{StartTlsError, Wire};
+use super::words::{Hearing, Word, Words};
 use super::world::{self, Asking, Told, Trouble};
 use crate::clock;
 use crate::log;
-use crate::shutdown::Shutdown;
 
 /// One session, from its greeting to its end.
 pub(super) struct Session {
@@ -55,6 +55,8 @@ pub(super) struct Session {
     timer: Pin<Box<Sleep>>,
     /// It is running.
     timer_is_set: bool,
+    /// What the house says next.
+    hearing: Hearing,
     /// The machine knows that the service stops.
     knows_stop: bool,
     /// The peer sends no more, and the machine knows.
@@ -90,15 +92,15 @@ enum Woken {
     Told(AskId, Told),
     /// The machine's timer.
     Timer,
-    /// The service stops.
-    Stop,
+    /// The house says something, and may say more.
+    Word(Word, Words),
     /// The peer sent something, or its end.
     Read(std::io::Result<usize>),
 }
 
 impl Session {
     /// A session that has not said its greeting.
-    pub(super) fn new(number: u64, site: Arc<Site>, peer: Peer, wire: Wire) -> Self {
+    pub(super) fn new(number: u64, site: Arc<Site>, peer: Peer, wire: Wire, words: Words) -> Self {
         let machine = receive::Session::new(Arc::clone(&site.settings), peer);
         Self {
             // At the level that is never filtered out: every line of a session names it.
@@ -116,17 +118,18 @@ impl Session {
             asked_about: String::new(),
             timer: Box::pin(sleep_until(clock::instant(clock::now().mono))),
             timer_is_set: false,
+            hearing: words.hear(),
             knows_stop: false,
             knows_end: false,
         }
     }
 
     /// Runs to the end.
-    pub(super) async fn run(mut self, stop: Shutdown) {
+    pub(super) async fn run(mut self) {
         let span = self.span.clone();
         let _witness = Witness(span.clone());
         span.in_scope(|| debug!(port = self.peer.address.port(), "connect"));
-        let end = self.exchange(pin!(stop.begun())).await;
+        let end = self.exchange().await;
         // A draft must not outlive its session by the time it takes to say goodbye.
         self.draft = None;
         match end {
@@ -138,7 +141,7 @@ impl Session {
     }
 
     /// Input, actions, input, actions, until the end.
-    async fn exchange(&mut self, mut stop: Pin<&mut impl Future<Output = ()>>) -> End {
+    async fn exchange(&mut self) -> End {
         loop {
             if let Some(input) = self.next.take() {
                 self.machine.step(input, clock::now(), &mut self.actions);
@@ -147,7 +150,7 @@ impl Session {
                 self.machine
                     .step(Input::Bytes(slice), clock::now(), &mut self.actions);
             } else {
-                match self.wait(stop.as_mut()).await {
+                match self.wait().await {
                     Ok(Some(input)) => self.machine.step(input, clock::now(), &mut self.actions),
                     Ok(None) => {}
                     Err(end) => return end,
@@ -160,12 +163,8 @@ impl Session {
     }
 
     /// Writes what is to be said, then waits for whatever comes first. `None`: octets came, and
-    /// are in the buffer. `stop` is the same over the whole session, so that its place in the
-    /// queue of those who wait for it is taken once.
-    async fn wait(
-        &mut self,
-        stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Option<Input<'static>>, End> {
+    /// are in the buffer.
+    async fn wait(&mut self) -> Result<Option<Input<'static>>, End> {
         if let Some((id, told)) = answer_at_once(&mut self.asked).await {
             // Nothing is waited for: what is to be said leaves with what comes of it.
             return Ok(Some(self.hear(id, told)));
@@ -190,16 +189,20 @@ impl Session {
         let woken = tokio::select! {
             biased;
             told = answer(&mut self.asked) => Woken::Told(told.0, told.1),
-            () = stop, if !self.knows_stop => Woken::Stop,
+            (word, words) = &mut self.hearing, if !self.knows_stop => Woken::Word(word, words),
             () = &mut self.timer, if self.timer_is_set => Woken::Timer,
             read = self.wire.read(&mut self.unread.octets), if reads => Woken::Read(read),
         };
         Ok(match woken {
             Woken::Told(id, told) => Some(self.hear(id, told)),
-            Woken::Stop => {
+            Woken::Word(Word::Stop, _) => {
                 self.knows_stop = true;
                 self.span.in_scope(|| debug!("told that the service stops"));
                 Some(Input::Shutdown)
+            }
+            Woken::Word(Word::Pressure(pressed), words) => {
+                self.hearing = words.hear();
+                Some(Input::Pressure(pressed))
             }
             Woken::Timer => {
                 self.timer_is_set = false;

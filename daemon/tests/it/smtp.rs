@@ -164,6 +164,38 @@ fn clients_over_a_cap_are_told_421() {
 }
 
 #[test]
+fn a_house_nearly_full_lets_idle_clients_go_and_keeps_those_with_mail() {
+    let mut service = Setup::new()
+        .with("[limits]\nsessions = 10\nsessions_per_client = 10\npressed_timeout = \"10ms\"")
+        .start();
+    let mut sends = Client::greeted(service.address());
+    sends.expect("EHLO client.example", 250);
+    sends.expect("MAIL FROM:<someone@sender.example>", 250);
+    // With it, eight: no pressure yet, and nobody is let go.
+    let mut idle: Vec<_> = (0..7).map(|_| Client::greeted(service.address())).collect();
+    for client in &mut idle {
+        client.expect("NOOP", 250);
+    }
+    let mut ninth = Client::connect(service.address());
+    for client in &mut idle {
+        let reply = client.line().unwrap();
+        assert!(reply.starts_with("421 4.3.2 "), "{reply}");
+        assert_eq!(client.line(), None);
+    }
+    assert_eq!(ninth.code(), 220);
+    // Who was in a transaction still is.
+    sends.expect("RCPT TO:<a@local.example>", 250);
+    sends.expect("DATA", 354);
+    sends.send("Subject: under pressure\r\n\r\nx\r\n.\r\n");
+    assert_eq!(sends.code(), 250);
+    // The others have made room, and newcomers have all their time again.
+    drop((idle, ninth));
+    service.wait_for("no longer nearly full");
+    let mut later = Client::greeted(service.address());
+    later.expect("NOOP", 250);
+}
+
+#[test]
 fn silence_is_ended_with_421_between_commands_and_within_content() {
     let service = Setup::new()
         .with("[limits]\ncommand_timeout = \"300ms\"\ncontent_timeout = \"300ms\"")
