@@ -5,10 +5,9 @@
 //! uncertainty must not reject (DRAFT-GAPS 7). Aliases are followed for every question by
 //! [`chase`], the same rule for the real resolver and for the worlds of the tests.
 
-use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -23,9 +22,10 @@ pub const MAX_ALIASES: usize = 8;
 pub const MAX_WIRE_NAME: usize = 255;
 
 /// A domain name in presentation form: lower case, dots between labels, none at the end; the root
-/// is empty. Octets that are not printable ASCII stand as `\DDD` (RFC 1035 §5.1).
+/// is empty. Octets that are not printable ASCII stand as `\DDD` (RFC 1035 §5.1). Its text is shared:
+/// a name stands in questions, answers, steps and tables, and a copy costs nothing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// Why a text is no DNS name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum ParseNameError {
 impl Name {
     /// The root of the tree; as an exchange, "there is no host" (RFC 7505).
     pub fn root() -> Self {
-        Self(Box::from(""))
+        Self(Arc::from(""))
     }
 
     /// Reads presentation form; one dot at the end is taken and dropped.
@@ -57,33 +57,52 @@ impl Name {
         if text.is_empty() {
             return Ok(Self::root());
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(ParseNameError::Character);
-        }
-        let name = Self(text.to_ascii_lowercase().into_boxed_str());
-        for label in name.labels() {
-            if !escapes_hold(label) {
-                return Err(ParseNameError::Character);
-            }
-            match label_octets(label) {
-                0 => return Err(ParseNameError::EmptyLabel),
-                64.. => return Err(ParseNameError::LabelTooLong),
-                _ => {}
-            }
-        }
-        if name.wire_length() > MAX_WIRE_NAME {
+        if wire_length(text)? > MAX_WIRE_NAME {
             return Err(ParseNameError::TooLong);
         }
-        Ok(name)
+        Ok(Self(lower(text)))
+    }
+
+    /// The name of these labels, each the octets that it has on the wire, from the left.
+    pub fn from_labels<'a>(
+        labels: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, ParseNameError> {
+        // Longer than most names are.
+        let mut text = String::with_capacity(80);
+        let mut length = 1_usize;
+        for label in labels {
+            match label.len() {
+                0 => return Err(ParseNameError::EmptyLabel),
+                64.. => return Err(ParseNameError::LabelTooLong),
+                octets => length = length.saturating_add(octets).saturating_add(1),
+            }
+            if length > MAX_WIRE_NAME {
+                return Err(ParseNameError::TooLong);
+            }
+            if !text.is_empty() {
+                text.push('.');
+            }
+            push_label(&mut text, label);
+        }
+        Ok(Self(Arc::from(text)))
     }
 
     /// `<label>.<self>`, or why that is no name.
     pub fn child(&self, label: &str) -> Result<Self, ParseNameError> {
         if self.is_root() {
-            Self::parse(label)
-        } else {
-            Self::parse(&format!("{label}.{}", self.0))
+            return Self::parse(label);
         }
+        // The root label of one of them is the other.
+        let length = wire_length(label)?.saturating_add(self.wire_length());
+        if length > MAX_WIRE_NAME.saturating_add(1) {
+            return Err(ParseNameError::TooLong);
+        }
+        let mut text = String::with_capacity(length);
+        text.push_str(label);
+        text.make_ascii_lowercase();
+        text.push('.');
+        text.push_str(&self.0);
+        Ok(Self(Arc::from(text)))
     }
 
     /// The labels from the left; none for the root.
@@ -99,10 +118,13 @@ impl Name {
 
     /// Octets on the wire, root label included.
     pub fn wire_length(&self) -> usize {
-        self.labels()
-            .map(|label| label_octets(label).saturating_add(1))
-            .sum::<usize>()
-            .saturating_add(1)
+        if self.is_root() {
+            return 1;
+        }
+        let escapes = self.0.bytes().filter(|octet| *octet == b'\\').count();
+        // A length before each label takes the place of the dot after it, but for the last.
+        let labels = self.0.len().saturating_sub(escapes.saturating_mul(3));
+        labels.saturating_add(2)
     }
 
     /// Presentation form, without a dot at the end.
@@ -111,20 +133,49 @@ impl Name {
     }
 }
 
-/// True if three digits that make an octet follow each backslash.
-fn escapes_hold(label: &str) -> bool {
-    label.split('\\').skip(1).all(|rest| {
-        let digits = rest.get(..3);
-        digits.is_some_and(|digits| {
-            digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u8>().is_ok()
-        })
-    })
+/// Octets on the wire of a text in presentation form, root label included.
+fn wire_length(text: &str) -> Result<usize, ParseNameError> {
+    if !text.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Err(ParseNameError::Character);
+    }
+    let mut octets = text.bytes();
+    let (mut label, mut length) = (0_usize, 1_usize);
+    loop {
+        match octets.next() {
+            Some(b'\\') => {
+                let mut digit = || octets.next().filter(u8::is_ascii_digit);
+                let digits = [digit(), digit(), digit()];
+                let ([Some(b'0'..=b'1'), Some(_), Some(_)]
+                | [Some(b'2'), Some(b'0'..=b'4'), Some(_)]
+                | [Some(b'2'), Some(b'5'), Some(b'0'..=b'5')]) = digits
+                else {
+                    return Err(ParseNameError::Character);
+                };
+                label = label.saturating_add(1);
+            }
+            end @ (Some(b'.') | None) => {
+                match label {
+                    0 => return Err(ParseNameError::EmptyLabel),
+                    64.. => return Err(ParseNameError::LabelTooLong),
+                    _ => length = length.saturating_add(label).saturating_add(1),
+                }
+                if end.is_none() {
+                    return Ok(length);
+                }
+                label = 0;
+            }
+            Some(_) => label = label.saturating_add(1),
+        }
+    }
 }
 
-/// Octets of one label, `\DDD` counting as one.
-fn label_octets(label: &str) -> usize {
-    let escapes = label.bytes().filter(|byte| *byte == b'\\').count();
-    label.len().saturating_sub(escapes.saturating_mul(3))
+/// The text in lower case, to be shared.
+fn lower(text: &str) -> Arc<str> {
+    if text.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    }
 }
 
 impl fmt::Display for Name {
@@ -142,7 +193,7 @@ impl fmt::Debug for Name {
 impl From<&Domain> for Name {
     /// A [`Domain`] is in A-label form and of legal length already.
     fn from(domain: &Domain) -> Self {
-        Self(domain.as_ascii().to_owned().into_boxed_str())
+        Self(domain.shared_ascii())
     }
 }
 
@@ -395,6 +446,7 @@ pub fn push_label(into: &mut String, octets: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::vec;
 
     fn name(text: &str) -> Name {

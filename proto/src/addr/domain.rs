@@ -1,6 +1,7 @@
 //! What stands right of the `@`: a name the DNS can be asked about, an address literal, or neither.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,8 +11,9 @@ use super::ParsePathError;
 /// A domain name that the DNS can be asked about.
 #[derive(Clone)]
 pub struct Domain {
-    text: Box<str>,
-    ascii: Box<str>,
+    text: Arc<str>,
+    /// The same, shared, where that is how it came.
+    ascii: Arc<str>,
 }
 
 /// Why a text is no domain.
@@ -42,15 +44,23 @@ impl Domain {
         if !labels_fit || ascii.len() > 253 || check_domain_characters(&ascii).is_err() {
             return Err(ParseDomainError::Unusable);
         }
-        Ok(Self {
-            text: text.into(),
-            ascii: ascii.into_owned().into_boxed_str(),
-        })
+        let ascii: Arc<str> = Arc::from(&*ascii);
+        let text = if *text == *ascii {
+            Arc::clone(&ascii)
+        } else {
+            Arc::from(text)
+        };
+        Ok(Self { text, ascii })
     }
 
     /// A-labels in lower case, no dot at the end: what the DNS is asked.
     pub fn as_ascii(&self) -> &str {
         &self.ascii
+    }
+
+    /// The same, shared.
+    pub(crate) fn shared_ascii(&self) -> Arc<str> {
+        Arc::clone(&self.ascii)
     }
 
     /// The text as it came, but for a dot at the end.
