@@ -340,7 +340,7 @@ fn steps(answers: &Answers) -> Vec<Step> {
     let step = |(name, answer): (&Name, &Option<Answer>)| Step {
         pass: 1,
         question: question(name),
-        answer: answer.clone().map(cut),
+        answer: answer.clone().map(cut).map(Arc::new),
     };
     answers.iter().map(step).collect()
 }

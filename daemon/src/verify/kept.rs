@@ -78,7 +78,10 @@ fn weight(verdict: &Verdict) -> usize {
     let evidence = verdict.evidence().iter();
     let steps = evidence.flat_map(Evidence::steps).map(|step| {
         let name = step.question.name.as_str().len();
-        let answer = step.answer.as_ref().map_or(0, content_weight);
+        let answer = step
+            .answer
+            .as_ref()
+            .map_or(0, |answer| content_weight(answer));
         256 + name + answer
     });
     512 + 2 * steps.sum::<usize>()
@@ -115,7 +118,9 @@ mod tests {
                 kind: RecordType::Mx,
                 freshness: Freshness::Cached,
             },
-            answer: Some(Answer::bare(Lookup::Found(Records::Mx(list.collect())))),
+            answer: Some(Arc::new(Answer::bare(Lookup::Found(Records::Mx(
+                list.collect(),
+            ))))),
         };
         let report = Report {
             ttl: Some(3600),

@@ -21,6 +21,7 @@ pub mod spf;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -159,7 +160,7 @@ impl<S: Study> Survey<S> {
         self.steps.push(Step {
             pass: 1,
             question,
-            answer,
+            answer: answer.map(Arc::new),
         });
     }
 }

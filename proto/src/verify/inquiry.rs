@@ -10,7 +10,6 @@
 //! asking, and clients that are relayed for.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -101,7 +100,8 @@ enum Part<M, R> {
 #[derive(Debug, Default)]
 struct Asked {
     next: u32,
-    open: BTreeMap<AskId, (Asker, AskId)>,
+    /// Few at a time.
+    open: Vec<(AskId, (Asker, AskId))>,
 }
 
 /// A machine within this one.
@@ -141,13 +141,14 @@ impl Asked {
     fn file(&mut self, asker: Asker, own: AskId) -> AskId {
         let id = AskId(self.next);
         self.next = self.next.saturating_add(1);
-        self.open.insert(id, (asker, own));
+        self.open.push((id, (asker, own)));
         id
     }
 
     /// Whose it is; only once.
     fn take(&mut self, id: AskId) -> Option<(Asker, AskId)> {
-        self.open.remove(&id)
+        let place = self.open.iter().position(|(open, _)| *open == id)?;
+        Some(self.open.swap_remove(place).1)
     }
 }
 

@@ -354,7 +354,7 @@ mod tests {
                 kind: RecordType::A,
                 freshness: Freshness::Cached,
             },
-            answer: Some(Answer::trouble(Trouble::ServFail)),
+            answer: Some(Arc::new(Answer::trouble(Trouble::ServFail))),
         };
         let report = Report {
             steps: names.iter().map(step).collect(),

@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -198,7 +199,7 @@ impl Asking {
         self.steps.push(Step {
             pass: self.pass(),
             question: self.question(),
-            answer: Some(answer),
+            answer: Some(Arc::new(answer)),
         });
         if matches!(finding, Finding::Absent | Finding::NullMx)
             && old

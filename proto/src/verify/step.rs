@@ -4,7 +4,7 @@
 //! is done. Each question with its answer becomes a [`Step`], for logs and `check`.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -23,7 +23,8 @@ pub trait Machine {
 /// The questions of one check: each has a name of its own, and none is open twice.
 #[derive(Debug, Default)]
 pub(in crate::verify) struct Questions {
-    open: BTreeMap<AskId, Question>,
+    /// In the order of asking; few at a time.
+    open: Vec<(AskId, Question)>,
     /// Questions asked so far, which is also the next question's name.
     asked: u32,
 }
@@ -42,12 +43,12 @@ impl Questions {
                 kind,
                 freshness,
             };
-            if self.open.values().any(|open| *open == question) {
+            if self.open.iter().any(|(_, open)| *open == question) {
                 continue;
             }
             let id = AskId(self.asked);
             self.asked = self.asked.saturating_add(1);
-            self.open.insert(id, question.clone());
+            self.open.push((id, question.clone()));
             actions.push(Action::Ask(id, question));
         }
         actions
@@ -55,7 +56,9 @@ impl Questions {
 
     /// The question that an answer is for, if it is open; it is not, from then on.
     pub(in crate::verify) fn answered(&mut self, id: AskId) -> Option<Question> {
-        self.open.remove(&id)
+        let place = self.open.iter().position(|(open, _)| *open == id)?;
+        // The order of the others stays.
+        Some(self.open.remove(place).1)
     }
 
     /// True if none is open.
@@ -107,8 +110,9 @@ pub struct Step {
     pub pass: u8,
     /// What was asked.
     pub question: Question,
-    /// What was said, its records sorted and cut; none if it was still open at the end.
-    pub answer: Option<Answer>,
+    /// What was said, its records sorted and cut; none if it was still open at the end. Shared
+    /// with whoever concludes from it.
+    pub answer: Option<Arc<Answer>>,
 }
 
 /// Something that was not to be known.
@@ -190,6 +194,7 @@ mod tests {
     use super::Step;
     use crate::dns::{Answer, Freshness, Lookup, Name, Question, RecordType, Records};
     use alloc::string::ToString;
+    use alloc::sync::Arc;
     use alloc::vec;
 
     #[test]
@@ -201,12 +206,12 @@ mod tests {
                 kind: RecordType::Txt,
                 freshness: Freshness::Cached,
             },
-            answer: Some(Answer {
+            answer: Some(Arc::new(Answer {
                 ttl: 30,
                 age: 7,
                 secure: true,
                 ..Answer::bare(lookup)
-            }),
+            })),
         };
         let text = step(Lookup::Found(Records::Txt(vec![
             b"v=MFMX1\r\n\x1b\"".as_slice().into(),

@@ -4,6 +4,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -19,7 +20,7 @@ pub(super) type Wanted = (Name, RecordType);
 #[derive(Debug)]
 pub(super) struct Known {
     /// What was said, its records sorted and cut.
-    pub answer: Answer,
+    pub answer: Arc<Answer>,
     /// Records before the cut.
     pub records: usize,
     /// A text among them says that the set is deliberate.
@@ -34,9 +35,14 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Files an answer, and gives back what is kept of it.
-    pub(super) fn take(&mut self, question: &Question, answer: Answer, client: IpAddr) -> Answer {
+    pub(super) fn take(
+        &mut self,
+        question: &Question,
+        answer: Answer,
+        client: IpAddr,
+    ) -> Arc<Answer> {
         let known = bounded(question.kind, answer, client);
-        let kept = known.answer.clone();
+        let kept = Arc::clone(&known.answer);
         self.known
             .insert((question.name.clone(), question.kind), known);
         kept
@@ -118,7 +124,7 @@ fn bounded(kind: RecordType, mut answer: Answer, client: IpAddr) -> Known {
         }
     }
     Known {
-        answer,
+        answer: Arc::new(answer),
         records,
         sentinel,
     }

@@ -37,8 +37,15 @@ pub(super) struct Plan {
     pub owner: Option<Name>,
     /// Null reverse-path: the HELO name, as a host.
     pub helo_host: Option<Name>,
-    /// A name beside the owner, for the wildcard test.
-    pub sibling: Option<Name>,
+    /// The first label of a name beside the owner, for the wildcard test.
+    sibling: Box<str>,
+}
+
+impl Plan {
+    /// A name beside the owner; few checks need it.
+    pub(super) fn sibling(&self) -> Option<Name> {
+        Name::from(&self.domain).child(&self.sibling).ok()
+    }
 }
 
 impl Subject {
@@ -72,7 +79,7 @@ impl Subject {
         Self::Ask(Plan {
             client,
             identity: Identity::of(&request.reverse_path),
-            sibling: name.child(sibling_label(&request.sibling)).ok(),
+            sibling: sibling_label(&request.sibling).into(),
             owner,
             helo_host: is_helo.then_some(name),
             domain,

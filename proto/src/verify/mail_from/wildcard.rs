@@ -27,7 +27,7 @@ pub(super) fn test(
     if made_by_wildcard(owner, root) {
         return Ok(Reason::Wildcard);
     }
-    let Some(sibling) = &plan.sibling else {
+    let Some(sibling) = &plan.sibling() else {
         return Ok(rejection);
     };
     let beside = trail.need(sibling, RecordType::Mx)?;

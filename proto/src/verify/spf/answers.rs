@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,6 +12,7 @@ use crate::dns::{Answer, Lookup, Name, Question, RecordType, Records, Trouble};
 
 use super::limits::{KEPT_ADDRESSES, KEPT_OCTETS, KEPT_TEXTS, MAX_MX, MAX_PTR, MAX_RECORD};
 use super::record::Record;
+use super::syntax::SyntaxError;
 
 /// A question as the walk wants it.
 pub(super) type Wanted = (Name, RecordType);
@@ -19,9 +21,11 @@ pub(super) type Wanted = (Name, RecordType);
 #[derive(Debug)]
 pub(super) struct Known {
     /// What was said, cut.
-    pub answer: Answer,
+    pub answer: Arc<Answer>,
     /// Records before the cut.
     pub records: usize,
+    /// The SPF record among the texts, if there is exactly one: read once, though each walk comes by.
+    pub record: Option<Result<Record, SyntaxError>>,
 }
 
 /// All answers so far.
@@ -32,9 +36,14 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Files an answer, and gives back what is kept of it.
-    pub(super) fn take(&mut self, question: &Question, answer: Answer, client: IpAddr) -> Answer {
+    pub(super) fn take(
+        &mut self,
+        question: &Question,
+        answer: Answer,
+        client: IpAddr,
+    ) -> Arc<Answer> {
         let known = bounded(question.kind, answer, client);
-        let kept = known.answer.clone();
+        let kept = Arc::clone(&known.answer);
         self.known
             .insert((question.name.clone(), question.kind), known);
         kept
@@ -100,7 +109,23 @@ fn bounded(kind: RecordType, mut answer: Answer, client: IpAddr) -> Known {
             answer.lookup = Lookup::Trouble(Trouble::Unreadable);
         }
     }
-    Known { answer, records }
+    Known {
+        record: sole_record(&answer),
+        answer: Arc::new(answer),
+        records,
+    }
+}
+
+/// Reads the SPF record, if there is one and no second.
+fn sole_record(answer: &Answer) -> Option<Result<Record, SyntaxError>> {
+    let Lookup::Found(Records::Txt(texts)) = &answer.lookup else {
+        return None;
+    };
+    let mut records = texts.iter().filter(|text| Record::is_spf(text));
+    match (records.next(), records.next()) {
+        (Some(text), None) => Some(Record::parse(text)),
+        _ => None,
+    }
 }
 
 /// Keeps the addresses that have most leading bits in common with the client's.

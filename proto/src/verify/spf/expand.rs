@@ -9,7 +9,7 @@ use core::cell::Cell;
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv6Addr};
 
-use crate::dns::{Name, push_label};
+use crate::dns::Name;
 
 use super::limits::{MAX_EXPLANATION, MAX_NAME};
 use super::macro_string::{Letter, Macro, MacroString, Part};
@@ -170,16 +170,7 @@ fn nibbles(client: Ipv6Addr) -> String {
 /// it is none: an empty label, one of more than 63 octets, nothing at all.
 pub(super) fn name_of(text: &str) -> Option<Name> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let mut presentation = String::with_capacity(text.len());
-    for (at, label) in text.split('.').enumerate() {
-        if at > 0 {
-            presentation.push('.');
-        }
-        push_label(&mut presentation, label.as_bytes());
-    }
-    Name::parse(&presentation)
-        .ok()
-        .filter(|name| !name.is_root())
+    Name::from_labels(text.split('.').map(str::as_bytes)).ok()
 }
 
 /// Labels are cut off at the left until the rest fits (RFC 7208 §7.3).

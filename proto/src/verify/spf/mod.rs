@@ -36,6 +36,7 @@ mod walk;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -213,7 +214,7 @@ impl Asking {
     }
 
     /// Notes a step; there is one pass only.
-    fn note(&mut self, id: AskId, question: Question, answer: Option<Answer>) {
+    fn note(&mut self, id: AskId, question: Question, answer: Option<Arc<Answer>>) {
         let step = Step {
             pass: 1,
             question,

@@ -133,29 +133,27 @@ impl<'a> Trail<'a> {
         let Some(Records::Txt(texts)) = self.records(known, target, RecordType::Txt)? else {
             return Ok(nothing);
         };
-        let mut records = texts.iter().filter(|text| Record::is_spf(text));
-        let record = match (records.next(), records.next()) {
-            (None, _) => return Ok(nothing),
-            (Some(text), None) => Record::parse(text).map_err(|error| {
-                let problem = problem(ProblemKind::Syntax(error.kind), target);
-                Stop::Problem(Problem {
-                    at: Some(error.at),
-                    ..problem
-                })
-            })?,
-            (Some(_), Some(_)) => return Err(stop(ProblemKind::ManyRecords, target)),
-        };
-        self.evaluate(record, target)
+        match &known.record {
+            Some(Ok(record)) => self.evaluate(record, target),
+            Some(Err(error)) => Err(Stop::Problem(Problem {
+                at: Some(error.at),
+                ..problem(ProblemKind::Syntax(error.kind), target)
+            })),
+            None if texts.iter().any(|text| Record::is_spf(text)) => {
+                Err(stop(ProblemKind::ManyRecords, target))
+            }
+            None => Ok(nothing),
+        }
     }
 
     /// Goes through a record from the left.
-    fn evaluate(&mut self, record: Record, target: &Target) -> Result<Outcome, Stop> {
+    fn evaluate(&mut self, record: &Record, target: &Target) -> Result<Outcome, Stop> {
         for directive in &record.directives {
             if let Some(matched) = self.try_directive(directive, target)? {
                 return Ok(Outcome {
                     result: directive.qualifier.result(),
                     matched: Some(matched),
-                    exp: record.exp.map(|exp| (exp, target.clone())),
+                    exp: record.exp.clone().map(|exp| (exp, target.clone())),
                 });
             }
         }
