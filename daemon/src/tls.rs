@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{CommonState, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, CommonState, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use vouchsafe_proto::route::Host;
@@ -96,6 +96,15 @@ pub fn roots(file: Option<&Path>) -> RootCertStore {
         tracing::warn!("no authority is trusted: no MTA-STS policy can be fetched");
     }
     roots
+}
+
+/// The client's side of whoever must name one and never connects: it trusts no certificate at all.
+pub fn trusting_nobody() -> Result<ClientConfig, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// What the client says it wants to reach.

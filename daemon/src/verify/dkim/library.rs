@@ -26,7 +26,9 @@ use mail_auth::common::resolver::ToFqdn;
 use mail_auth::common::verify::{DomainKey, VerifySignature};
 use mail_auth::dkim::canonicalize::CanonicalBody;
 use mail_auth::dkim::{self, Canonicalization, DkimError};
+use mail_auth::hickory_resolver::TokioResolver;
 use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use mail_auth::hickory_resolver::net::runtime::TokioRuntimeProvider;
 use mail_auth::{
     ArcOutput, AuthenticatedMessage, DkimResult, DnsError, Error, MessageAuthenticator, Parameters,
     ResolverCache, Txt,
@@ -35,6 +37,8 @@ use vouchsafe_proto::dns::Answer;
 use vouchsafe_proto::verify::dkim::field::{Algorithm, Canonicalisation, Claim};
 use vouchsafe_proto::verify::dkim::header::Content;
 use vouchsafe_proto::verify::dkim::{Reason, key};
+
+use crate::tls;
 
 /// The least bits of an RSA key that is believed (RFC 8301 §3.2).
 const LEAST_RSA_BITS: usize = 1024;
@@ -64,7 +68,7 @@ impl Library {
 
     /// The verifier with this resolver behind it.
     pub(super) fn with_resolver(config: ResolverConfig) -> Self {
-        let verifier = MessageAuthenticator::new(config, ResolverOpts::default());
+        let verifier = authenticator(config);
         if let Err(error) = &verifier {
             tracing::error!(%error, "DKIM signatures cannot be verified");
         }
@@ -134,6 +138,16 @@ impl Library {
         let parameters = Parameters::new(message).with_txt_cache(keys);
         at_once(self.verifier.as_ref()?.verify_arc(parameters))
     }
+}
+
+/// The library's own, with this resolver behind it. Whom TLS trusts is said, though nothing ever
+/// goes over it: all the system's certificates are read otherwise.
+fn authenticator(config: ResolverConfig) -> anyhow::Result<MessageAuthenticator> {
+    let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        .with_options(ResolverOpts::default())
+        .with_tls_config(tls::trusting_nobody()?)
+        .build()?;
+    Ok(MessageAuthenticator(resolver))
 }
 
 /// The key in a record, if it can be used.
