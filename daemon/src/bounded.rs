@@ -8,7 +8,7 @@
 //! Leaves to others: the clock, how long and how large a thing is, and what to do without it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -65,8 +65,8 @@ impl Figures {
 
 /// The table.
 #[derive(Debug)]
-pub struct Bounded<Key, Value> {
-    entries: HashMap<Key, Entry<Value>>,
+pub struct Bounded<Key, Value, Hashing = RandomState> {
+    entries: HashMap<Key, Entry<Value>, Hashing>,
     /// The keys by the end of their time; the number keeps those of one moment apart.
     ends: BTreeMap<(Mono, u64), Key>,
     serial: u64,
@@ -86,11 +86,11 @@ struct Entry<Value> {
     octets: usize,
 }
 
-impl<Key: Clone + Eq + Hash, Value> Bounded<Key, Value> {
+impl<Key: Clone + Eq + Hash, Value, Hashing: BuildHasher + Default> Bounded<Key, Value, Hashing> {
     /// An empty table.
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             ends: BTreeMap::new(),
             serial: 0,
             octets: 0,
@@ -123,7 +123,6 @@ impl<Key: Clone + Eq + Hash, Value> Bounded<Key, Value> {
     /// Keeps a thing of so many octets for so long from now, in place of what is there. One that
     /// has no time, or is larger than the whole table may be, only puts out the old.
     pub fn keep(&mut self, key: Key, value: Value, time: Duration, octets: usize, now: Mono) {
-        self.remove(&key);
         for _ in 0..SWEPT {
             if self
                 .ends
@@ -134,21 +133,23 @@ impl<Key: Clone + Eq + Hash, Value> Bounded<Key, Value> {
             }
         }
         if time.is_zero() || octets > self.bounds.octets {
+            self.remove(&key);
             return;
         }
         self.serial += 1;
         let end = (now.plus(time), self.serial);
         self.ends.insert(end, key.clone());
         self.octets += octets;
-        self.entries.insert(
-            key,
-            Entry {
-                value,
-                since: now,
-                end,
-                octets,
-            },
-        );
+        let entry = Entry {
+            value,
+            since: now,
+            end,
+            octets,
+        };
+        if let Some(old) = self.entries.insert(key, entry) {
+            self.ends.remove(&old.end);
+            self.octets -= old.octets;
+        }
         while self.entries.len() > self.bounds.entries || self.octets > self.bounds.octets {
             self.remove_first();
             self.evictions = self.evictions.wrapping_add(1);
