@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "a measurement is for whoever runs it")]
 
+mod bare;
 mod delay;
 mod ours;
 mod policyd;
@@ -55,6 +56,8 @@ enum Command {
         /// A name whose address it knows.
         name: String,
     },
+    /// Measures the exchanges with the server alone.
+    Bare(bare::Run),
     /// Measures our own verifier.
     Ours(ours::Run),
     /// Measures a policy server on its standard input and output, as Postfix's spawn runs it.
@@ -70,6 +73,7 @@ fn main() -> anyhow::Result<()> {
             millis,
         } => delay::serve(listen, server, millis),
         Command::Await { server, name } => ours::await_server(server, &name),
+        Command::Bare(run) => run.measure(),
         Command::Ours(run) => run.measure(),
         Command::Policyd(run) => run.measure(),
     }
