@@ -4,6 +4,7 @@
 //! real sockets and clocks. It promises nothing to anybody outside this repository.
 
 mod bounded;
+mod chance;
 mod cli;
 mod clock;
 #[allow(dead_code, unused_imports, reason = "part of it is for the tests")]
@@ -35,6 +36,7 @@ mod stream;
 #[allow(dead_code, reason = "nobody gives a status line yet")]
 mod supervisor;
 mod tls;
+mod together;
 pub mod verify;
 
 use std::process::ExitCode;

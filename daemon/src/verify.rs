@@ -19,8 +19,6 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use ipnet::IpNet;
 use tokio::task::JoinSet;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
@@ -34,10 +32,12 @@ use vouchsafe_proto::verify::{Action, Evidence, Input, Machine, Verdict, Verdict
 use self::dkim::DkimVerifier;
 use self::kept::Kept;
 use crate::bounded::Figures;
+use crate::chance;
 use crate::clock;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::perimeter::Perimeter;
+use crate::together::Together;
 
 /// What verdicts go by, beside the DNS.
 #[derive(Clone, Debug, Default)]
@@ -270,32 +270,48 @@ pub async fn drive<M: Machine>(
     resolver: &Arc<dyn Resolver>,
 ) -> M::Report {
     // In this task, since a question costs less than a task of its own would.
-    let mut asking = FuturesUnordered::new();
+    let mut asking = Together::default();
     // A machine sets its timer itself; until it does, this one holds.
-    let latest = || clock::instant(clock::mono().plus(budget::DEADLINE));
-    let mut timer = pin!(tokio::time::sleep_until(latest()));
+    let mut due = clock::mono().plus(budget::DEADLINE);
+    let mut armed = due;
+    let mut timer = pin!(tokio::time::sleep_until(clock::instant(armed)));
     let mut input = Input::Begin;
     loop {
         for action in machine.step(input, clock::now()) {
             match action {
                 Action::Ask(id, question) => {
-                    asking.push(async move {
-                        let answer = match client {
-                            Some(client) => resolver.ask_for(client, question),
-                            None => resolver.ask(question),
-                        };
-                        (id, answer.await)
-                    });
+                    let answer = match client {
+                        Some(client) => resolver.ask_for(client, question),
+                        None => resolver.ask(question),
+                    };
+                    asking.push(id, answer);
                 }
-                Action::SetTimer(at) => timer.as_mut().reset(clock::instant(at)),
+                Action::SetTimer(at) => due = at,
                 Action::Done(report) => return *report,
             }
         }
-        input = tokio::select! {
-            Some((id, answer)) = asking.next() => Input::Answer(id, answer),
-            () = &mut timer => {
-                timer.as_mut().reset(latest());
-                Input::TimerFired
+        // One that is put off runs out first all the same, and is armed again then: most checks end
+        // before.
+        if due < armed {
+            armed = due;
+            timer.as_mut().reset(clock::instant(armed));
+        }
+        input = loop {
+            tokio::select! {
+                biased;
+                Some((id, answer)) = asking.next() => break Input::Answer(id, answer),
+                () = &mut timer => {
+                    let now = clock::mono();
+                    let is_due = now >= due;
+                    if is_due {
+                        due = now.plus(budget::DEADLINE);
+                    }
+                    armed = due;
+                    timer.as_mut().reset(clock::instant(armed));
+                    if is_due {
+                        break Input::TimerFired;
+                    }
+                }
             }
         };
     }
@@ -305,10 +321,9 @@ pub async fn drive<M: Machine>(
 /// 32 of the alphabet are equally likely.
 pub(crate) fn random_label() -> Box<str> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut octets = [0; 9];
     // Without randomness the label is a fixed one, which only a publisher who knows of that could
     // make use of, against himself.
-    let _ = getrandom::fill(&mut octets);
+    let octets = chance::octets::<9>().unwrap_or_default();
     let letters = octets
         .iter()
         .filter_map(|octet| ALPHABET.get(usize::from(octet % 32)).copied());

@@ -1,9 +1,11 @@
-//! Our questions to the DNS and its answers, without anything of the wire.
+//! Our questions to the DNS and its answers; [`message`] reads those of the wire.
 //!
 //! A question is asked by a machine as an action; the daemon's resolver answers it. An answer is
 //! either *definite* (records, NODATA, NXDOMAIN) or trouble: the two are never merged, since
 //! uncertainty must not reject (DRAFT-GAPS 7). Aliases are followed for every question by
 //! [`chase`], the same rule for the real resolver and for the worlds of the tests.
+
+pub mod message;
 
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use vouchsafe_proto::dns::{MAX_ALIASES, Name};
 
-use super::wire::{UDP_PAYLOAD, from_wire, lies_in, to_wire};
+use super::wire::{UDP_PAYLOAD, from_wire, to_wire};
 
 /// Seconds a record lives that names no TTL, and the SOA's minimum: short, so that a world that
 /// changes is heard.
@@ -440,4 +440,13 @@ async fn serve_connection(mut stream: TcpStream, zones: Arc<ArcSwap<Zones>>) -> 
             .write_all(&[&length.to_be_bytes(), octets.as_slice()].concat())
             .await?;
     }
+}
+
+/// True if `name` is `zone` or lies below it.
+fn lies_in(name: &Name, zone: &Name) -> bool {
+    zone.is_root()
+        || name
+            .as_str()
+            .strip_suffix(zone.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

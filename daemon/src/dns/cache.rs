@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Question, Records};
+use vouchsafe_proto::dns::{Answer, Lookup, Question, Records};
 use vouchsafe_proto::time::Mono;
 
+use super::filed::{ByNumber, Filed};
 use crate::bounded::{Bounded, Bounds, Figures};
 
 /// Answers kept: some 20,000 domains with the questions that one check asks of each. An answer can
@@ -19,7 +20,7 @@ pub const BOUNDS: Bounds = Bounds {
 
 /// The cache. An answer is filed under its question, as one that a kept answer will do for.
 #[derive(Debug)]
-pub struct Cache(Bounded<Question, Answer>);
+pub struct Cache(Bounded<Filed, Answer, ByNumber>);
 
 impl Cache {
     /// An empty cache with these bounds.
@@ -29,13 +30,13 @@ impl Cache {
 
     /// The answer, its TTL counted down and its age told, if it may still be used. None for a
     /// question that wants a fresh one.
-    pub fn find(&mut self, question: &Question, now: Mono) -> Option<Answer> {
+    pub fn find(&mut self, question: &Filed, now: Mono) -> Option<Answer> {
         let (answer, given) = self.0.find(question, now)?;
         Some(aged(answer, given, now))
     }
 
     /// The same for whoever has looked already, and is counted.
-    pub fn find_again(&self, question: &Question, now: Mono) -> Option<Answer> {
+    pub fn find_again(&self, question: &Filed, now: Mono) -> Option<Answer> {
         let (answer, given) = self.0.peek(question, now)?;
         Some(aged(answer, given, now))
     }
@@ -47,15 +48,15 @@ impl Cache {
 
     /// Keeps an answer that a server has just given, in place of an older one. Trouble leaves the
     /// older one where it is: a server that fails now takes nothing back.
-    pub fn keep(&mut self, question: &Question, answer: &Answer, now: Mono) {
+    pub fn keep(&mut self, question: &Filed, answer: &Answer, now: Mono) {
         if matches!(answer.lookup, Lookup::Trouble(_)) {
             return;
         }
-        let key = Question {
-            freshness: Freshness::Cached,
-            ..question.clone()
-        };
-        let (time, octets) = (Duration::from_secs(answer.ttl.into()), weight(&key, answer));
+        let key = question.cached();
+        let (time, octets) = (
+            Duration::from_secs(answer.ttl.into()),
+            weight(key.question(), answer),
+        );
         self.0.keep(key, answer.clone(), time, octets, now);
     }
 }
@@ -101,16 +102,20 @@ pub fn content_weight(answer: &Answer) -> usize {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::LazyLock;
 
     use super::*;
-    use vouchsafe_proto::dns::{Name, RecordType, Trouble};
+    use crate::dns::filed::Filing;
+    use vouchsafe_proto::dns::{Freshness, Name, RecordType, Trouble};
 
-    fn key(text: &str) -> Question {
-        Question {
+    /// Each with a number of its own; what counts is that the same text has the same.
+    fn key(text: &str) -> Filed {
+        static FILING: LazyLock<Filing> = LazyLock::new(Filing::default);
+        FILING.file(Question {
             name: Name::parse(text).expect("a name"),
             kind: RecordType::A,
             freshness: Freshness::Cached,
-        }
+        })
     }
 
     fn answer(lookup: Lookup, ttl: u32) -> Answer {

@@ -12,13 +12,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hickory_proto::op::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UdpSocket};
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 
 use super::turns::MAX_OPEN;
-use super::wire::{Query, Reading, UDP_PAYLOAD};
+use super::wire::{Query, Reading, Response, UDP_PAYLOAD};
 
 /// One server.
 #[derive(Debug)]
@@ -47,7 +46,7 @@ impl Server {
     }
 
     /// Asks until it has said something of use, or trouble is all it has.
-    pub async fn ask(&self, name: &Name, kind: RecordType) -> Result<Box<Message>, Trouble> {
+    pub async fn ask(&self, name: &Name, kind: RecordType) -> Result<Response, Trouble> {
         ask(self, name, kind).await
     }
 
@@ -71,6 +70,10 @@ impl Server {
     fn put_back(&self, socket: UdpSocket) {
         let mut idle = self.idle();
         if self.address.ip().is_loopback() && idle.len() < MAX_IDLE {
+            // Its one datagram is taken: the next wait is for another, and need not try first.
+            let _ = socket.try_io(Interest::READABLE, || -> io::Result<()> {
+                Err(io::ErrorKind::WouldBlock.into())
+            });
             idle.push(socket);
         }
     }
@@ -82,21 +85,22 @@ impl Server {
 }
 
 /// Asks one server, in one form after the other.
-async fn ask(server: &Server, name: &Name, kind: RecordType) -> Result<Box<Message>, Trouble> {
+async fn ask(server: &Server, name: &Name, kind: RecordType) -> Result<Response, Trouble> {
     let mut form = Form {
         edns: true,
         tcp: false,
     };
     loop {
         // Over TCP a forger cannot answer, and some servers there do not keep the case.
-        let query = Query::new(name, kind, !form.tcp, form.edns).ok_or(Trouble::Unreadable)?;
+        let query = Query::new(name, kind, !form.tcp, form.edns);
+        let query = query.ok_or(Trouble::Unreadable)?;
         let reading = if form.tcp {
             over_tcp(server.address, &query).await
         } else {
             over_udp(server, &query).await
         };
         form = match reading {
-            Ok(Reading::Definite(message)) => return Ok(message),
+            Ok(Reading::Definite(response)) => return Ok(response),
             Ok(Reading::Trouble(trouble)) => return Err(trouble),
             Ok(Reading::Truncated | Reading::CaseChanged) if !form.tcp => {
                 Form { tcp: true, ..form }
@@ -124,35 +128,45 @@ struct Form {
 /// Sends a datagram and waits for its response, passing over all that is not.
 async fn over_udp(server: &Server, query: &Query) -> io::Result<Reading> {
     let socket = server.socket().await?;
-    socket.send(&query.encode()).await?;
-    // One octet more than may come: a datagram that fills it is longer than we offered to take.
-    let mut octets = [0; UDP_PAYLOAD as usize + 1];
+    socket.send(query.octets()).await?;
     loop {
-        let length = socket.recv(&mut octets).await?;
-        match query.read(octets.get(..length).unwrap_or_default()) {
-            Reading::Foreign => {
+        socket.readable().await?;
+        match received(&socket, query) {
+            Ok(Reading::Foreign) => {
                 tracing::debug!(server = %server.address, "DNS datagram that answers no question of ours");
             }
-            reading => {
+            Ok(reading) => {
                 server.put_back(socket);
-                let cut = length > usize::from(UDP_PAYLOAD);
-                return Ok(match reading {
-                    Reading::Trouble(Trouble::Unreadable) if cut => Reading::Truncated,
-                    reading => reading,
-                });
+                return Ok(reading);
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// What the next datagram says, if one is there. Nothing is kept of it while others are waited for.
+fn received(socket: &UdpSocket, query: &Query) -> io::Result<Reading> {
+    // One octet more than may come: a datagram that fills it is longer than we offered to take.
+    let mut octets = [0; UDP_PAYLOAD as usize + 1];
+    let length = socket.try_recv(&mut octets)?;
+    let reading = query.read(octets.get(..length).unwrap_or_default());
+    Ok(match reading {
+        Reading::Trouble(Trouble::Unreadable) if length > usize::from(UDP_PAYLOAD) => {
+            Reading::Truncated
+        }
+        reading => reading,
+    })
 }
 
 /// Asks on a connection of its own; only the first message on it can be the response.
 async fn over_tcp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
     let mut stream = TcpStream::connect(server).await?;
-    let octets = query.encode();
+    let octets = query.octets();
     let length = u16::try_from(octets.len()).map_err(io::Error::other)?;
     // In one write, since some servers want the length and the message in one segment (RFC 7766 §8).
     stream
-        .write_all(&[&length.to_be_bytes(), octets.as_slice()].concat())
+        .write_all(&[&length.to_be_bytes(), octets].concat())
         .await?;
     let length = stream.read_u16().await?;
     let mut octets = vec![0; usize::from(length)];

@@ -6,8 +6,8 @@
 //! definite or with trouble; the two are never merged (DRAFT-GAPS 7).
 //!
 //! Map: [`Stub`] asks several servers and follows aliases · `servers` which, and in which order ·
-//! `exchange` one question to one server over UDP and TCP · `wire` octets to and from messages ·
-//! `turns` whose question is asked next · `cache` what may still be used · [`authority`] a small authoritative server for the demo and
+//! `exchange` one question to one server over UDP and TCP · `wire` queries and their responses · `interpret` what
+//! a response means · `turns` whose question is asked next · `cache` what may still be used · `filed` how both find a question · [`authority`] a small authoritative server for the demo and
 //! the tests.
 //!
 //! Not here: recursion and validation of signatures. Both are a full resolver's work, which a
@@ -16,6 +16,8 @@
 pub mod authority;
 mod cache;
 mod exchange;
+mod filed;
+mod interpret;
 mod servers;
 mod stub;
 #[cfg(test)]

@@ -9,20 +9,18 @@
 //! Servers come from the configuration, or from `/etc/resolv.conf` (resolv.conf(5): `nameserver`
 //! lines; without any, the one on this machine).
 
-use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
-use hickory_proto::op::Message;
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 use vouchsafe_proto::time::Mono;
 
 use super::exchange::Server;
+use super::wire::Response;
 use crate::clock;
+use crate::together::Together;
 
 /// The servers, and which of them answered last.
 #[derive(Debug)]
@@ -31,11 +29,11 @@ pub struct Servers {
     preferred: AtomicUsize,
 }
 
-/// A definite message, and who gave it.
+/// A definite response, and who gave it.
 #[derive(Debug)]
 pub struct Given {
     /// NOERROR or NXDOMAIN.
-    pub message: Box<Message>,
+    pub response: Response,
     /// The server.
     pub server: SocketAddr,
 }
@@ -62,7 +60,8 @@ impl Servers {
         deadline: Mono,
     ) -> Result<Given, Trouble> {
         let mut plan = self.plan();
-        let mut tries = Tries::default();
+        // One, nearly always, and as many as there are rounds and servers at most.
+        let mut tries = Together::default();
         let mut troubled = Vec::new();
         let mut worst = Trouble::Timeout;
         let mut next_at = Mono::default();
@@ -77,8 +76,7 @@ impl Servers {
                 let Some(server) = self.all.get(at) else {
                     continue;
                 };
-                let asking = server.ask(name, kind);
-                tries.0.push((at, Box::pin(asking)));
+                tries.push(at, Box::pin(server.ask(name, kind)));
                 next_at = now.plus(patience.saturating_mul(1 << round));
             }
             let wake = match plan.len() {
@@ -86,15 +84,16 @@ impl Servers {
                 _ => next_at.min(deadline),
             };
             let done = tokio::select! {
+                biased;
                 done = tries.next() => done,
                 () = tokio::time::sleep_until(clock::instant(wake)) => continue,
             };
             match done {
-                Some((at, Ok(message))) => {
+                Some((at, Ok(response))) => {
                     self.preferred.store(at, Ordering::Relaxed);
                     let server = self.all.get(at).map(Server::address);
                     return server
-                        .map(|server| Given { message, server })
+                        .map(|server| Given { response, server })
                         .ok_or(Trouble::Timeout);
                 }
                 Some((_, Err(Trouble::Bogus))) => return Err(Trouble::Bogus),
@@ -115,40 +114,6 @@ impl Servers {
         let first = self.preferred.load(Ordering::Relaxed);
         let count = self.all.len();
         (0..ROUNDS * count).map(move |turn| (turn / count, (first + turn) % count))
-    }
-}
-
-/// What is asked of a server by its index, until it has come to something.
-type Try<'a> = (
-    usize,
-    Pin<Box<dyn Future<Output = Result<Box<Message>, Trouble>> + Send + 'a>>,
-);
-
-/// The tries that are open: one, nearly always, and as many as there are rounds and servers at most.
-#[derive(Default)]
-struct Tries<'a>(Vec<Try<'a>>);
-
-impl Tries<'_> {
-    /// The next that has come to something; none if there is none.
-    fn next(&mut self) -> impl Future<Output = Option<(usize, Result<Box<Message>, Trouble>)>> {
-        poll_fn(|context| {
-            for place in 0..self.0.len() {
-                let Some((at, asking)) = self.0.get_mut(place) else {
-                    break;
-                };
-                if let Poll::Ready(said) = asking.as_mut().poll(context) {
-                    let at = *at;
-                    // What is dropped has ended.
-                    drop(self.0.swap_remove(place));
-                    return Poll::Ready(Some((at, said)));
-                }
-            }
-            if self.0.is_empty() {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            }
-        })
     }
 }
 

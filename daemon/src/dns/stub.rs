@@ -10,6 +10,7 @@
 //! said so in the settings. From anywhere else it is a bit that anyone on the way can set.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -24,9 +25,10 @@ use vouchsafe_proto::dns::{Answer, Freshness, Lookup, Name, Question, Trouble};
 use vouchsafe_proto::time::Mono;
 
 use super::cache::{BOUNDS, Cache};
+use super::filed::{ByNumber, Filed, Filing};
+use super::interpret::{MAX_TTL, Step, interpret};
 use super::servers::{Servers, ServersError, system_servers};
 use super::turns::{Turn, Turns};
-use super::wire::{MAX_TTL, Step, interpret};
 use super::{Asking, Resolver};
 use crate::bounded::Figures;
 use crate::clock;
@@ -49,7 +51,7 @@ pub struct Settings {
 pub const DEADLINE: Duration = Duration::from_secs(8);
 
 /// The questions that are being asked, each with those who wait for its answer besides the first.
-type OpenQuestions = HashMap<Question, Vec<oneshot::Sender<Answer>>>;
+type OpenQuestions = HashMap<Filed, Vec<oneshot::Sender<Answer>>, ByNumber>;
 
 /// A stub resolver. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -61,6 +63,7 @@ struct Shared {
     trust_ad: Option<bool>,
     deadline: Duration,
     cache: Mutex<Cache>,
+    filing: Filing,
     open: Mutex<OpenQuestions>,
     turns: Arc<Turns>,
 }
@@ -98,7 +101,8 @@ impl Stub {
             trust_ad: settings.trust_ad,
             deadline: settings.deadline,
             cache: Mutex::new(Cache::new(BOUNDS)),
-            open: Mutex::new(HashMap::new()),
+            filing: Filing::default(),
+            open: Mutex::default(),
             turns: Arc::default(),
         }))
     }
@@ -127,6 +131,14 @@ enum Found {
     Coming(oneshot::Receiver<Answer>),
     /// Whoever asks is the first, and works at it.
     Begun(Begun),
+}
+
+/// How a question comes by its turn.
+enum Turning {
+    /// On account of this client, if there is one without waiting.
+    Now(Option<IpAddr>),
+    /// It was waited for.
+    Taken(Turn),
 }
 
 /// The work on a question that was begun. Dropped before its end, it goes on by itself.
@@ -161,67 +173,95 @@ impl Drop for Begun {
 impl Shared {
     /// The answer, or trouble at the deadline, the wait for a turn included.
     async fn answer(self: &Arc<Self>, client: Option<IpAddr>, question: Question) -> Answer {
-        let deadline = clock::instant(clock::mono().plus(self.deadline));
-        let found = self.find(&question, &mut lock(&self.open), Cache::find);
-        let mut waited = false;
-        let found = if let Some(found) = found {
-            found
-        } else if let Some(turn) = self.turns.take_now(client) {
-            self.begin(question, turn)
-        } else if let Ok(turn) = timeout_at(deadline, self.turns.take(client)).await {
-            waited = true;
-            self.begin(question, turn)
-        } else {
-            return Answer::trouble(Trouble::Timeout);
-        };
-        let answer = match found {
-            Found::Kept(answer) => Some(answer),
+        let from = clock::mono();
+        let question = self.filing.file(question);
+        let answer = match self.find(question, from, Turning::Now(client)) {
+            Ok(Found::Kept(answer)) => return answer,
             // It has a deadline of its own, which is the same.
-            Found::Begun(work) if !waited => Some(work.await),
-            Found::Begun(work) => timeout_at(deadline, work).await.ok(),
-            // The inner error: the work is gone without an answer, with the process.
-            Found::Coming(answer) => timeout_at(deadline, answer).await.ok().and_then(Result::ok),
+            Ok(Found::Begun(work)) => return work.await,
+            Ok(Found::Coming(answer)) => {
+                timeout_at(clock::instant(from.plus(self.deadline)), answer).await
+            }
+            Err(question) => {
+                let deadline = clock::instant(from.plus(self.deadline));
+                let in_turn = self.answer_in_turn(client, question);
+                timeout_at(deadline, in_turn).await.map(Ok)
+            }
+        };
+        // The inner error: the work is gone without an answer, with the process.
+        let answer = answer.ok().and_then(Result::ok);
+        answer.unwrap_or_else(|| Answer::trouble(Trouble::Timeout))
+    }
+
+    /// The answer, once there is a turn.
+    async fn answer_in_turn(self: &Arc<Self>, client: Option<IpAddr>, question: Filed) -> Answer {
+        let turn = self.turns.take(client).await;
+        let answer = match self.find(question, clock::mono(), Turning::Taken(turn)) {
+            Ok(Found::Kept(answer)) => Some(answer),
+            Ok(Found::Begun(work)) => Some(work.await),
+            Ok(Found::Coming(answer)) => answer.await.ok(),
+            Err(_) => None,
         };
         answer.unwrap_or_else(|| Answer::trouble(Trouble::Timeout))
     }
 
-    /// Where the answer to a question is, if it need not be begun.
+    /// Where the answer to a question is, which is begun if need be; the question back, if there is
+    /// no turn for it without waiting. The turn lasts as long as the question is open.
     fn find(
-        &self,
-        question: &Question,
-        open: &mut OpenQuestions,
-        look: impl FnOnce(&mut Cache, &Question, Mono) -> Option<Answer>,
-    ) -> Option<Found> {
-        if let Some(waiting) = open.get_mut(question) {
-            let (tell, answer) = oneshot::channel();
-            waiting.push(tell);
-            return Some(Found::Coming(answer));
+        self: &Arc<Self>,
+        question: Filed,
+        now: Mono,
+        turning: Turning,
+    ) -> Result<Found, Filed> {
+        let mut open = lock(&self.open);
+        let place = match open.entry(question) {
+            Entry::Occupied(mut waiting) => {
+                let (tell, answer) = oneshot::channel();
+                waiting.get_mut().push(tell);
+                return Ok(Found::Coming(answer));
+            }
+            Entry::Vacant(place) => place,
+        };
+        if place.key().question().freshness == Freshness::Cached {
+            let mut cache = lock(&self.cache);
+            let kept = match turning {
+                Turning::Now(_) => cache.find(place.key(), now),
+                // It has looked already, and is counted.
+                Turning::Taken(_) => cache.find_again(place.key(), now),
+            };
+            if let Some(answer) = kept {
+                return Ok(Found::Kept(answer));
+            }
         }
-        if question.freshness == Freshness::Fresh {
-            return None;
-        }
-        let kept = look(&mut lock(&self.cache), question, clock::mono());
-        kept.map(Found::Kept)
+        let turn = match turning {
+            Turning::Now(client) => self.turns.take_now(client),
+            Turning::Taken(turn) => Some(turn),
+        };
+        let Some(turn) = turn else {
+            return Err(place.into_key());
+        };
+        let question = place.key().clone();
+        place.insert(Vec::new());
+        drop(open);
+        Ok(Found::Begun(self.begin(question, turn, now)))
     }
 
-    /// Begins to ask, unless somebody else did while the turn was waited for. The turn lasts as
-    /// long as the question does.
-    fn begin(self: &Arc<Self>, question: Question, turn: Turn) -> Found {
-        let mut open = lock(&self.open);
-        let again = |cache: &mut Cache, question: &Question, now| cache.find_again(question, now);
-        if let Some(found) = self.find(&question, &mut open, again) {
-            return found;
-        }
-        open.insert(question.clone(), Vec::new());
-        drop(open);
+    /// Begins to ask. The deadline is the question's own: who joins it is not to suffer from how
+    /// long another had to wait for the turn.
+    fn begin(self: &Arc<Self>, question: Filed, turn: Turn, now: Mono) -> Begun {
         let mut closing = Closing {
             shared: Arc::clone(self),
             question,
             closed: false,
         };
-        Found::Begun(Begun(Some(Box::pin(async move {
+        Begun(Some(Box::pin(async move {
             let shared = &closing.shared;
-            let answer = shared.within_deadline(&closing.question).await;
+            let question = closing.question.question();
+            let watch = Watch::start();
+            let answer = shared.walk(question, now.plus(shared.deadline)).await;
+            watch.stop(&figures().dns.duration);
+            figures().dns.questions.count([found(&answer.lookup)]);
+            tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
             lock(&shared.cache).keep(&closing.question, &answer, clock::mono());
             drop(turn);
             for waiting in closing.close() {
@@ -229,29 +269,17 @@ impl Shared {
                 let _ = waiting.send(answer.clone());
             }
             answer
-        }))))
-    }
-
-    /// The answer to a question that has its turn, or trouble. The deadline is the question's own:
-    /// who joins it is not to suffer from how long another had to wait for the turn.
-    async fn within_deadline(&self, question: &Question) -> Answer {
-        let watch = Watch::start();
-        let answer = self.walk(question).await;
-        watch.stop(&figures().dns.duration);
-        figures().dns.questions.count([found(&answer.lookup)]);
-        tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
-        answer
+        })))
     }
 
     /// Asks at the question's name, then on at each alias's target that no answer spoke of.
-    async fn walk(&self, question: &Question) -> Answer {
+    async fn walk(&self, question: &Question, deadline: Mono) -> Answer {
         let mut answer = Answer {
             ttl: MAX_TTL,
             secure: true,
             ..Answer::trouble(Trouble::Timeout)
         };
         let mut at: Name = question.name.clone();
-        let deadline = clock::mono().plus(self.deadline);
         // An eighth of the time: a second, with the usual deadline.
         let patience = self.deadline / 8;
         loop {
@@ -266,9 +294,9 @@ impl Shared {
                     break;
                 }
             };
-            answer.secure &= given.message.metadata.authentic_data && self.trusts(given.server);
+            answer.secure &= given.response.is_authentic() && self.trusts(given.server);
             let said = interpret(
-                &given.message,
+                &given.response,
                 (&at, question.kind),
                 &question.name,
                 &mut answer.aliases,
@@ -311,7 +339,7 @@ const fn found(lookup: &Lookup) -> &'static str {
 /// Takes a question off the list of open ones, even if the work on it is torn down.
 struct Closing {
     shared: Arc<Shared>,
-    question: Question,
+    question: Filed,
     /// Done; the next entry of this question is another's.
     closed: bool,
 }

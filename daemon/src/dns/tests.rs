@@ -15,8 +15,8 @@ use vouchsafe_proto::dns::{
 };
 
 use super::authority::{Authority, ParseZonesError, ZoneFault, Zones};
+use super::interpret::MAX_NEGATIVE_TTL;
 use super::turns::MAX_OPEN;
-use super::wire::MAX_NEGATIVE_TTL;
 use super::{Resolver, Settings, Stub};
 
 const WORLD: &str = r#"
