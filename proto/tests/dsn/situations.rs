@@ -3,7 +3,7 @@
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::{Concerned, Kind, Request, Returned, build};
 use vouchsafe_proto::envelope::{
-    ByMode, Clearance, DeliverBy, Envelope, Notify, Origin, OriginalRecipient, Recipient, Ret,
+    ByMode, Clearance, DeliverBy, Envelope, Notify, Origin, OriginalRecipient, Ret,
 };
 use vouchsafe_proto::outcome::{Onward, Outcome, Remote};
 use vouchsafe_proto::queue_id::QueueId;
