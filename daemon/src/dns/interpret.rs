@@ -65,17 +65,12 @@ pub fn interpret(
         Chase::At(at) => at,
     };
     let here = records_at(response, &at, kind);
-    let step = match here.records {
-        Some(records) => {
-            ttl = ttl.min(here.ttl);
-            Step::End(Lookup::Found(records))
-        }
-        None => {
-            let (step, negative_ttl) = nothing_at(response, at, !passed.is_empty());
-            ttl = ttl.min(negative_ttl);
-            step
-        }
+    let (step, step_ttl) = if let Some(records) = here.records {
+        (Step::End(Lookup::Found(records)), here.ttl)
+    } else {
+        nothing_at(response, at, !passed.is_empty())
     };
+    ttl = ttl.min(step_ttl);
     Said {
         step,
         ttl,

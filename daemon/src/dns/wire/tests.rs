@@ -265,6 +265,14 @@ fn assert_same(ours: &Response, octets: &[u8]) {
                 assert_eq!(covered, u16::from(theirs.type_covered));
                 assert_eq!(labels, theirs.num_labels);
             }
+            (Data::Tlsa(numbers, data), RData::TLSA(theirs)) => {
+                let of_theirs = [
+                    theirs.cert_usage.into(),
+                    theirs.selector.into(),
+                    theirs.matching.into(),
+                ];
+                assert_eq!((numbers, data), (of_theirs, &*theirs.cert_data));
+            }
             (Data::Soa(minimum), RData::SOA(theirs)) => assert_eq!(minimum, theirs.minimum),
             (Data::Ns, RData::NS(_)) | (Data::Other, _) => {}
             (ours, theirs) => panic!("{ours:?} is not {theirs:?}"),
