@@ -45,10 +45,10 @@ pub(super) fn applied(entry: &Entry, policy: &Policy, arrived: Wall) -> (Policy,
 
 /// How long the message is tried.
 pub(super) fn until(requests: &Requests, arrived: Wall, expire: Duration) -> Wall {
-    let expiry = arrived.plus(expire);
+    let last = arrived.plus(expire);
     match requests.deliver_by {
-        Some(by) if by.mode == ByMode::Return => expiry.min(by.deadline),
-        _ => expiry,
+        Some(by) if by.mode == ByMode::Return => last.min(by.deadline),
+        _ => last,
     }
 }
 

@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use vouchsafe_proto::addr::{Domain, ForwardPath};
 use vouchsafe_proto::dsn::{
     self, Action, Addressee, Concerned, Kind, MAX_HEADER, MAX_RETURNED, Returned,
 };
 use vouchsafe_proto::envelope::{Envelope, Ret};
+use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{Entry, Lease, Progress, Report, SettleError, Settlement};
@@ -135,23 +137,8 @@ async fn make_reports(
         (Kind::Succeeded, &conclusion.succeeded),
     ] {
         let (hostname, operator) = (&in_force.config.hostname, &in_force.config.postmaster);
-        let mut to = None;
-        let mut recipients = Vec::new();
-        for (index, outcome) in ended {
-            let Some(recipient) = entry.envelope.recipients.get(*index) else {
-                continue;
-            };
-            let concerned = Concerned { recipient, outcome };
-            let operator = operator.as_ref();
-            match Addressee::of(kind, &entry.envelope, concerned, hostname, operator) {
-                Some(addressee) => {
-                    to = Some(addressee);
-                    recipients.push(concerned);
-                }
-                None => log_unreported(entry, kind, concerned),
-            }
-        }
-        let Some(to) = to else {
+        let site = (hostname, operator.as_ref());
+        let Some((to, recipients)) = concerned(entry, kind, ended, site) else {
             continue;
         };
         if message.is_none() {
@@ -206,6 +193,32 @@ async fn make_reports(
         }
     }
     reports
+}
+
+/// Who is in a report, and to whom it goes; `None` if nobody is. Those of whom nobody is told are in
+/// the log.
+fn concerned<'a>(
+    entry: &'a Entry,
+    kind: Kind,
+    ended: &'a [(usize, Outcome)],
+    (hostname, operator): (&Domain, Option<&ForwardPath>),
+) -> Option<(Addressee, Vec<Concerned<'a>>)> {
+    let mut to = None;
+    let mut all = Vec::new();
+    for (index, outcome) in ended {
+        let Some(recipient) = entry.envelope.recipients.get(*index) else {
+            continue;
+        };
+        let each = Concerned { recipient, outcome };
+        match Addressee::of(kind, &entry.envelope, each, hostname, operator) {
+            Some(addressee) => {
+                to = Some(addressee);
+                all.push(each);
+            }
+            None => log_unreported(entry, kind, each),
+        }
+    }
+    to.map(|to| (to, all))
 }
 
 /// The first octets of the message, enough for its header; or all of it, and then true, where the

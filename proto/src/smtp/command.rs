@@ -267,7 +267,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
     let (reverse_path, rest) =
         ReversePath::parse_prefix(text).map_err(ParseCommandError::ReversePath)?;
     let (mut size, mut body, mut smtputf8) = (None, None, None);
-    let (mut ret, mut envid, mut by) = (None, None, None);
+    let (mut returned, mut envid, mut by) = (None, None, None);
     for word in parameters(rest)? {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
@@ -281,7 +281,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
             let none = value.is_none().then_some(());
             set_once(&mut smtputf8, none.ok_or(ParseCommandError::Parameter)?)?;
         } else if keyword.eq_ignore_ascii_case("RET") {
-            set_once(&mut ret, parse_ret(value.unwrap_or_default())?)?;
+            set_once(&mut returned, parse_ret(value.unwrap_or_default())?)?;
         } else if keyword.eq_ignore_ascii_case("ENVID") {
             set_once(&mut envid, parse_envid(value.unwrap_or_default())?)?;
         } else if keyword.eq_ignore_ascii_case("BY") {
@@ -296,7 +296,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
         body: body.unwrap_or_default(),
         smtputf8: smtputf8.is_some(),
         requests: Requests {
-            ret,
+            ret: returned,
             envid,
             ..Requests::default()
         },

@@ -9,7 +9,6 @@
 //! it (reports, deliveries).
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -232,7 +231,8 @@ pub(super) fn push_by(line: &mut String, by: By) {
         ByMode::Return => "R",
     };
     let trace = if by.trace { "T" } else { "" };
-    line.push_str(&format!(" BY={};{mode}{trace}", by.seconds));
+    // Writing to a String cannot fail.
+    let _ = write!(line, " BY={};{mode}{trace}", by.seconds);
 }
 
 /// An address beyond ASCII: as it is where UTF-8 may stand, else escaped (RFC 6533 §3).
@@ -335,6 +335,7 @@ const MAX_BY: i64 = 999_999_999;
 mod tests {
     use super::*;
     use crate::addr::ForwardPath;
+    use alloc::format;
     use alloc::string::ToString;
     use proptest::prelude::*;
 

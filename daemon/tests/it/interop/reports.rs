@@ -125,7 +125,7 @@ fn through_two_of_us_the_one_with_the_mailbox_reports() {
         .start();
     send(edge.address());
     last.wait_for("report to the reverse-path");
-    last.wait_for_each(3, "outcome=\"delivered\"");
+    last.wait_for("recipient=alice@local.example next_hop=maildir:");
     let mailbox = super::maildir(&maildir.path().join("box"));
     let by = "\nReporting-MTA: dns; mx.example.org\n";
     check(&report(&mailbox), by, "\nAction: delivered\n");

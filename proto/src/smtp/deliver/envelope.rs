@@ -104,20 +104,20 @@ impl Session {
     /// then (RFC 2852 §4). One that gives into mailboxes does so at once.
     fn cannot_be_in_time(&self, transaction: &Transaction, now: Wall) -> Option<Outcome> {
         let by = transaction.requests.deliver_by?;
+        if by.mode == ByMode::Notify {
+            return None;
+        }
         let left = By::left(by, now).seconds;
         let least = i64::try_from(self.offers.least_by).unwrap_or(i64::MAX);
-        let final_hop = self.settings.protocol == Protocol::Lmtp && !self.offers.deliver_by;
-        let why = match by.mode {
-            ByMode::Notify => return None,
-            ByMode::Return if left <= 0 => "the time within which it was wanted is over",
-            ByMode::Return if final_hop => return None,
-            ByMode::Return if !self.offers.deliver_by => {
-                "the next hop does not promise to deliver in time (DELIVERBY)"
-            }
-            ByMode::Return if left < least => {
-                "the next hop takes no message that is wanted so soon (DELIVERBY)"
-            }
-            ByMode::Return => return None,
+        let is_last = self.settings.protocol == Protocol::Lmtp;
+        let why = if left <= 0 {
+            "the time within which it was wanted is over"
+        } else if !self.offers.deliver_by && !is_last {
+            "the next hop does not promise to deliver in time (DELIVERBY)"
+        } else if left < least {
+            "the next hop takes no message that is wanted so soon (DELIVERBY)"
+        } else {
+            return None;
         };
         let remote = Some(self.settings.remote.clone());
         Some(Outcome::local((5, 4, 7), remote, why))
@@ -181,7 +181,7 @@ impl Session {
         match expected {
             Expected::Reset => octets.extend_from_slice(b"RSET\r\n"),
             Expected::Mail => {
-                octets.extend(self.mail_command(transaction, current.begun).into_bytes())
+                octets.extend(self.mail_command(transaction, current.begun).into_bytes());
             }
             Expected::Recipient(index) => {
                 if let Some(recipient) = transaction.recipients.get(index) {
