@@ -5,6 +5,13 @@
 //! short: the delay notice, because the sender is to hear of the delay when it is due and not at
 //! the next turn of a long wait (a `delayed` report within six hours, DESIGN §2), and the expiry,
 //! at which one last attempt is made.
+//!
+//! That a destination cannot be reached at all is not a message's matter: [`Reach`] holds back
+//! whatever waits for it.
+
+mod reach;
+
+pub use reach::{Passage, Reach};
 
 use core::time::Duration;
 
@@ -111,6 +118,17 @@ pub fn next(policy: &Policy, history: &History, jitter: u32, now: Wall) -> Next 
     Next::Retry { at, report_delay }
 }
 
+/// True when the sender of a message that is overdue ([`Horizon`]) can wait no longer for it to
+/// have its turn. Half an hour is for a queue to be worked off after a standstill of our own, in
+/// which mail is late that will arrive in a moment; never longer than the longest wait, by which
+/// the promise of six hours is reckoned.
+pub fn is_pressing(policy: &Policy, history: &History, now: Wall) -> bool {
+    let wake = policy
+        .horizon()
+        .wake(history.arrived, history.delay_reported);
+    wake.plus(RESPITE.min(policy.longest)) <= now
+}
+
 /// The wait after so many attempts.
 fn wait(policy: &Policy, attempts: u32, jitter: u32) -> Duration {
     let doublings = attempts.saturating_sub(1).min(31);
@@ -124,6 +142,9 @@ fn wait(policy: &Policy, attempts: u32, jitter: u32) -> Duration {
     let more = quarter.saturating_mul(u128::from(jitter)) >> u32::BITS;
     wait.saturating_add(Duration::from_millis(u64::try_from(more).unwrap_or(0)))
 }
+
+/// How long an overdue message may wait for its turn.
+const RESPITE: Duration = Duration::from_mins(30);
 
 /// The shortest wait, whatever is configured: a policy of zeros must not make a busy loop.
 const SHORTEST: Duration = Duration::from_secs(1);

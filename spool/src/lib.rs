@@ -29,7 +29,7 @@ pub use error::{
     SettleError,
 };
 pub use lane::{Ask, Lane, LaneEntry, Waits};
-pub use local::{Corruption, Finding, LocalSpool, OfflineSpool, OpenError, Options};
+pub use local::{Corruption, Finding, Index, LocalSpool, OfflineSpool, OpenError, Options, Taken};
 pub use policies::Policies;
 
 use std::future::Future;

@@ -28,9 +28,10 @@ use vouchsafe_proto::time::Wall;
 use self::lanes::{Key, Lanes};
 use crate::{Ask, Lane, LaneEntry, Waits};
 
-/// All messages, their lanes, and the leases.
+/// All messages, their lanes, and the leases: for engines, which keep it in step with what is
+/// durable.
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub struct Due {
     /// Every message in custody.
     slots: HashMap<QueueId, Slot>,
     /// Those that wait, by lane.
@@ -82,15 +83,15 @@ enum State {
 
 /// What a lease found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken {
+pub struct Taken {
     /// Overdue ones.
-    pub(super) overdue: Vec<QueueId>,
+    pub overdue: Vec<QueueId>,
     /// Due ones, lane by lane.
-    pub(super) due: Vec<QueueId>,
+    pub due: Vec<QueueId>,
     /// When the next can be leased.
-    pub(super) next_due: Option<Wall>,
+    pub next_due: Option<Wall>,
     /// When the next is overdue.
-    pub(super) next_overdue: Option<Wall>,
+    pub next_overdue: Option<Wall>,
 }
 
 /// How far a clock may be set back without anybody looking: such a delay does not matter.
@@ -101,11 +102,11 @@ const STEP: Duration = Duration::from_hours(1);
 const RESPITE: Duration = Duration::from_mins(1);
 
 /// True if whoever waits for something to become due must look again.
-pub(super) type Wake = bool;
+pub type Wake = bool;
 
 impl Due {
     /// Takes a message in.
-    pub(super) fn insert(&mut self, id: QueueId, waits: Waits) -> Wake {
+    pub fn insert(&mut self, id: QueueId, waits: Waits) -> Wake {
         let slot = Slot {
             places: self.places(waits.lanes),
             state: State::Waiting,
@@ -117,7 +118,7 @@ impl Due {
     }
 
     /// Leases what is asked for; and says when there will be more.
-    pub(super) fn lease(&mut self, now: Wall, ask: &Ask) -> Taken {
+    pub fn lease(&mut self, now: Wall, ask: &Ask) -> Taken {
         self.hear(now);
         self.horizon = ask.horizon;
         self.lanes.set_ordinary_limit(ask.per_lane);
@@ -149,7 +150,7 @@ impl Due {
 
     /// Ends a lease: the message waits as is said, or as it did before. If it was overdue, and
     /// nothing is said of it, it stands apart for a while.
-    pub(super) fn release(&mut self, id: QueueId, waits: Option<Waits>) -> Wake {
+    pub fn release(&mut self, id: QueueId, waits: Option<Waits>) -> Wake {
         let Some(slot) = self.slots.get_mut(&id) else {
             return false;
         };
@@ -174,7 +175,7 @@ impl Due {
     }
 
     /// Ends a lease: until `until` the message stands in nobody's way, then it waits as before.
-    pub(super) fn put_apart(&mut self, id: QueueId, until: Wall) -> Wake {
+    pub fn put_apart(&mut self, id: QueueId, until: Wall) -> Wake {
         let Some(slot) = self.slots.get_mut(&id) else {
             return false;
         };
@@ -189,7 +190,7 @@ impl Due {
     }
 
     /// Forgets a message.
-    pub(super) fn remove(&mut self, id: QueueId) {
+    pub fn remove(&mut self, id: QueueId) {
         let Some(slot) = self.slots.remove(&id) else {
             return;
         };
@@ -205,38 +206,38 @@ impl Due {
     }
 
     /// True if the message is leased at this moment.
-    pub(super) fn is_leased(&self, id: QueueId) -> bool {
+    pub fn is_leased(&self, id: QueueId) -> bool {
         self.slots
             .get(&id)
             .is_some_and(|slot| slot.state == State::Leased)
     }
 
     /// Limits the leases in a lane; `None` for what holds for all.
-    pub(super) fn limit(&mut self, lane: &Lane, leases: Option<usize>) -> Wake {
+    pub fn limit(&mut self, lane: &Lane, leases: Option<usize>) -> Wake {
         let due = self.lanes.limit(lane, leases);
         due.is_some_and(|due| self.wakes(due))
     }
 
     /// Up to `limit` messages of a lane behind `after`, by arrival.
-    pub(super) fn list(&self, lane: &Lane, after: Option<QueueId>, limit: usize) -> Vec<QueueId> {
+    pub fn list(&self, lane: &Lane, after: Option<QueueId>, limit: usize) -> Vec<QueueId> {
         self.lanes.list(lane, after, limit)
     }
 
     /// All lanes.
-    pub(super) fn lanes(&self) -> Vec<LaneEntry> {
+    pub fn lanes(&self) -> Vec<LaneEntry> {
         self.lanes.entries()
     }
 
     /// Notes what time somebody said it is. It may go back: a clock that ran ahead and was set
     /// right must not leave reports and pauses in the future.
-    pub(super) fn hear(&mut self, now: Wall) {
+    pub fn hear(&mut self, now: Wall) {
         let never = self.now == Wall::default();
         self.stepped |= never || now.plus(STEP) < self.now;
         self.now = now;
     }
 
     /// What time it is, as far as anybody has told us. The spool reads no clock.
-    pub(super) const fn now(&self) -> Wall {
+    pub const fn now(&self) -> Wall {
         self.now
     }
 

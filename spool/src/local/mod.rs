@@ -18,6 +18,7 @@ mod recover;
 mod store;
 mod threads;
 
+pub use due::{Due as Index, Taken};
 pub use offline::OfflineSpool;
 pub use recover::{Corruption, Finding};
 
