@@ -1,10 +1,13 @@
 //! What follows from one attempt at one message: a pure function of its history and what was seen.
 
+use std::collections::BTreeMap;
+
+use vouchsafe_proto::envelope::Notify;
 use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
 use vouchsafe_proto::retry::{self, History, Next, Policy};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::{Entry, Progress};
+use vouchsafe_spool::{Entry, Lane, Progress};
 
 use super::deadline;
 
@@ -13,8 +16,15 @@ use super::deadline;
 pub(super) enum Tally {
     /// Nothing: done before, or we are stopping.
     Untouched,
-    /// Put off without a try: its next hop is behind.
+    /// Put off without a try: it broke its worker.
     Postponed(Wall),
+    /// Its next hop cannot be reached. That is no attempt of the message's: it waits with its lane.
+    Unreached {
+        /// What was seen.
+        outcome: Outcome,
+        /// Where.
+        next_hop: NextHop,
+    },
     /// Tried.
     Tried {
         /// With this end.
@@ -33,6 +43,8 @@ pub(super) struct Conclusion {
     pub(super) attempts: u32,
     /// The next attempt; none when nobody is waiting any more.
     pub(super) due: Option<Wall>,
+    /// Lanes that are due later than that.
+    pub(super) later: Vec<(Lane, Wall)>,
     /// The `delayed` report has been made, or is by this conclusion.
     pub(super) delay_reported: bool,
     /// Recipients that this attempt has ended for good, without success; with the outcome as it
@@ -53,11 +65,6 @@ pub(super) fn conclude(
     jitter: u32,
     now: Wall,
 ) -> Option<Conclusion> {
-    let waits = entry.progress.iter().any(Progress::is_waiting);
-    // A message nobody waits for leaves: given back, it would be leased again at once for ever.
-    if waits && tallies.iter().all(|tally| *tally == Tally::Untouched) {
-        return None;
-    }
     let tried = tallies
         .iter()
         .any(|tally| matches!(tally, Tally::Tried { .. }));
@@ -65,6 +72,7 @@ pub(super) fn conclude(
         progress: entry.progress.clone(),
         attempts: entry.attempts.saturating_add(u32::from(tried)),
         due: None,
+        later: Vec::new(),
         delay_reported: entry.delay_reported,
         failed: Vec::new(),
         delayed: Vec::new(),
@@ -80,31 +88,49 @@ pub(super) fn conclude(
         delay_reported,
     };
     let next = retry::next(&policy, &history, jitter, now);
+    let waits = entry.progress.iter().any(Progress::is_waiting);
+    let untouched = tallies.iter().all(|tally| *tally == Tally::Untouched);
+    // A message nobody waits for leaves: given back, it would be leased again at once for ever. One
+    // whose sender is to hear waits for a turn, but not for long.
+    if waits && untouched && !retry::is_pressing(&policy, &history, now) {
+        return None;
+    }
+    let mut lanes: BTreeMap<Lane, Wall> = BTreeMap::new();
     for (index, progress) in conclusion.progress.iter_mut().enumerate() {
         if !progress.is_waiting() {
             continue;
         }
-        let due = match tallies.get(index) {
-            Some(Tally::Tried { outcome, .. }) => {
-                let (told, due) = tell(outcome, next);
-                let told = deadline::named(entry, told, now);
-                match &told {
-                    Progress::Done(end) if end.class == OutcomeClass::Delivered => {
-                        conclusion.succeeded.push((index, outcome.clone()));
-                    }
-                    // What the deadline ended says so; otherwise the last attempt's own word.
-                    Progress::Done(end) if end.status == deadline::PASSED => {
-                        conclusion.failed.push((index, end.clone()));
-                    }
-                    Progress::Done(_) => conclusion.failed.push((index, outcome.clone())),
-                    Progress::Waiting(_) => {}
-                }
-                *progress = told;
-                due
-            }
-            Some(Tally::Postponed(until)) => Some(*until),
-            Some(Tally::Untouched) | None => Some(now),
+        let (outcome, waits_until) = match tallies.get(index) {
+            Some(Tally::Tried { outcome, .. }) => (Some(outcome.clone()), None),
+            Some(Tally::Unreached { outcome, .. }) => (Some(outcome.clone()), Some(now)),
+            Some(Tally::Postponed(until)) => (None, Some(*until)),
+            Some(Tally::Untouched) | None => (None, Some(entry.due.min(now))),
         };
+        // Time is up for those too who were not tried now: what was seen last is their end.
+        let outcome = match (outcome, &*progress) {
+            (None, Progress::Waiting(last)) if next == Next::Expire => {
+                Some(last.clone().unwrap_or_else(never_tried))
+            }
+            (outcome, _) => outcome,
+        };
+        let mut due = waits_until;
+        if let Some(outcome) = outcome {
+            let (told, at) = tell(&outcome, next);
+            let told = deadline::named(entry, told, now);
+            match &told {
+                Progress::Done(end) if end.class == OutcomeClass::Delivered => {
+                    conclusion.succeeded.push((index, outcome));
+                }
+                // What the deadline ended says so; otherwise the last attempt's own word.
+                Progress::Done(end) if end.status == deadline::PASSED => {
+                    conclusion.failed.push((index, end.clone()));
+                }
+                Progress::Done(_) => conclusion.failed.push((index, outcome)),
+                Progress::Waiting(_) => {}
+            }
+            due = at.map(|at| waits_until.unwrap_or(at));
+            *progress = told;
+        }
         // Whether the delay was reported is remembered for the message, so whoever waits now is in
         // the report, tried or not.
         if is_delay_due(next)
@@ -113,10 +139,43 @@ pub(super) fn conclude(
             let outcome = last.clone().unwrap_or_else(never_tried);
             conclusion.delayed.push((index, outcome));
         }
-        conclusion.due = [conclusion.due, due].into_iter().flatten().min();
+        if let (Some(due), Some(recipient)) = (due, entry.envelope.recipients.get(index)) {
+            let earliest = lanes.entry(Lane::of(&recipient.path)).or_insert(due);
+            *earliest = due.min(*earliest);
+        }
     }
+    conclusion.due = lanes.values().min().copied();
+    conclusion.later = lanes
+        .into_iter()
+        .filter(|(_, due)| Some(*due) != conclusion.due)
+        .collect();
     conclusion.delay_reported |= !conclusion.delayed.is_empty();
     Some(conclusion)
+}
+
+/// What of a message can be recorded while other recipients are still being tried: who has it, so
+/// that nobody gets it twice. Whose sender wants to be told of that is left for the conclusion, which
+/// makes the report with it. `None` if there is nothing.
+pub(super) fn conclude_part(entry: &Entry, tallies: &[Tally]) -> Option<Vec<Progress>> {
+    let by = entry.envelope.requests.deliver_by;
+    if by.is_some_and(|by| by.trace) {
+        return None;
+    }
+    let mut progress = entry.progress.clone();
+    let mut delivered = false;
+    let recipients = entry.envelope.recipients.iter().zip(tallies);
+    for ((recipient, tally), progress) in recipients.zip(&mut progress) {
+        let reported = matches!(recipient.notify, Some(Notify::On { success: true, .. }));
+        if let Tally::Tried { outcome, .. } = tally
+            && outcome.class == OutcomeClass::Delivered
+            && progress.is_waiting()
+            && !reported
+        {
+            *progress = Progress::Done(outcome.clone());
+            delivered = true;
+        }
+    }
+    delivered.then_some(progress)
 }
 
 /// True when the `delayed` report belongs to this attempt.

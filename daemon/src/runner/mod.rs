@@ -2,21 +2,21 @@
 //!
 //! Promises: a recipient's outcome is recorded together with the reports about it and the next due
 //! time, in one settlement; a message whose outcome cannot be recorded stays in the queue; no next
-//! hop, dead, slow or limited, keeps the others waiting for long (`dispatcher`); nothing is polled:
+//! hop, dead, slow or limited, keeps the others waiting for long (`schedule`); nothing is polled:
 //! the runner wakes for arrivals, due times, news from its workers, and the end.
 //!
 //! It does not promise that nothing arrives twice: between a next hop's 250 and the settlement
 //! that records it lies a moment in which the process can die.
 //!
-//! Files: `dispatcher` who carries what, and when; `destination` what is known of one next hop;
-//! `worker` one session at a time with it; `hosts` which hosts it has; `conclusion` what follows from an attempt; `settlement`
-//! its record, its log lines and its reports.
+//! Files: `schedule` decides who carries what, and when; `dispatcher` does it; `worker` one session
+//! at a time with a next hop; `hosts` which hosts it has; `conclusion` what follows from an attempt;
+//! `settlement` its record, its log lines and its reports.
 
 mod conclusion;
 mod deadline;
-mod destination;
 mod dispatcher;
 mod hosts;
+mod schedule;
 mod settlement;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use vouchsafe_proto::envelope::{Envelope, Ret};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::{Entry, Lease, Progress, Report, SettleError, Settlement};
+use vouchsafe_spool::{Entry, Lane, Lease, Progress, Report, SettleError, Settlement};
 
 use super::Environment;
 use super::conclusion::{Conclusion, Tally};
@@ -40,6 +40,8 @@ pub(super) struct Kept {
     attempts: u32,
     /// The next attempt.
     due: Option<Wall>,
+    /// Lanes that are due later.
+    later: Vec<(Lane, Wall)>,
     /// The `delayed` report has been made.
     delay_reported: bool,
     /// Reports: envelope and content.
@@ -69,6 +71,7 @@ pub(super) async fn settle(environment: Arc<Environment>, lease: Lease, record: 
                 progress: conclusion.progress,
                 attempts: conclusion.attempts,
                 due: conclusion.due,
+                later: conclusion.later,
                 delay_reported: conclusion.delay_reported,
                 reports,
             }
@@ -112,7 +115,7 @@ impl Kept {
             progress: self.progress.clone(),
             attempts: self.attempts,
             due: self.due,
-            later: Vec::new(),
+            later: self.later.clone(),
             delay_reported: self.delay_reported,
             reports: reports.collect(),
         }
@@ -285,8 +288,10 @@ fn action(kind: Kind, recipients: &[Concerned<'_>]) -> &'static str {
 pub(super) fn log_attempt(entry: &Entry, tallies: &[Tally], conclusion: &Conclusion, now: Wall) {
     let recipients = entry.envelope.recipients.iter().zip(&conclusion.progress);
     for ((recipient, progress), tally) in recipients.zip(tallies) {
-        let Tally::Tried { outcome, next_hop } = tally else {
-            continue;
+        let (outcome, next_hop) = match tally {
+            Tally::Tried { outcome, next_hop } => (outcome, next_hop.as_ref()),
+            Tally::Unreached { outcome, next_hop } => (outcome, Some(next_hop)),
+            Tally::Untouched | Tally::Postponed(_) => continue,
         };
         let remote = outcome.remote.as_ref();
         let end = match progress {
@@ -307,7 +312,7 @@ pub(super) fn log_attempt(entry: &Entry, tallies: &[Tally], conclusion: &Conclus
             queue_id = %entry.id,
             reverse_path = %Peer(&entry.envelope.reverse_path),
             recipient = %Peer(recipient),
-            next_hop = %next_hop.as_ref().map_or_else(|| String::from("-"), ToString::to_string),
+            next_hop = %next_hop.map_or_else(|| String::from("-"), ToString::to_string),
             remote = %Peer(remote.map_or("-", |remote| remote.name.as_str())),
             address = %remote
                 .and_then(|remote| remote.address)

@@ -18,8 +18,8 @@ use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_spool::Content;
 
 use super::Environment;
-use super::destination::{Work, WorkerId};
 use super::hosts;
+use super::schedule::{Carried, Work, WorkerId};
 use crate::log::Peer;
 use crate::smtp_out::{self, Connection, Endpoint, Terms};
 use crate::{clock, maildir};
@@ -33,19 +33,6 @@ pub(super) enum News {
     Finished(WorkerId, Box<Carried>),
     /// Nothing more will come of this worker.
     Left(WorkerId),
-}
-
-/// What became of one work.
-#[derive(Debug)]
-pub(super) struct Carried {
-    /// The work, with those recipients that were not tried.
-    pub(super) untried: Work,
-    /// Those that were.
-    pub(super) outcomes: Vec<(usize, Outcome)>,
-    /// Why the others were not: no session came to be.
-    pub(super) unreachable: Option<Outcome>,
-    /// The worker can carry another.
-    pub(super) open: bool,
 }
 
 /// One worker.

@@ -11,7 +11,7 @@ use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::Progress;
 
 use super::hop::{Say, TestHop};
-use super::{Bench, LETTER, QUICK, TRAP, World};
+use super::{Bench, Changing, LETTER, QUICK, TRAP, World};
 use crate::clock;
 
 fn ordinary(_: usize, _: &str) -> Say {
@@ -50,7 +50,7 @@ async fn a_next_hop_that_was_down_gets_it_when_it_is_up() {
 }
 
 #[tokio::test]
-async fn all_that_waits_for_a_dead_next_hop_shares_one_try() {
+async fn one_message_tries_a_dead_next_hop_and_the_others_stay_as_they_are() {
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);
     let hop = TestHop::start(move |_, _| {
@@ -58,15 +58,106 @@ async fn all_that_waits_for_a_dead_next_hop_shares_one_try() {
         Say::LastLine("421 4.3.2 going down")
     })
     .await;
-    let mut bench = Bench::towards(&format!("smtp://{}", hop.address), "");
+    let mut live = TestHop::start(ordinary).await;
+    let config = format!(
+        "[domains.\"dead.example\"]\nnext_hop = \"smtp://{}\"\n\
+         [domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n",
+        hop.address, live.address
+    );
+    let mut bench = Bench::start(&config, World::default());
     for _ in 0..5 {
+        bench
+            .put("a@example.net", &["b@dead.example"], LETTER)
+            .await;
+    }
+    let heard = bench.heard().await;
+    // No attempt of the message's own: its schedule begins when somebody speaks about it.
+    assert_eq!((heard.status(0).as_str(), heard.attempts), ("4.3.2", 0));
+    assert!(heard.progress[0].is_waiting());
+    for _ in 0..5 {
+        bench
+            .put("a@example.net", &["b@dead.example"], LETTER)
+            .await;
+    }
+    bench.put("a@example.net", &["b@example.org"], LETTER).await;
+    live.next().await;
+    assert_eq!(bench.heard().await.status(0), "2.0.0");
+    bench.stop(Duration::from_secs(5)).await;
+    let queue = bench.queue().await;
+    let touched = queue
+        .iter()
+        .filter(|entry| entry.progress != [Progress::Waiting(None)]);
+    assert_eq!((queue.len(), touched.count()), (10, 1));
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn when_it_is_up_again_one_goes_first_and_all_follow() {
+    let tries = AtomicUsize::new(0);
+    let mut hop = TestHop::start(move |_, line| match line {
+        "GREETING" if tries.fetch_add(1, Ordering::SeqCst) == 0 => {
+            Say::LastLine("421 4.3.2 not yet")
+        }
+        _ => Say::Ordinary,
+    })
+    .await;
+    let mut bench = Bench::towards(&format!("smtp://{}", hop.address), QUICK);
+    for _ in 0..20 {
         bench.put("a@example.net", &["b@example.org"], LETTER).await;
     }
-    for _ in 0..5 {
+    assert_eq!(bench.heard().await.status(0), "4.3.2");
+    for _ in 0..20 {
+        hop.next().await;
         let heard = bench.heard().await;
-        assert_eq!((heard.status(0).as_str(), heard.attempts), ("4.3.2", 1));
+        assert_eq!((heard.status(0).as_str(), heard.attempts), ("2.0.0", 1));
     }
-    assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn who_is_to_hear_hears_though_the_next_hop_is_held_back() {
+    let hop = TestHop::start(|_, _| Say::LastLine("421 4.3.2 going down")).await;
+    let mut bench = Bench::towards(&format!("smtp://{}", hop.address), "");
+    bench.put("a@example.net", &["b@example.org"], LETTER).await;
+    bench.heard().await;
+    let hours = |hours: u64| {
+        let ago = clock::now().wall.as_millis() - hours * 3_600_000;
+        Wall::from_millis(ago)
+    };
+    let late = bench
+        .put_at(hours(5), "a@example.net", &["b@example.org"], LETTER)
+        .await;
+    let heard = bench.heard_of(late).await;
+    assert_eq!((heard.reports, heard.status(0).as_str()), (1, "4.3.2"));
+    assert!(heard.progress[0].is_waiting() && heard.attempts == 0);
+    let over = bench
+        .put_at(hours(130), "a@example.net", &["b@example.org"], LETTER)
+        .await;
+    let heard = bench.heard_of(over).await;
+    assert_eq!(heard.status(0), "4.3.2");
+    assert_eq!((heard.due, heard.reports), (None, 1));
+}
+
+#[tokio::test]
+async fn one_greylisted_message_keeps_no_other_waiting() {
+    let mut hop = TestHop::start(|_, line| match line {
+        "RCPT TO:<new@example.org>" => Say::Line("450 4.2.0 greylisted"),
+        _ => Say::Ordinary,
+    })
+    .await;
+    let mut bench = Bench::towards(&format!("smtp://{}", hop.address), "");
+    let before = clock::now().wall;
+    bench
+        .put("a@example.net", &["new@example.org"], LETTER)
+        .await;
+    let heard = bench.heard().await;
+    assert_eq!((heard.status(0).as_str(), heard.attempts), ("4.2.0", 1));
+    let wait = heard.due.unwrap().since(before);
+    assert!(wait >= Duration::from_mins(5) && wait <= Duration::from_mins(7));
+    for _ in 0..3 {
+        bench.put("a@example.net", &["b@example.org"], LETTER).await;
+        hop.next().await;
+        assert_eq!(bench.heard().await.status(0), "2.0.0");
+    }
 }
 
 #[tokio::test]
@@ -193,7 +284,7 @@ async fn recipients_part_ways() {
 }
 
 #[tokio::test]
-async fn a_message_for_two_next_hops_is_settled_once() {
+async fn a_message_for_two_next_hops_leaves_when_both_have_it() {
     let mut one = TestHop::start(ordinary).await;
     let mut two = TestHop::start(ordinary).await;
     let config = format!(
@@ -207,7 +298,58 @@ async fn a_message_for_two_next_hops_is_settled_once() {
         .await;
     assert_eq!(one.next().await.recipients, ["RCPT TO:<b@example.org>"]);
     assert_eq!(two.next().await.recipients, ["RCPT TO:<b@example.com>"]);
-    assert_eq!(bench.heard().await.due, None);
+    // What the first took may have been recorded before.
+    while bench.heard().await.due.is_some() {}
+}
+
+#[tokio::test]
+async fn what_one_next_hop_has_is_recorded_while_another_is_still_tried() {
+    let mut fast = TestHop::start(ordinary).await;
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let slow = TestHop::start(move |_, line| match line {
+        "GREETING" if !*wait.borrow() => Say::Nothing,
+        _ => Say::Ordinary,
+    })
+    .await;
+    let config = format!(
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
+         [domains.\"example.com\"]\nnext_hop = \"smtp://{}\"\n",
+        fast.address, slow.address
+    );
+    let mut bench = Bench::start(&config, World::default());
+    let both = ["b@example.org", "b@example.com"];
+    let id = bench.put("a@example.net", &both, LETTER).await;
+    fast.next().await;
+    let heard = bench.heard().await;
+    let waiting: Vec<_> = heard.progress.iter().map(Progress::is_waiting).collect();
+    assert_eq!((heard.id, waiting), (id, vec![false, true]));
+    assert!(bench.queue().await[0].active, "the lease goes on");
+    drop((go, slow));
+    // What a crash would find now.
+    bench.stop(Duration::ZERO).await;
+    let queue = bench.queue().await;
+    let waiting = queue[0].progress.iter().map(Progress::is_waiting);
+    assert!(waiting.eq([false, true]));
+}
+
+#[tokio::test]
+async fn a_new_answer_of_the_dns_holds_at_the_next_attempt() {
+    let mut live = TestHop::start(ordinary).await;
+    let port = live.address.port();
+    let before = World::default()
+        .mx("example.com", &[(10, "dead.example.com")])
+        .a("dead.example.com", "127.0.0.2");
+    let after = World::default()
+        .mx("example.com", &[(10, "live.example.com")])
+        .a("live.example.com", "127.0.0.1");
+    let (change, world) = Changing::new(before);
+    let config = format!("[relay]\nfrom = [\"127.0.0.0/8\"]\nmx_port = {port}\n{QUICK}");
+    let mut bench = Bench::start(&config, world);
+    bench.put("a@example.net", &["b@example.com"], LETTER).await;
+    assert_eq!(bench.heard().await.status(0), "4.4.1");
+    change.send_replace(after);
+    live.next().await;
+    assert_eq!(bench.heard().await.status(0), "2.0.0");
 }
 
 #[tokio::test]

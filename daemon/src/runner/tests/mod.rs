@@ -88,7 +88,19 @@ impl Spool for Watched {
         lease: &Lease,
         settlement: Settlement,
     ) -> Pending<'static, Result<(), SettleError>> {
-        self.spool.record(lease, settlement)
+        let heard = Heard {
+            id: lease.entry().id,
+            progress: settlement.progress.clone(),
+            attempts: settlement.attempts,
+            due: settlement.due,
+            reports: settlement.reports.len(),
+        };
+        let (recorded, tell) = (self.spool.record(lease, settlement), self.heard.clone());
+        Box::pin(async move {
+            let result = recorded.await;
+            let _ = tell.send(heard);
+            result
+        })
     }
     fn list_lane(
         &self,
@@ -168,8 +180,8 @@ impl World {
     }
 }
 
-impl Resolver for World {
-    fn ask(&self, question: Question) -> Asking<'_> {
+impl World {
+    fn look_up(&self, question: &Question) -> Answer {
         assert!(question.name.as_str() != TRAP, "a slip of ours");
         let found = self
             .0
@@ -184,7 +196,31 @@ impl Resolver for World {
             None if exists => Lookup::NoData,
             None => Lookup::NxDomain,
         };
-        Box::pin(async move { Answer::bare(lookup) })
+        Answer::bare(lookup)
+    }
+}
+
+impl Resolver for World {
+    fn ask(&self, question: Question) -> Asking<'_> {
+        let answer = self.look_up(&question);
+        Box::pin(async move { answer })
+    }
+}
+
+/// A world that changes.
+struct Changing(tokio::sync::watch::Receiver<World>);
+
+impl Changing {
+    fn new(first: World) -> (tokio::sync::watch::Sender<World>, Self) {
+        let (change, world) = tokio::sync::watch::channel(first);
+        (change, Self(world))
+    }
+}
+
+impl Resolver for Changing {
+    fn ask(&self, question: Question) -> Asking<'_> {
+        let answer = self.0.borrow().look_up(&question);
+        Box::pin(async move { answer })
     }
 }
 
@@ -198,7 +234,7 @@ struct Bench {
 
 impl Bench {
     /// With these lines of configuration behind the first ones.
-    fn start(config: &str, world: World) -> Self {
+    fn start(config: &str, world: impl Resolver + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "hostname = \"mx.example.org\"\ndata_dir = \"{}\"\n\
@@ -306,6 +342,16 @@ impl Bench {
     /// The next settlement.
     async fn heard(&mut self) -> Heard {
         self.heard.recv().await.unwrap()
+    }
+
+    /// The next settlement of this message.
+    async fn heard_of(&mut self, id: QueueId) -> Heard {
+        loop {
+            let heard = self.heard().await;
+            if heard.id == id {
+                return heard;
+            }
+        }
     }
 
     /// Stops the runner.

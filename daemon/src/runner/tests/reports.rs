@@ -146,10 +146,10 @@ async fn when_time_is_up_the_sender_hears() {
     is_report(&got, "failed");
     assert!(got.content.contains("451 4.3.0 not now"));
     let mut last = bench.heard().await;
-    while last.reports == 0 {
+    while last.reports == 0 || last.due.is_some() {
         last = bench.heard().await;
     }
-    assert!(last.attempts >= 2 && last.due.is_none());
+    assert!(last.attempts >= 2);
 }
 
 #[tokio::test]
