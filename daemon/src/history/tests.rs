@@ -1,3 +1,5 @@
+//! Notes, from the queue that makes them to the file that keeps them.
+
 use std::time::Duration;
 
 use super::event::{Ended, Event, Note};

@@ -1,3 +1,5 @@
+//! What monitors read: names, units, the page that lists them, and what counting does.
+
 use std::collections::BTreeMap;
 
 use super::*;

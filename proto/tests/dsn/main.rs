@@ -2,7 +2,12 @@
 //! `docs/reports.md`. To take changed reports as the new golden ones, run with `VOUCHSAFE_BLESS=1`
 //! and look at what `git diff` says. `situations` has what is reported on.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod situations;
 
@@ -20,6 +25,12 @@ fn root() -> PathBuf {
 /// The reports that the book shows.
 const SHOWN: [&str; 3] = ["failed-one", "failed-several", "delayed"];
 
+/// Takes a report as the golden one.
+#[expect(clippy::disallowed_methods, reason = "nobody's mail")]
+fn bless_with(path: &Path, content: &[u8]) {
+    fs::write(path, content).unwrap();
+}
+
 #[test]
 fn reports_are_the_golden_ones_and_the_book_shows_three() {
     let bless = std::env::var_os("VOUCHSAFE_BLESS").is_some();
@@ -31,7 +42,7 @@ fn reports_are_the_golden_ones_and_the_book_shows_three() {
         let content = situation.report();
         let path = folder.join(format!("{name}.eml"));
         if bless {
-            fs::write(&path, &content).unwrap();
+            bless_with(&path, &content);
         }
         if fs::read(&path).ok().as_ref() != Some(&content) {
             wrong.push(format!("{name}:\n{}", String::from_utf8_lossy(&content)));
@@ -41,7 +52,11 @@ fn reports_are_the_golden_ones_and_the_book_shows_three() {
     let files: BTreeSet<_> = fs::read_dir(&folder)
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".eml"))
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|kind| kind == "eml")
+        })
         .collect();
     assert_eq!(files, names, "a file without a situation");
     assert!(names.len() >= 40, "{}", names.len());

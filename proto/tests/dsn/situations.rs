@@ -1,5 +1,11 @@
 //! What is reported on: one situation for each way in which a report can differ.
 
+#![expect(
+    clippy::unnecessary_wraps,
+    clippy::too_many_lines,
+    reason = "a list of what may stand in fields that may be empty"
+)]
+
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::{Concerned, Kind, Request, Returned, build};
 use vouchsafe_proto::envelope::{
@@ -110,7 +116,7 @@ impl Situation {
     }
 
     /// At a site whose operator has a mailbox.
-    fn to_operator(mut self) -> Self {
+    fn told_to_operator(mut self) -> Self {
         self.operator = true;
         self
     }
@@ -592,12 +598,12 @@ fn withheld() -> Vec<(&'static str, Situation)> {
         (
             "operator-repudiated",
             no_such()
-                .to_operator()
+                .told_to_operator()
                 .with(|envelope| envelope.verdict = VerdictResult::Repudiated),
         ),
         (
             "operator-declared-forwarder",
-            no_such().to_operator().with(|envelope| {
+            no_such().told_to_operator().with(|envelope| {
                 envelope.verdict = VerdictResult::Unknown;
                 envelope.clearance = Clearance::Declared;
             }),
