@@ -103,6 +103,8 @@ pub struct Service {
     attendants: JoinSet<()>,
     /// How well the caches serve; said once more at the end.
     rates: Arc<Rates>,
+    /// Towards next hops; says at the end how that went.
+    tls: Arc<Client>,
     /// Closed last.
     spool: Arc<LocalSpool>,
 }
@@ -145,6 +147,7 @@ impl Service {
             listening: addresses.clone(),
             house,
         });
+        let tls = Arc::clone(&shared.tls);
         let perimeter = Arc::clone(&shared.perimeter);
         let resolver = Arc::clone(&shared.resolver) as Arc<dyn Resolver>;
         let mut attendants = JoinSet::new();
@@ -162,6 +165,7 @@ impl Service {
             runner,
             attendants,
             rates,
+            tls,
             spool,
         })
     }
@@ -188,6 +192,7 @@ impl Service {
         tokio::join!(sessions, self.runner.stop(STOP_GRACE));
         self.attendants.shutdown().await;
         self.rates.say();
+        self.tls.tally().say();
         let spool = self.spool;
         // Closing waits for the disk. That a panic there is not passed on matters to nobody now.
         let _ = tokio::task::spawn_blocking(move || drop(spool)).await;

@@ -5,6 +5,7 @@
 //! other crates switch on.
 
 pub mod next_hop;
+pub mod tally;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::route::Host;
+use vouchsafe_proto::tls_policy::report::Ended;
 use vouchsafe_proto::tls_policy::sts::{MAX_POLICY, ParsePolicyError};
 
 use crate::tls;
@@ -53,6 +54,24 @@ pub enum FetchError {
     /// Too slow.
     #[error("the policy did not come in time")]
     TimedOut,
+}
+
+impl FetchError {
+    /// What it counts as (RFC 8460 §4.3.2.2).
+    pub fn ended(&self) -> Ended {
+        match self {
+            Self::Policy(_) | Self::Kind => Ended::StsPolicyInvalid,
+            Self::Trust(_) => Ended::StsWebpkiInvalid,
+            Self::Connect(error) if is_of_tls(error) => Ended::StsWebpkiInvalid,
+            _ => Ended::StsPolicyFetchError,
+        }
+    }
+}
+
+/// True for a handshake that was given up, as against a connection that was not had.
+fn is_of_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
 }
 
 /// Fetches from the first of the addresses that answers.

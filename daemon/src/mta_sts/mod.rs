@@ -21,6 +21,7 @@ use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::dns::{Freshness, Name, Question, RecordType};
 use vouchsafe_proto::mx::Search;
 use vouchsafe_proto::time::Mono;
+use vouchsafe_proto::tls_policy::report::Kind;
 use vouchsafe_proto::tls_policy::sts::{Announcement, Consult, Kept, Policy, consult};
 
 use crate::dns::Resolver;
@@ -109,6 +110,8 @@ impl Policies {
         match self.fetch(domain, port, &announced).await {
             Ok(fetched) => Some(fetched),
             Err(error) => {
+                let ended = error.ended();
+                self.tls.tally().count(domain, Kind::Sts, ended, now.wall);
                 tracing::warn!(
                     %domain,
                     error = %Peer(chain(&error)),

@@ -66,7 +66,11 @@ pub(super) async fn of(
                 name: candidate.host.as_str().to_owned(),
                 address: candidate.address,
             });
-            Ok(endpoints(named.collect(), *port, Protocol::Smtp))
+            let mut found = endpoints(named.collect(), *port, Protocol::Smtp);
+            for endpoint in &mut found {
+                endpoint.domain = Some(domain.clone());
+            }
+            Ok(found)
         }
         NextHop::LmtpUnix(path) => Ok(vec![Endpoint {
             remote: Remote {
@@ -77,6 +81,7 @@ pub(super) async fn of(
             protocol: Protocol::Lmtp,
             server_name: None,
             requirement: Requirement::Opportunistic,
+            domain: None,
         }]),
         NextHop::Maildir(_) => Ok(Vec::new()),
     }
@@ -144,6 +149,7 @@ pub(super) fn endpoints(found: Vec<Found>, port: u16, protocol: Protocol) -> Vec
                 address: Some(address),
             },
             requirement,
+            domain: None,
         }
     };
     found.into_iter().map(one).collect()

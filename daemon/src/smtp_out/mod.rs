@@ -45,6 +45,8 @@ pub struct Endpoint {
     pub server_name: Option<ServerName<'static>>,
     /// What TLS it must give.
     pub requirement: Requirement,
+    /// The domain whose mail it takes as one of its MX; none for a host that is configured.
+    pub domain: Option<Domain>,
 }
 
 /// What is connected to.

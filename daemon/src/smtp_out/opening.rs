@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 use tokio::time::timeout_at;
-use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::outcome::{Diagnostic, Outcome};
 use vouchsafe_proto::smtp::deliver::{Input, Session, Settings, StartTls};
 use vouchsafe_proto::tls_policy::Requirement;
+use vouchsafe_proto::tls_policy::report::Ended;
 
 use super::stream::{self, HandshakeError};
 use super::{Connection, Endpoint, Place, READ_SIZE, Seen, Terms};
@@ -20,7 +21,7 @@ use crate::clock;
 use crate::log::{Peer, chain};
 use crate::metrics::figures;
 use crate::stream::Stream;
-use crate::tls::next_hop::Begin;
+use crate::tls::next_hop::{self, Begin};
 
 /// Why no session stands.
 enum NotOpen {
@@ -39,34 +40,74 @@ struct Tls<'a> {
 }
 
 /// Connects and greets, with the TLS that is demanded of the host. Where nothing is, a failed
-/// handshake is tried once more in clear, on a new connection.
+/// handshake is tried once more in clear, on a new connection. How TLS went is counted.
 pub async fn open(endpoint: &Endpoint, terms: &Terms) -> Result<Connection, Outcome> {
+    let (opened, ended) = attempt(endpoint, terms).await;
+    if let (Some(domain), Some(client), Some(ended)) = (&endpoint.domain, &terms.tls, ended) {
+        let now = clock::now().wall;
+        let kind = endpoint.requirement.kind();
+        client.tally().count(domain, kind, ended, now);
+    }
+    opened
+}
+
+/// The same, with how TLS went; not where nobody answered.
+async fn attempt(
+    endpoint: &Endpoint,
+    terms: &Terms,
+) -> (Result<Connection, Outcome>, Option<Ended>) {
     let requirement = &endpoint.requirement;
     if let Requirement::Withheld(why) = requirement {
-        return Err(why.outcome(endpoint.remote.clone()));
+        let outcome = why.outcome(endpoint.remote.clone());
+        return (Err(outcome), Some(why.counted.1));
     }
-    let tls = tls(endpoint, terms)?;
+    let tls = match tls(endpoint, terms) {
+        Ok(tls) => tls,
+        Err(outcome) => return (Err(outcome), None),
+    };
+    let tested = tls.as_ref().and_then(|tls| tls.begin.tested.clone());
     let error = match greet(endpoint, terms, tls).await {
-        Ok(connection) => return Ok(connection),
-        Err(NotOpen::Unusable(outcome)) => return Err(outcome),
+        Ok(connection) => {
+            let refused = tested.as_ref().and_then(|tested| tested.get());
+            let ended = match (connection.tls(), refused) {
+                (None, _) => Ended::StarttlsNotSupported,
+                (Some(_), None) => Ended::Success,
+                (Some(_), Some(error)) => next_hop::ended(error),
+            };
+            return (Ok(connection), Some(ended));
+        }
+        Err(NotOpen::Unusable(outcome)) => {
+            let ended = is_without_starttls(&outcome).then_some(Ended::StarttlsNotSupported);
+            return (Err(outcome), ended);
+        }
         Err(NotOpen::Tls(error)) => error,
     };
+    let ended = Some(match &error {
+        HandshakeError::Failed(error) => next_hop::ended_by(error),
+        HandshakeError::State => Ended::ValidationFailure,
+    });
     let why = chain(&error);
     if let Some(outcome) = requirement.handshake_failed(endpoint.remote.clone(), &why) {
-        return Err(outcome);
+        return (Err(outcome), ended);
     }
     tracing::warn!(
         remote = %Peer(&endpoint.remote.name),
         error = %Peer(&why),
         "TLS failed, going on in clear"
     );
-    greet(endpoint, terms, None)
-        .await
-        .map_err(|error| match error {
-            NotOpen::Unusable(outcome) => outcome,
-            // Not reached: without a name the machine is told not to begin TLS.
-            NotOpen::Tls(_) => no_tls(endpoint),
-        })
+    let opened = greet(endpoint, terms, None).await;
+    let opened = opened.map_err(|error| match error {
+        NotOpen::Unusable(outcome) => outcome,
+        // Not reached: without a name the machine is told not to begin TLS.
+        NotOpen::Tls(_) => no_tls(endpoint),
+    });
+    (opened, ended)
+}
+
+/// True for the machine's own finding that a host which must offer STARTTLS does not (X.7.4).
+fn is_without_starttls(outcome: &Outcome) -> bool {
+    let status = outcome.status;
+    matches!(outcome.diagnostic, Diagnostic::Local(_)) && (status.subject, status.detail) == (7, 4)
 }
 
 /// What TLS is begun with at this host; none if it is not to be.

@@ -11,6 +11,7 @@
 //! A session of one requirement is never resumed for another: only the opportunistic configuration
 //! keeps sessions.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
@@ -24,6 +25,9 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use vouchsafe_proto::tls_policy::Requirement;
 use vouchsafe_proto::tls_policy::dane::{Associations, Certificate, Digests};
+use vouchsafe_proto::tls_policy::report::Ended;
+
+use super::tally::Tally;
 
 /// What sessions with next hops are begun with.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ pub struct Client {
     opportunistic: Arc<ClientConfig>,
     /// By the authorities that are trusted.
     web_pki: Option<Arc<WebPkiServerVerifier>>,
+    tally: Tally,
 }
 
 /// What a session is begun with.
@@ -67,7 +72,13 @@ impl Client {
             provider,
             opportunistic: Arc::new(opportunistic),
             web_pki: web_pki.build().ok(),
+            tally: Tally::default(),
         })
+    }
+
+    /// How it goes.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Encrypts with whoever answers.
@@ -117,6 +128,32 @@ impl Client {
             Requirement::Withheld(_) => Err(Error::General("the host is not to be used".into())),
         }
     }
+}
+
+/// What a handshake that was given up counts as (RFC 8460 §4.3.2).
+pub fn ended(error: &Error) -> Ended {
+    let Error::InvalidCertificate(why) = error else {
+        return Ended::ValidationFailure;
+    };
+    match why {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Ended::CertificateHostMismatch
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Ended::CertificateExpired
+        }
+        // Another authority under the name of one that is trusted.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            Ended::CertificateNotTrusted
+        }
+        _ => Ended::ValidationFailure,
+    }
+}
+
+/// The same of an error of the stream that TLS is put on.
+pub fn ended_by(error: &io::Error) -> Ended {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    inner.map_or(Ended::ValidationFailure, ended)
 }
 
 /// TLS 1.2 and 1.3 with this verifier, no certificate of ours.

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 
 use crate::dns::{Answer, Lookup, Name, Records, Tlsa, Trouble};
 
+use super::report::{Ended, Kind};
 use super::{Requirement, Withheld};
 
 /// Records of one host that are kept: each costs a comparison, and nobody needs so many.
@@ -132,6 +133,7 @@ fn withheld(base: &Name, trouble: Trouble) -> Requirement {
     Requirement::Withheld(Box::new(Withheld {
         status: (4, 4, 3),
         text: format!("the TLSA records of {base} cannot be looked up now: {trouble}"),
+        counted: (Kind::Tlsa, Ended::DnssecInvalid),
     }))
 }
 

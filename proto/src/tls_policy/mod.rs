@@ -9,6 +9,7 @@
 //! and the digests (the daemon), what follows from an outcome (the runner).
 
 pub mod dane;
+pub mod report;
 pub mod sts;
 
 use alloc::boxed::Box;
@@ -19,6 +20,7 @@ use crate::addr::Domain;
 use crate::dns::Name;
 use crate::outcome::{Outcome, Remote};
 use dane::Associations;
+use report::{Ended, Kind};
 use sts::{Mode, Policy};
 
 /// What must hold of a session with one host.
@@ -49,6 +51,8 @@ pub struct Withheld {
     pub status: (u8, u16, u16),
     /// In our own words.
     pub text: String,
+    /// Whose rules withhold it, and why, for the counts.
+    pub counted: (Kind, Ended),
 }
 
 impl Requirement {
@@ -61,6 +65,16 @@ impl Requirement {
             Self::WebPki => "mta-sts",
             Self::Tested => "mta-sts testing",
             Self::Withheld(_) => "withheld",
+        }
+    }
+
+    /// Under whose rules a session is counted (RFC 8460).
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Opportunistic => Kind::NoPolicyFound,
+            Self::Encrypted | Self::Dane(_) => Kind::Tlsa,
+            Self::WebPki | Self::Tested => Kind::Sts,
+            Self::Withheld(why) => why.counted.0,
         }
     }
 
@@ -88,6 +102,7 @@ impl Requirement {
                 // X.7.1: delivery not authorised (RFC 3463 §3.8).
                 status: (4, 7, 1),
                 text: format!("the MTA-STS policy of {domain} does not list {host}"),
+                counted: (Kind::Sts, Ended::CertificateHostMismatch),
             })),
             (other, ..) => other,
         }
@@ -145,6 +160,7 @@ mod tests {
         let withheld = Requirement::Withheld(Box::new(Withheld {
             status: (4, 4, 3),
             text: String::new(),
+            counted: (Kind::Tlsa, Ended::DnssecInvalid),
         }));
         for (mode, listed, unlisted) in [
             ("enforce", "mta-sts", "withheld"),

@@ -107,7 +107,14 @@ fn arrives(mut postfix: Postfix, names: &Names, demanded: &str) {
     assert!(session.contains("TLSv1.3"), "{session}");
     let traces = arrived(&messages, &postfix.delivered(1));
     assert!(traces[0].contains("with ESMTPS id"), "{}", traces[0]);
-    service.stop();
+    let policy = if demanded == "none" {
+        "no-policy-found"
+    } else {
+        "tlsa"
+    };
+    let counted = format!("domain=hop.example policy=\"{policy}\" result=\"success\" sessions=1 ");
+    let log = service.stop();
+    assert!(log.contains(&counted), "{log}");
 }
 
 /// Sends one message, which must be deferred twice, and not arrive.

@@ -213,15 +213,29 @@ fn a_host_that_does_not_gets_nothing() {
     let authority = Authority::new();
     let left_out = "MTA-STS towards a wrong Postfix";
     let demanded = "which the MTA-STS policy of its domain demands, failed";
-    for (last, certificate, mx, (status, why)) in [
-        (2, Some("elsewhere.example"), MX, ("4.7.5", demanded)),
+    for (last, certificate, mx, (status, why, counted)) in [
+        (
+            2,
+            Some("elsewhere.example"),
+            MX,
+            ("4.7.5", demanded, "certificate-host-mismatch"),
+        ),
         (
             3,
             Some(MX),
             "other.hop.example",
-            ("4.7.1", "does not list mx.hop.example"),
+            (
+                "4.7.1",
+                "does not list mx.hop.example",
+                "certificate-host-mismatch",
+            ),
         ),
-        (4, None, MX, ("4.7.4", "did not offer STARTTLS")),
+        (
+            4,
+            None,
+            MX,
+            ("4.7.4", "did not offer STARTTLS", "starttls-not-supported"),
+        ),
     ] {
         let Some(new) = Setup::new(left_out) else {
             return;
@@ -234,6 +248,8 @@ fn a_host_that_does_not_gets_nothing() {
         let mut service = sending(&postfix, &authority, &names, policy("enforce", mx));
         waits(&mut service, status, why);
         let log = service.stop();
+        let counted = format!("domain=hop.example policy=\"sts\" result=\"{counted}\"");
+        assert!(log.contains(&counted), "{log}");
         assert!(!log.contains("in clear"), "{log}");
         assert!(postfix.delivered(0).is_empty());
     }
@@ -250,6 +266,9 @@ fn testing_delivers_and_tells() {
     let service = sending(&postfix, &authority, &names, policy("testing", MX));
     let log = arrives(postfix, service, "mta-sts testing");
     assert!(log.contains("would have refused this certificate"), "{log}");
+    let counted =
+        "domain=hop.example policy=\"sts\" result=\"certificate-not-trusted\" sessions=1 ";
+    assert!(log.contains(counted), "{log}");
 }
 
 #[test]
