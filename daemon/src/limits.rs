@@ -24,15 +24,26 @@ pub struct SessionCaps {
     pub total: usize,
     /// For one client: nobody crowds out the rest.
     pub per_client: usize,
+    /// Of the total, places that this client may not take.
+    pub kept: usize,
 }
 
 impl SessionCaps {
-    /// What strangers may take of it.
-    #[must_use]
-    pub const fn for_strangers(self) -> Self {
+    /// Those of a site's own clients, who count only in all.
+    pub const fn of_house(total: usize) -> Self {
         Self {
-            total: self.total.saturating_sub(self.total / 20),
-            ..self
+            total,
+            per_client: usize::MAX,
+            kept: 0,
+        }
+    }
+
+    /// Those of a stranger, to whom the last twentieth is not open.
+    pub const fn of_stranger(total: usize, per_client: usize) -> Self {
+        Self {
+            total,
+            per_client,
+            kept: total / 20,
         }
     }
 
@@ -125,7 +136,7 @@ impl Door {
     fn count_in(&self, client: IpAddr, caps: SessionCaps) -> Result<Pass, Shed> {
         let client = counted_as(client);
         let mut count = self.0.count();
-        if count.total >= caps.total {
+        if count.total >= caps.total.saturating_sub(caps.kept) {
             return Err(Shed::Total);
         }
         let of_client = count.clients.get(&client).copied().unwrap_or(0);
@@ -224,10 +235,7 @@ mod tests {
     #[test]
     fn caps_hold_and_leaving_makes_room() {
         let door = Door::default();
-        let caps = SessionCaps {
-            total: 3,
-            per_client: 2,
-        };
+        let caps = SessionCaps::of_stranger(3, 2);
         let first = door.enter(ip("192.0.2.1"), caps).unwrap();
         let _second = door.enter(ip("::ffff:192.0.2.1"), caps).unwrap();
         assert_eq!(
@@ -244,16 +252,14 @@ mod tests {
     #[test]
     fn pressure_comes_and_goes_once() {
         let door = Door::default();
-        let caps = SessionCaps {
-            total: 100,
-            per_client: 100,
-        };
+        let caps = SessionCaps::of_house(100);
         let mut pressure = door.pressure();
         let mut passes: Vec<_> = (0..89)
             .map(|_| door.enter(ip("192.0.2.1"), caps).unwrap())
             .collect();
         assert!(!pressure.has_changed().unwrap());
-        passes.push(door.enter(ip("192.0.2.1"), caps.for_strangers()).unwrap());
+        let stranger = SessionCaps::of_stranger(100, 100);
+        passes.push(door.enter(ip("192.0.2.1"), stranger).unwrap());
         assert!(*pressure.borrow_and_update());
         // Around the mark nothing flaps.
         for _ in 0..20 {
@@ -271,33 +277,23 @@ mod tests {
     #[test]
     fn the_last_places_are_not_for_strangers() {
         let door = Door::default();
-        let caps = SessionCaps {
-            total: 20,
-            per_client: 20,
-        };
+        let stranger = SessionCaps::of_stranger(20, 20);
         let client = ip("192.0.2.1");
         let strangers: Vec<_> = (0..19)
-            .map(|_| door.enter(client, caps.for_strangers()).unwrap())
+            .map(|_| door.enter(client, stranger).unwrap())
             .collect();
-        let refused = door.enter(client, caps.for_strangers());
+        let refused = door.enter(client, stranger);
         assert_eq!(refused.unwrap_err(), Shed::Total);
-        let _ours = door.enter(client, caps).unwrap();
+        let _ours = door.enter(client, SessionCaps::of_house(20)).unwrap();
         drop(strangers);
         // A small house has no place to keep.
-        let small = SessionCaps {
-            total: 19,
-            per_client: 1,
-        };
-        assert_eq!(small.for_strangers(), small);
+        assert_eq!(SessionCaps::of_stranger(19, 1).kept, 0);
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_client() {
         let door = Door::default();
-        let caps = SessionCaps {
-            total: 9,
-            per_client: 1,
-        };
+        let caps = SessionCaps::of_stranger(9, 1);
         let _one = door.enter(ip("2001:db8::1"), caps).unwrap();
         assert_eq!(
             door.enter(ip("2001:db8::ffff"), caps).unwrap_err(),
@@ -309,10 +305,7 @@ mod tests {
     #[test]
     fn a_client_that_has_left_is_forgotten() {
         let door = Door::default();
-        let caps = SessionCaps {
-            total: 1,
-            per_client: 1,
-        };
+        let caps = SessionCaps::of_stranger(1, 1);
         for last in 1..=100u8 {
             drop(door.enter(IpAddr::from([192, 0, 2, last]), caps));
         }

@@ -47,8 +47,8 @@ pub struct Site {
     fronts: Fronts,
     /// Our certificate, if STARTTLS is offered.
     pub tls: Option<Arc<ServerConfig>>,
-    /// How many sessions may be open.
-    pub caps: SessionCaps,
+    /// How many sessions may be open: over all, and for one stranger.
+    pub sessions: (usize, usize),
     /// Who knows what a reverse-path is worth.
     pub verifier: Arc<Verifier>,
     /// Where messages are kept.
@@ -92,10 +92,7 @@ impl Site {
                 xclient: config.perimeter.xclient.clone(),
             },
             tls: in_force.tls.clone(),
-            caps: SessionCaps {
-                total: limits.sessions,
-                per_client: limits.sessions_per_client,
-            },
+            sessions: (limits.sessions, limits.sessions_per_client),
             verifier,
             spool,
         }
@@ -123,13 +120,11 @@ impl Site {
             || this_host.contains(&client.to_canonical())
             || self.is_proxy(client)
             || self.is_front(client);
+        let (total, per_client) = self.sessions;
         if ours {
-            SessionCaps {
-                per_client: usize::MAX,
-                ..self.caps
-            }
+            SessionCaps::of_house(total)
         } else {
-            self.caps.for_strangers()
+            SessionCaps::of_stranger(total, per_client)
         }
     }
 }

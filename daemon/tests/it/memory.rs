@@ -97,7 +97,7 @@ fn a_session_that_waits_costs_little() {
     let service = Setup::new()
         .with(&format!(
             "[limits]\nsessions = {0}\nsessions_per_client = {0}",
-            2 * sessions
+            sessions + 300
         ))
         .start();
     let greet = || {
@@ -105,8 +105,9 @@ fn a_session_that_waits_costs_little() {
         client.expect("EHLO client.example", 250);
         client
     };
-    // What all sessions share is there once some have come.
-    let shared: Vec<Client> = (0..50).map(|_| greet()).collect();
+    // What all sessions share is there once some have come, and they have used up what the start
+    // left free.
+    let shared: Vec<Client> = (0..200).map(|_| greet()).collect();
     let before = pss(&service);
     let idle: Vec<Client> = (0..sessions).map(|_| greet()).collect();
     let more = pss(&service).saturating_sub(before);

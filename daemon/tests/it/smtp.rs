@@ -119,7 +119,8 @@ fn a_client_that_does_not_read_is_given_up() {
     let deaf = Client::greeted(service.address());
     let mut writer = Client::over(deaf.stream());
     let flood = std::thread::spawn(move || {
-        let group = b"NOOP\r\n".repeat(1000);
+        writer.send("EHLO client.example\r\n");
+        let group = b"MAIL FROM:<someone@sender.example>\r\nRSET\r\n".repeat(500);
         while writer.try_send(&group).is_ok() {}
     });
     let mut other = Client::greeted(service.address());
