@@ -1,21 +1,26 @@
 //! What the log tells of a session: one line for each event that matters, under stable names.
 //!
-//! At `info`: verdicts, refusals, messages accepted or refused, silence. At `debug`: connections,
+//! At `info`: verdicts on strangers, refusals, messages accepted or refused, silence. At `debug`: connections,
 //! greetings, TLS. Every line stands in the span of its session (`session`, `client`); what a peer
 //! said is escaped by [`log::Peer`].
 
 use tracing::{debug, info};
 use vouchsafe_proto::reply::ReplyClass;
 use vouchsafe_proto::smtp::receive::{Accepted, Note};
-use vouchsafe_proto::verify::Verdict;
+use vouchsafe_proto::verify::{Evidence, Verdict};
 
 use crate::log;
 use crate::metrics::figures;
 
-/// The word on a reverse-path, and why in a sentence.
+/// The word on a reverse-path, and why in a sentence. Of a client that we relay for nothing is asked,
+/// and there is nothing to tell: the line about its message has the verdict.
 pub(super) fn verdict(verdict: &Verdict, reverse_path: &str) {
-    let why = verdict.explanation();
     figures().mail.verdicts.count([verdict.result().as_str()]);
+    if let [Evidence::RelayClient { .. }, ..] = verdict.evidence() {
+        debug!(reverse_path = %log::Peer(reverse_path), "not verified: a client that we relay for");
+        return;
+    }
+    let why = verdict.explanation();
     info!(
         verdict = %verdict.result(),
         reverse_path = %log::Peer(reverse_path),
