@@ -3,7 +3,8 @@
 //!
 //! Reading is strict: a value that is passed on must mean the same to the next hop, and one that
 //! comes back in a report must be what the sender wrote. What was read is kept decoded, and what
-//! is written reads back as the same.
+//! is written reads back as the same. One form that is not lawful is read all the same, because
+//! Postfix writes it and the mail is good: an address beyond ASCII as `rfc822`.
 //!
 //! Left to others: whether a parameter may stand where it stands (the session), and what comes of
 //! it (reports, deliveries).
@@ -140,12 +141,16 @@ pub(super) fn parse_original(value: &str) -> Result<OriginalRecipient, ParsePara
             && !address.is_empty()
             && !address_type.is_empty()
             && address_type.bytes().all(is_atom_octet);
-        let decoded = if address_type.eq_ignore_ascii_case("utf-8") {
-            unitext_decoded(address)
+        let (address_type, address) = if address_type.eq_ignore_ascii_case("utf-8") {
+            (address_type, unitext_decoded(address)?)
+        } else if let Some(address) = xtext_decoded(address) {
+            (address_type, address)
+        } else if address_type.eq_ignore_ascii_case("rfc822") {
+            ("utf-8", xtext_of_utf8(address)?)
         } else {
-            xtext_decoded(address)
+            return None;
         };
-        decoded.filter(|_| sound).map(|address| OriginalRecipient {
+        sound.then(|| OriginalRecipient {
             address_type: address_type.into(),
             address,
         })
@@ -280,10 +285,27 @@ fn unitext_decoded(value: &str) -> Option<Box<str>> {
     sound.then(|| decoded.into_boxed_str())
 }
 
-/// Undoes xtext: `+` and two upper-case digits, or a graphic character that is neither `+` nor `=`
-/// (RFC 3461 §4). What is left is printable ASCII and blanks.
+/// Undoes xtext. What is left is printable ASCII and blanks.
 fn xtext_decoded(value: &str) -> Option<Box<str>> {
-    let mut decoded = String::with_capacity(value.len());
+    let octets = xtext_octets(value)?;
+    let sound = |octet: &u8| octet.is_ascii_graphic() || matches!(octet, b' ' | b'\t');
+    let text = String::from_utf8(octets).ok()?;
+    text.bytes()
+        .all(|octet| sound(&octet))
+        .then(|| text.into_boxed_str())
+}
+
+/// Undoes xtext. What is left is UTF-8 without control characters.
+fn xtext_of_utf8(value: &str) -> Option<Box<str>> {
+    let text = String::from_utf8(xtext_octets(value)?).ok()?;
+    let sound = text.chars().all(|character| !character.is_control());
+    sound.then(|| text.into_boxed_str())
+}
+
+/// Undoes xtext: `+` and two upper-case digits, or a graphic character that is neither `+` nor `=`
+/// (RFC 3461 §4).
+fn xtext_octets(value: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(octet) = rest.next() {
         let octet = match octet {
@@ -300,12 +322,9 @@ fn xtext_decoded(value: &str) -> Option<Box<str>> {
             octet if octet.is_ascii_graphic() => octet,
             _ => return None,
         };
-        if !octet.is_ascii_graphic() && !matches!(octet, b' ' | b'\t') {
-            return None;
-        }
-        decoded.push(char::from(octet));
+        decoded.push(octet);
     }
-    Some(decoded.into_boxed_str())
+    Some(decoded)
 }
 
 /// Appends as xtext (RFC 3461 §4).
@@ -377,6 +396,17 @@ mod tests {
                 trace,
             };
             assert_eq!(parse_by(value), Ok(by), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_address_beyond_ascii_is_one_whatever_it_is_called() {
+        // As Postfix 3.7 writes it.
+        let original = parse_original("rfc822;gr+C3+BC+C3+9Fe@hop.example").unwrap();
+        assert_eq!(&*original.address_type, "utf-8");
+        assert_eq!(&*original.address, "grüße@hop.example");
+        for value in ["rfc822;a+FF@b", "rfc822;a+C2+85@b", "x400;gr+C3+BC"] {
+            assert!(parse_original(value).is_err(), "{value}");
         }
     }
 

@@ -27,8 +27,9 @@ pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), D
     let waiting = world
         .queue_until("a first attempt at the branch office", |queue| {
             let tried = |message: &Message| {
+                // A next hop that cannot be reached is no attempt of the message's own.
                 let reason = message.waiting().any(|to| to.diagnostic.is_some());
-                message.attempts > 0 && !message.active && reason
+                !message.active && reason
             };
             queue.into_iter().find(tried)
         })
