@@ -237,8 +237,8 @@ async fn open_spool(config: &Config) -> Result<Arc<LocalSpool>, Failure> {
         let told = match &error {
             OpenError::InUse => format!("another vouchsafe serves {folder}"),
             OpenError::Lost => format!(
-                "the queue in {folder} is not whole: put queue.redb back, or, to give its \
-                 messages up, move {folder}/content away"
+                "the queue in {folder} is not whole: queue.redb and log/ belong together. Put back what is \
+                 missing, or, to give its messages up, move the rest away"
             ),
             _ => format!("cannot open the queue in {folder}"),
         };

@@ -32,6 +32,11 @@ impl Lane {
         }
     }
 
+    /// The lane of that name: what [`Lane::as_str`] gave.
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// Its name, for logs and listings.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,32 +1,38 @@
-//! The one writer: takes all operations that wait, makes them durable together, answers each.
+//! Two writers: each takes all operations that wait, makes them durable together, answers each.
 //!
-//! For one group, in this order: the folder of content is flushed, if any file in the group is
-//! new; one transaction with all records is committed; the due times are brought in step; everyone
-//! is answered. While one group is being flushed the next one gathers, so the number of barriers
-//! follows the disk, not the number of messages.
+//! An operation that finds a writer idle is written and flushed at once. While one group is being
+//! flushed the next one gathers, so the number of barriers follows the disk, not the number of
+//! messages; and since there are two writers, what comes just behind a group need not wait for two
+//! flushes. The groups of both have nothing to do with each other: a settlement comes after its
+//! lease, and that after the barrier of its message.
 //!
-//! When it fails: a barrier that failed poisons, and files of content stay, because nobody knows
-//! whether their records reached the disk. A full disk fails the group and nothing else, once the
-//! store has been reopened and is seen not to hold any of it.
+//! For one group, in this order: room is reserved; everything is written there in one go; any other
+//! segments that have some of its content are flushed; the group's segment is flushed; the index
+//! and the due times are brought in step; everyone is answered. Each writer flushes through a
+//! description of its own: the kernel tells each of them of a failed write, not the first who
+//! asks.
+//!
+//! When it fails: a barrier that failed poisons, since nobody knows what reached the disk. A full disk
+//! fails the group and nothing else, once what was written of it is wiped out.
 
+use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use redb::WriteTransaction;
 use tokio::sync::oneshot;
 use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::queue_id::QueueId;
 
-use super::draft::BodyFile;
+use super::Shared;
+use super::group::{Group, Hand, Laid};
+use super::log::body::Place;
+use super::log::segment::Pin;
 use super::recover::Doomed;
-use super::store::{CONTENT, ENVELOPES, PROGRESS};
 use super::threads::lock;
-use super::{CONTENT_FOLDER, Shared};
 use crate::{Lease, Waits};
 
-/// Octets in one group: bounds the time a group takes and the memory its transaction needs.
-const GROUP: usize = 8 * 1024 * 1024;
+/// How many groups are being flushed at most.
+pub(super) const WRITERS: usize = 2;
 
 /// Something to make durable.
 pub(super) enum Operation {
@@ -38,23 +44,36 @@ pub(super) enum Operation {
     /// A lease ended.
     Settle {
         lease: Box<Lease>,
-        /// The new progress record, and how the message waits; `None` when it leaves.
-        progress: Option<(Vec<u8>, Waits)>,
+        /// Which settlement of the message it is.
+        state: u64,
+        /// The new progress; `None` when the message leaves.
+        progress: Option<Told>,
         reports: Vec<New>,
         reply: oneshot::Sender<Result<(), Failure>>,
     },
     /// Something is to be remembered of a leased message.
     Record {
         id: QueueId,
-        /// The new progress record.
-        progress: Vec<u8>,
+        /// Which settlement of the message it is.
+        state: u64,
+        progress: Told,
         reports: Vec<New>,
         reply: oneshot::Sender<Result<(), Failure>>,
     },
     /// A leased message cannot be read.
     SetAside(Doomed),
-    /// No more will come.
-    Stop,
+    /// A message left, which must be said once more.
+    Forget(QueueId),
+}
+
+/// What became of a message.
+pub(super) struct Told {
+    /// The record.
+    pub(super) record: Vec<u8>,
+    /// How it waits, as a restart is to find it.
+    pub(super) kept: Waits,
+    /// How it waits from now on.
+    pub(super) waits: Waits,
 }
 
 /// A message to be taken.
@@ -63,15 +82,18 @@ pub(super) struct New {
     pub(super) waits: Waits,
     pub(super) envelope: Vec<u8>,
     pub(super) progress: Vec<u8>,
-    pub(super) content: Stored,
+    /// Content that is written already, not flushed.
+    pub(super) pieces: Vec<Piece>,
+    /// The rest of it.
+    pub(super) rest: Vec<u8>,
 }
 
-/// Its content.
-pub(super) enum Stored {
-    /// To go into the store.
-    Small(Vec<u8>),
-    /// In a file that has been flushed.
-    File(BodyFile),
+/// A piece of content in the log, kept there.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) pin: Pin,
+    /// Of its octets, without the head.
+    pub(super) place: Place,
 }
 
 /// Why an operation failed.
@@ -85,311 +107,243 @@ pub(super) enum Failure {
     Write(io::Error),
 }
 
-impl New {
-    /// Octets it brings into the transaction.
-    fn weight(&self) -> usize {
-        let content = match &self.content {
-            Stored::Small(content) => content.len(),
-            Stored::File(_) => 0,
-        };
-        content
-            .saturating_add(self.envelope.len())
-            .saturating_add(self.progress.len())
-    }
-
-    /// Writes its records.
-    fn insert(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
-        let key = self.id.as_u128();
-        transaction
-            .open_table(ENVELOPES)?
-            .insert(key, self.envelope.as_slice())?;
-        transaction
-            .open_table(PROGRESS)?
-            .insert(key, self.progress.as_slice())?;
-        if let Stored::Small(content) = &self.content {
-            transaction
-                .open_table(CONTENT)?
-                .insert(key, content.as_slice())?;
-        }
-        Ok(())
-    }
-
-    /// What becomes of a file of content that has a record, or may have one.
-    fn keep_file(self) {
-        if let Stored::File(file) = self.content {
-            file.keep();
-        }
-    }
-}
-
 impl Operation {
-    /// The messages it brings.
-    fn news(&self) -> &[New] {
-        match self {
-            Self::Commit { new, .. } => std::slice::from_ref(new),
-            Self::Settle { reports, .. } | Self::Record { reports, .. } => reports,
-            Self::SetAside(_) | Self::Stop => &[],
-        }
-    }
-
-    /// Octets it brings into the transaction.
-    fn weight(&self) -> usize {
-        let record = match self {
-            Self::Settle { progress, .. } => {
-                progress.as_ref().map_or(0, |(record, _)| record.len())
-            }
-            Self::Record { progress, .. } => progress.len(),
-            Self::SetAside(doomed) => doomed.weight(),
-            Self::Commit { .. } | Self::Stop => 0,
-        };
-        self.news()
-            .iter()
-            .fold(record, |sum, new| sum.saturating_add(new.weight()))
-    }
-
     /// True if nobody waits for it any more, so that it need not be done. A settlement is done in
     /// any case: the delivery it records has happened.
     fn is_abandoned(&self) -> bool {
         matches!(self, Self::Commit { reply, .. } if reply.is_closed())
     }
+
+    /// True if it brings no mail, and may use the room that is kept for such.
+    pub(super) fn is_outcome(&self) -> bool {
+        match self {
+            Self::Commit { .. } => false,
+            Self::Settle { reports, .. } | Self::Record { reports, .. } => reports.is_empty(),
+            Self::SetAside(_) | Self::Forget(_) => true,
+        }
+    }
 }
 
-/// The committer's life: groups, until it is told to stop.
-pub(super) fn run(shared: &Arc<Shared>, waiting: &Receiver<Operation>) {
-    let unwound = Unwound(shared);
-    let mut stopping = false;
-    while !stopping {
-        let Ok(first) = waiting.recv() else { break };
-        let mut group = Vec::new();
-        let mut weight = 0usize;
-        let mut next = Some(first);
-        while let Some(operation) = next {
-            stopping |= matches!(operation, Operation::Stop);
-            if !operation.is_abandoned() {
-                weight = weight.saturating_add(operation.weight());
-                group.push(operation);
-            }
-            next = if weight < GROUP {
-                waiting.try_recv().ok()
-            } else {
-                None
-            };
+/// Operations that wait for a writer.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    operations: VecDeque<Operation>,
+    /// Writers with nothing to do.
+    idle: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// Adds one. Once closed it is dropped, and with it the sender of its answer.
+    pub(super) fn push(&self, operation: Operation) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.closed {
+            return;
         }
-        commit(shared, group);
+        waiting.operations.push_back(operation);
+        let idle = waiting.idle > 0;
+        drop(waiting);
+        if idle {
+            self.more.notify_one();
+        }
+    }
+
+    /// Takes no more; what waits is done.
+    pub(super) fn close(&self) {
+        lock(&self.waiting).closed = true;
+        self.more.notify_all();
+    }
+
+    /// Waits for something to do and moves it to `group`, as much as fits; false when there will
+    /// be nothing any more.
+    fn take(&self, group: &mut Group, most: u32) -> bool {
+        let mut waiting = lock(&self.waiting);
+        loop {
+            while let Some(next) = waiting.operations.front() {
+                let fits = next.is_abandoned() || group.has_room(next, most);
+                let Some(operation) = waiting.operations.pop_front_if(|_| fits) else {
+                    break;
+                };
+                if !operation.is_abandoned() {
+                    group.push(operation);
+                }
+            }
+            if !group.is_empty() {
+                if waiting.idle > 0 && !waiting.operations.is_empty() {
+                    self.more.notify_one();
+                }
+                return true;
+            }
+            if waiting.closed {
+                return false;
+            }
+            waiting.idle += 1;
+            waiting = self
+                .more
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
+        }
+    }
+}
+
+/// A writer's life: groups, until the queue is closed and empty.
+pub(super) fn run(shared: &Arc<Shared>) {
+    let unwound = Unwound(shared);
+    let mut hand = Hand::default();
+    let most = shared.log.most();
+    loop {
+        let mut group = Group::default();
+        if !shared.queue.take(&mut group, most) {
+            break;
+        }
+        commit(shared, &mut hand, group);
     }
     std::mem::forget(unwound);
 }
 
-/// Poisons if the committer panics: nobody else can write.
+/// Poisons if a writer panics: nobody knows what it has written.
 struct Unwound<'a>(&'a Shared);
 
 impl Drop for Unwound<'_> {
     fn drop(&mut self) {
         self.0.soundness.poison();
+        // Nobody is left waiting for an answer that will not come.
+        self.0.queue.close();
+        lock(&self.0.queue.waiting).operations.clear();
     }
 }
 
-/// One group, from the first barrier to the last answer.
-fn commit(shared: &Arc<Shared>, group: Vec<Operation>) {
-    if group.iter().all(|each| matches!(each, Operation::Stop)) {
-        return;
-    }
-    match make_durable(shared, &group) {
-        Ok(in_files) => succeed(shared, group, &in_files),
-        Err(failure) => fail(shared, group, &failure),
-    }
-}
-
-/// The barriers. Gives the messages that left and whose content lies in a file.
-fn make_durable(shared: &Shared, group: &[Operation]) -> Result<Vec<QueueId>, Failure> {
-    if shared.soundness.is_poisoned() {
-        return Err(Failure::Poisoned);
-    }
-    shared
-        .store
-        .ensure_open()
-        .map_err(|error| blame(shared, error))?;
-    let mut news = group.iter().flat_map(Operation::news);
-    if news.any(|new| matches!(new.content, Stored::File(_)))
-        && shared.disk.sync_dir(CONTENT_FOLDER).is_err()
-    {
-        shared.soundness.poison();
-        return Err(Failure::Poisoned);
-    }
-    shared
-        .store
-        .write(|transaction| write(transaction, group))
-        .map_err(|error| undo(shared, group, error))
-}
-
-/// Puts a group's records into a transaction.
-fn write(transaction: &WriteTransaction, group: &[Operation]) -> Result<Vec<QueueId>, redb::Error> {
-    let mut in_files = Vec::new();
-    for operation in group {
-        for new in operation.news() {
-            new.insert(transaction)?;
-        }
-        let (lease, progress) = match operation {
-            Operation::Settle {
-                lease, progress, ..
-            } => (lease, progress),
-            Operation::Record { id, progress, .. } => {
-                let mut table = transaction.open_table(PROGRESS)?;
-                table.insert(id.as_u128(), progress.as_slice())?;
-                continue;
+/// One group, from its room to the last answer.
+fn commit(shared: &Arc<Shared>, hand: &mut Hand, group: Group) {
+    match group.write(&shared.log, hand) {
+        Ok(laid) => {
+            succeed(shared, group.operations, laid.laid);
+            // Only now may the segment be used again.
+            drop(laid.room);
+            if lock(&shared.store.index).take_emptied() {
+                shared.log.look();
             }
-            Operation::SetAside(doomed) => {
-                doomed.move_aside(transaction)?;
-                continue;
+        }
+        Err(Failure::NoSpace) if group.is_mixed() => {
+            // Some of it may have room in what is kept for outcomes.
+            for part in group.split() {
+                commit(shared, hand, part);
             }
-            Operation::Commit { .. } | Operation::Stop => continue,
-        };
-        let id = lease.entry().id;
-        let mut table = transaction.open_table(PROGRESS)?;
-        if let Some((record, _)) = progress {
-            table.insert(id.as_u128(), record.as_slice())?;
-            continue;
         }
-        table.remove(id.as_u128())?;
-        transaction.open_table(ENVELOPES)?.remove(id.as_u128())?;
-        let mut contents = transaction.open_table(CONTENT)?;
-        if contents.remove(id.as_u128())?.is_none() {
-            in_files.push(id);
-        }
-    }
-    Ok(in_files)
-}
-
-/// After a failed transaction: what it means, and the store usable again if it may be.
-fn undo(shared: &Shared, group: &[Operation], error: io::Error) -> Failure {
-    if shared.soundness.is_poisoned() {
-        return Failure::Poisoned;
-    }
-    if !shared.soundness.take_full() {
-        return blame(shared, error);
-    }
-    if let Err(error) = shared.store.reopen() {
-        return blame(shared, error);
-    }
-    // The transaction failed before its barrier and must have left nothing. If it has, we do not
-    // understand this disk.
-    let ids: Vec<_> = group
-        .iter()
-        .flat_map(Operation::news)
-        .map(|new| new.id)
-        .collect();
-    match shared.store.names_any(&ids) {
-        Ok(false) => Failure::NoSpace,
-        Ok(true) => {
-            shared.soundness.poison();
-            Failure::Poisoned
-        }
-        Err(error) => blame(shared, error),
+        Err(failure) => fail(shared, group.operations, &failure),
     }
 }
 
-/// What a failure of the store means. One that is neither a full disk nor a failed barrier is not
-/// understood, and so poisons too; it is told in full the first time.
-fn blame(shared: &Shared, error: io::Error) -> Failure {
-    if shared.soundness.is_poisoned() {
-        Failure::Poisoned
-    } else if shared.soundness.take_full() || super::backend::is_full(&error) {
-        Failure::NoSpace
-    } else {
-        shared.soundness.poison();
-        Failure::Write(error)
-    }
-}
-
-/// Brings the due times in step and answers everyone. The records are durable.
-fn succeed(shared: &Arc<Shared>, group: Vec<Operation>, in_files: &[QueueId]) {
-    for operation in group {
+/// Brings the index and the due times in step and answers everyone. All is durable.
+fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
+    let mut wake = false;
+    for (operation, laid) in operations.into_iter().zip(laid) {
+        let Laid {
+            segment,
+            progress: place,
+            items,
+        } = laid;
         match operation {
             Operation::Commit { new, reply } => {
-                let id = take_in(shared, new);
+                for item in items {
+                    lock(&shared.store.index).insert(new.id, item);
+                }
+                wake |= lock(&shared.due).insert(new.id, new.waits);
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "here is the barrier that custody stands for"
                 )]
-                let custody = Custody::of_durable_message(id);
+                let custody = Custody::of_durable_message(new.id);
                 // An asker that is gone has said no 250; the message stays and is delivered.
                 let _ = reply.send(Ok(custody));
             }
             Operation::Settle {
                 lease,
+                state,
                 progress,
                 reports,
                 reply,
             } => {
-                for report in reports {
-                    take_in(shared, report);
-                }
                 let id = lease.entry().id;
+                {
+                    let mut index = lock(&shared.store.index);
+                    for (report, item) in reports.iter().zip(items) {
+                        index.insert(report.id, item);
+                    }
+                    match place {
+                        Some(place) => index.settle(id, state, place),
+                        None => index.remove(id, segment),
+                    }
+                }
                 lease.end();
-                match progress {
-                    Some((_, waits)) => shared.release_to(id, Some(waits)),
-                    None => lock(&shared.due).remove(id),
-                }
-                if in_files.contains(&id) {
-                    shared.remove_later(id);
-                }
-                let _ = reply.send(Ok(()));
-            }
-            Operation::Record { reports, reply, .. } => {
+                let mut due = lock(&shared.due);
                 for report in reports {
-                    take_in(shared, report);
+                    wake |= due.insert(report.id, report.waits);
                 }
+                match progress {
+                    Some(told) => wake |= due.release(id, Some(told.waits)),
+                    None => due.remove(id),
+                }
+                drop(due);
                 let _ = reply.send(Ok(()));
             }
-            Operation::SetAside(doomed) => lock(&shared.due).remove(doomed.id),
-            Operation::Stop => {}
-        }
-    }
-}
-
-/// A durable message becomes one that can be leased.
-fn take_in(shared: &Shared, mut new: New) -> QueueId {
-    let id = new.id;
-    let waits = std::mem::take(&mut new.waits);
-    new.keep_file();
-    if lock(&shared.due).insert(id, waits) {
-        shared.arrived.notify_one();
-    }
-    id
-}
-
-/// Answers everyone that nothing of the group is kept, or that nobody knows.
-fn fail(shared: &Arc<Shared>, group: Vec<Operation>, failure: &Failure) {
-    for operation in group {
-        match operation {
-            Operation::Commit { new, reply } => {
-                let _ = reply.send(Err(again(failure)));
-                if matches!(failure, Failure::Poisoned) {
-                    new.keep_file();
-                }
-            }
-            Operation::Settle {
-                lease,
+            Operation::Record {
+                id,
+                state,
                 reports,
                 reply,
                 ..
             } => {
+                let mut index = lock(&shared.store.index);
+                for (report, item) in reports.iter().zip(items) {
+                    index.insert(report.id, item);
+                }
+                if let Some(place) = place {
+                    index.settle(id, state, place);
+                }
+                drop(index);
+                let mut due = lock(&shared.due);
+                for report in reports {
+                    wake |= due.insert(report.id, report.waits);
+                }
+                drop(due);
+                let _ = reply.send(Ok(()));
+            }
+            Operation::SetAside(doomed) => {
+                lock(&shared.store.index).remove(doomed.id, segment);
+                lock(&shared.due).remove(doomed.id);
+            }
+            Operation::Forget(id) => lock(&shared.store.index).remove(id, segment),
+        }
+    }
+    shared.tell(wake);
+}
+
+/// Answers everyone that nothing of the group is kept, or that nobody knows.
+fn fail(shared: &Arc<Shared>, operations: Vec<Operation>, failure: &Failure) {
+    for operation in operations {
+        match operation {
+            Operation::Commit { reply, .. } => {
+                let _ = reply.send(Err(again(failure)));
+            }
+            Operation::Settle { lease, reply, .. } => {
                 let id = lease.entry().id;
                 lease.end();
                 shared.postpone(id);
                 let _ = reply.send(Err(again(failure)));
-                if matches!(failure, Failure::Poisoned) {
-                    reports.into_iter().for_each(New::keep_file);
-                }
             }
-            Operation::Record { reports, reply, .. } => {
+            Operation::Record { reply, .. } => {
                 let _ = reply.send(Err(again(failure)));
-                if matches!(failure, Failure::Poisoned) {
-                    reports.into_iter().for_each(New::keep_file);
-                }
             }
             Operation::SetAside(doomed) => shared.postpone(doomed.id),
-            Operation::Stop => {}
+            Operation::Forget(_) => {}
         }
     }
 }

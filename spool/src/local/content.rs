@@ -1,23 +1,26 @@
 //! Reading content back, a piece at a time, and knowing at the end that it is what was taken.
 //!
 //! Reads run on the spool's own threads: a message that has left the page cache waits for the
-//! disk, and on the caller's thread every other session there would wait with it. What is in the
-//! store is read whole when it is opened: it is small. The envelope's trace fields come first; they
-//! are the record's, and not in the content's checksum.
+//! disk, and on the caller's thread every other session there would wait with it. Content of one
+//! piece is read when it is opened. The envelope's trace fields come first; they are the record's, and
+//! not in the content's checksum. Its segments are not used again while it is being read.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use vouchsafe_proto::queue_id::QueueId;
 
+use super::Shared;
+use super::log::body::Place;
+use super::log::index::octets;
 use super::record::ContentRecord;
-use super::{Shared, content_name};
-use crate::fs::{Access, DiskFile};
+use super::store::Found;
 use crate::{Content, ContentError, Pending};
 
 /// The most a piece has, by the contract.
-const PIECE: u64 = 64 * 1024;
+const PIECE: u32 = 64 * 1024;
 
 /// Content being read.
 pub(super) struct LocalContent {
@@ -27,125 +30,123 @@ pub(super) struct LocalContent {
     wanted: ContentRecord,
     /// What of the trace fields is still to be given.
     trace: Bytes,
-    source: Source,
+    /// The content, if it was read already.
+    first: Option<Bytes>,
+    /// Where the rest is.
+    pieces: VecDeque<Place>,
+    found: Arc<Found>,
     /// Octets of content given so far.
     done: u64,
     crc: crc32fast::Hasher,
-}
-
-/// Where the next piece comes from.
-enum Source {
-    /// From the store, not yet given.
-    Store(Bytes),
-    /// From its file.
-    File(Arc<dyn DiskFile>),
-    /// From nowhere: the end, or an error.
-    End,
+    /// The end was reached, or an error.
+    ended: bool,
 }
 
 impl LocalContent {
     /// Finds and opens it. Blocks.
     pub(super) fn open(shared: &Arc<Shared>, id: QueueId) -> Result<Self, ContentError> {
-        let read = |source| ContentError::Read { id, source };
-        let records = shared
-            .store
-            .read(id)
-            .map_err(read)?
-            .ok_or(ContentError::Unknown(id))?;
-        let wanted = records.envelope.content;
+        let failed = |source| ContentError::Read { id, source };
+        let found = shared.store.locate(id).ok_or(ContentError::Unknown(id))?;
+        let records = found.decode(id).map_err(failed)?;
         let trace: Box<[u8]> = records.envelope.envelope.trace.into();
-        let source = if wanted.file {
-            let opened = shared.disk.open(&content_name(id), Access::Read);
-            Source::File(opened.map_err(|error| vanished(shared, id, error))?)
+        let mut pieces: VecDeque<_> = records.pieces.into_iter().flat_map(cut).collect();
+        let first = if pieces.len() == 1 {
+            let only = pieces.pop_front();
+            only.map(|piece| read(&found, piece)).transpose()
         } else {
-            let content = shared.store.small_content(id).map_err(read)?;
-            Source::Store(Bytes::from(content.ok_or_else(|| read(wrong()))?))
+            Ok(None)
         };
+        let first = first.map_err(failed)?;
         Ok(Self {
             shared: Arc::clone(shared),
             id,
-            wanted,
+            wanted: records.envelope.content,
             trace: Bytes::from(trace),
-            source,
+            first,
+            pieces,
+            found: Arc::new(found),
             done: 0,
             crc: crc32fast::Hasher::new(),
+            ended: false,
         })
     }
 
     /// The next piece from wherever it comes.
-    async fn read(&mut self) -> io::Result<Option<Bytes>> {
+    async fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
         if !self.trace.is_empty() {
             let most = usize::try_from(PIECE).unwrap_or(usize::MAX);
             return Ok(Some(self.trace.split_to(self.trace.len().min(most))));
         }
-        let left = self.wanted.size.saturating_sub(self.done);
-        match std::mem::replace(&mut self.source, Source::End) {
-            Source::End => Ok(None),
-            Source::Store(content) => {
-                self.check(&content)?;
-                self.finish()?;
-                Ok(Some(content).filter(|content| !content.is_empty()))
-            }
-            Source::File(_) if left == 0 => self.finish().map(|()| None),
-            Source::File(file) => {
-                let (offset, len) = (self.done, left.min(PIECE));
-                let piece = self
-                    .shared
-                    .io
-                    .run(move || {
-                        let mut piece = vec![0; usize::try_from(len).unwrap_or(0)];
-                        file.read_at(offset, &mut piece).map(|()| (file, piece))
-                    })
-                    .await
-                    .unwrap_or_else(|_| Err(io::Error::other("the spool is closed")))?;
-                let (file, piece) = piece;
-                self.source = Source::File(file);
-                let piece = Bytes::from(piece);
-                self.check(&piece)?;
-                Ok(Some(piece))
-            }
+        let piece = if let Some(first) = self.first.take() {
+            first
+        } else if let Some(place) = self.pieces.pop_front() {
+            let found = Arc::clone(&self.found);
+            let read = self.shared.io.run(move || read(&found, place));
+            read.await
+                .unwrap_or_else(|_| Err(io::Error::other("the spool is closed")))?
+        } else {
+            self.finish()?;
+            return Ok(None);
+        };
+        self.crc.update(&piece);
+        self.done += piece.len() as u64;
+        if self.pieces.is_empty() {
+            // Nobody need ask once more only to hear that it was wrong.
+            self.finish()?;
         }
-    }
-
-    /// Counts a piece in.
-    fn check(&mut self, piece: &Bytes) -> io::Result<()> {
-        self.crc.update(piece);
-        let len = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        self.done = self.done.saturating_add(len);
-        if self.done > self.wanted.size {
-            return Err(wrong());
-        }
-        Ok(())
+        Ok(Some(piece))
     }
 
     /// Compares the whole.
     fn finish(&mut self) -> io::Result<()> {
-        let crc = std::mem::take(&mut self.crc).finalize();
-        if self.done == self.wanted.size && crc == self.wanted.crc32 {
-            Ok(())
-        } else {
-            Err(wrong())
+        if self.ended {
+            return Ok(());
         }
+        let crc = std::mem::take(&mut self.crc).finalize();
+        if self.done != self.wanted.size || crc != self.wanted.crc32 {
+            return Err(wrong());
+        }
+        self.end();
+        Ok(())
     }
+
+    /// From here on there is nothing.
+    fn end(&mut self) {
+        self.ended = true;
+        self.trace.clear();
+        self.first = None;
+        self.pieces.clear();
+    }
+}
+
+/// A piece of the log, in pieces of the contract.
+fn cut(place: Place) -> impl Iterator<Item = Place> {
+    (0..place.len.div_ceil(PIECE)).map(move |part| Place {
+        segment: place.segment,
+        offset: place.offset + part * PIECE,
+        len: (place.len - part * PIECE).min(PIECE),
+    })
+}
+
+/// Reads a piece. Blocks.
+fn read(found: &Found, place: Place) -> io::Result<Bytes> {
+    let segment = found
+        .segment(place.segment)
+        .ok_or(io::ErrorKind::NotFound)?;
+    let mut into = octets(place);
+    segment.file.read_at(u64::from(place.offset), &mut into)?;
+    Ok(Bytes::from(into))
 }
 
 impl Content for LocalContent {
     fn next(&mut self) -> Pending<'_, Result<Option<Bytes>, ContentError>> {
         Box::pin(async move {
             let id = self.id;
-            self.read().await.map_err(|source| {
-                self.source = Source::End;
+            self.next_piece().await.map_err(|source| {
+                self.end();
                 ContentError::Read { id, source }
             })
         })
-    }
-}
-
-/// A file that is not there belongs to a message that has just left, or is a loss.
-fn vanished(shared: &Shared, id: QueueId, error: io::Error) -> ContentError {
-    match shared.store.read(id) {
-        Ok(None) => ContentError::Unknown(id),
-        _ => ContentError::Read { id, source: error },
     }
 }
 

@@ -1,9 +1,9 @@
-//! A message being received: small content in memory, larger content in a file as it streams.
+//! A message being received: its content goes into the log a piece at a time as it comes.
 //!
-//! Nothing is on disk until content outgrows [`SMALL`]; from then on no more than that is held in
-//! memory. Writes and flushes run on the spool's own threads. A file of content that does not come
-//! to belong to a message is removed when its [`BodyFile`] is dropped; if the process ends before
-//! that, recovery does it.
+//! Nothing is written until content outgrows [`PIECE`]; from then on no more than that is held in
+//! memory. Writes run on the spool's own threads, and are not flushed: that is done once, with the
+//! acceptance. What of a draft is in the log and does not come to belong to a message is room that
+//! comes back with its segment.
 
 use std::io;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
-use super::backend::is_full;
-use super::committer::{Failure, New, Operation, Stored};
+use super::Shared;
+use super::committer::{Failure, New, Operation, Piece};
+use super::log::body::{Inside, size};
+use super::log::frame::{HEAD, Kind, Sheet, frame_len};
+use super::log::{Log, Purpose};
 use super::record::{ContentRecord, EnvelopeRecord, ProgressRecord};
-use super::{Shared, content_name};
-use crate::fs::DiskFile;
+use super::soundness::is_full;
 use crate::{AppendError, CommitError, Draft, Pending, Progress, ReadBackError, Waits};
 
-/// The largest content that goes into the store, and the most a draft holds in memory. Four pages
-/// of the store: above that, writing content twice (the store never overwrites) costs more than
-/// the two further flushes of a file.
-pub(super) const SMALL: usize = 16 * 1024;
+/// Octets of content in one frame, which fills eight pages; and the most a draft holds in memory.
+pub(super) const PIECE: usize = 32 * 1024 - HEAD;
 
 /// A message being received.
 pub(super) struct LocalDraft {
@@ -34,63 +34,18 @@ pub(super) struct LocalDraft {
     arrived: Wall,
     size: u64,
     crc: crc32fast::Hasher,
-    /// What is not in the file yet.
+    /// What is not in the log yet.
     buffer: Vec<u8>,
-    file: FileState,
+    /// What is.
+    pieces: Pieces,
 }
 
-/// Where larger content is.
-enum FileState {
-    /// There is none yet.
-    None,
-    /// Here.
-    Open(BodyFile),
+/// What of a draft is in the log.
+enum Pieces {
+    /// In order.
+    Whole(Vec<Piece>),
     /// A write failed, or was not waited for: the draft is of no use any more.
     Lost,
-}
-
-/// A file of content, which is removed unless it comes to belong to a message.
-pub(super) struct BodyFile {
-    shared: Arc<Shared>,
-    id: QueueId,
-    file: Arc<dyn DiskFile>,
-    len: u64,
-    kept: bool,
-}
-
-impl BodyFile {
-    /// Makes the file. Blocks.
-    fn create(shared: &Arc<Shared>, id: QueueId) -> io::Result<Self> {
-        Ok(Self {
-            file: shared.disk.create(&content_name(id))?,
-            shared: Arc::clone(shared),
-            id,
-            len: 0,
-            kept: false,
-        })
-    }
-
-    /// Adds octets at the end. Blocks.
-    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.file.write_at(self.len, octets)?;
-        let len = u64::try_from(octets.len()).unwrap_or(u64::MAX);
-        self.len = self.len.saturating_add(len);
-        Ok(())
-    }
-
-    /// Leaves the file where it is: it belongs to a message now, or recovery must find out.
-    pub(super) fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for BodyFile {
-    fn drop(&mut self) {
-        // In a panic nobody knows whether its record reached the disk.
-        if !self.kept && !std::thread::panicking() {
-            self.shared.remove_later(self.id);
-        }
-    }
 }
 
 /// Why content could not be written.
@@ -123,14 +78,23 @@ impl From<WriteFailure> for AppendError {
     }
 }
 
-impl From<WriteFailure> for Failure {
-    fn from(failure: WriteFailure) -> Self {
-        match failure {
-            WriteFailure::Poisoned => Self::Poisoned,
-            WriteFailure::NoSpace => Self::NoSpace,
-            WriteFailure::Io(error) => Self::Write(error),
-        }
-    }
+/// Writes a piece of content. Blocks.
+pub(super) fn write_piece(log: &Arc<Log>, id: QueueId, content: &[u8]) -> io::Result<Piece> {
+    let len = u32::try_from(frame_len(content.len())).unwrap_or(u32::MAX);
+    let room = log.reserve(len, Purpose::Mail, false)?;
+    let segment = room.pin.segment();
+    let mut sheet = Sheet::new(Vec::with_capacity(size(len)), room.offset, len, room.stamp);
+    sheet.add(Kind::Content, id, 0, |into| into.extend_from_slice(content));
+    let octets = sheet.finish();
+    segment.file.write_at(u64::from(room.offset), &octets)?;
+    let whole = Inside {
+        start: 0,
+        len: content.len(),
+    };
+    Ok(Piece {
+        place: whole.place(segment.number, room.offset),
+        pin: room.pin.clone(),
+    })
 }
 
 impl LocalDraft {
@@ -143,7 +107,7 @@ impl LocalDraft {
             size: 0,
             crc: crc32fast::Hasher::new(),
             buffer: Vec::new(),
-            file: FileState::None,
+            pieces: Pieces::Whole(Vec::new()),
         }
     }
 
@@ -152,62 +116,70 @@ impl LocalDraft {
         if self.shared.soundness.is_poisoned() {
             return Err(WriteFailure::Poisoned);
         }
-        if matches!(self.file, FileState::Lost) {
+        if matches!(self.pieces, Pieces::Lost) {
             return Err(lost().into());
         }
         self.crc.update(&piece);
         let len = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         self.size = self.size.saturating_add(len);
-        if self.buffer.len().saturating_add(piece.len()) <= SMALL {
+        if self.buffer.len().saturating_add(piece.len()) <= PIECE {
             self.buffer.extend_from_slice(&piece);
             return Ok(());
         }
-        self.flush(piece).await
+        self.write(piece).await
     }
 
-    /// Writes the buffer and `piece` behind it. The file is lost if this fails, or if it is not
-    /// waited for to the end.
-    async fn flush(&mut self, piece: Bytes) -> Result<(), WriteFailure> {
+    /// Writes all that fills a frame. The draft is lost if this fails, or if it is not waited for
+    /// to the end.
+    async fn write(&mut self, mut piece: Bytes) -> Result<(), WriteFailure> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let file = std::mem::replace(&mut self.file, FileState::Lost);
+        let pieces = std::mem::replace(&mut self.pieces, Pieces::Lost);
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let written = self.shared.io.run(move || -> io::Result<_> {
             // Half: what was begun above the reserve may use some of it, not all.
             if !shared.has_room(shared.options.reserve / 2) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            let mut file = match file {
-                FileState::Open(file) => file,
-                FileState::None => BodyFile::create(&shared, id)?,
-                FileState::Lost => return Err(lost()),
+            let Pieces::Whole(mut pieces) = pieces else {
+                return Err(lost());
             };
-            file.write(&buffer)?;
-            file.write(&piece)?;
-            buffer.clear();
-            Ok((file, buffer))
+            while buffer.len() + piece.len() > PIECE {
+                let part = piece.split_to(PIECE.saturating_sub(buffer.len()));
+                buffer.extend_from_slice(&part);
+                pieces.push(write_piece(&shared.log, id, &buffer)?);
+                buffer.clear();
+            }
+            buffer.extend_from_slice(&piece);
+            Ok((pieces, buffer))
         });
-        let (file, buffer) = written.await.map_err(|_| WriteFailure::Poisoned)??;
-        self.file = FileState::Open(file);
+        let (pieces, buffer) = written.await.map_err(|_| WriteFailure::Poisoned)??;
+        self.pieces = Pieces::Whole(pieces);
         self.buffer = buffer;
         Ok(())
     }
 
-    /// What was appended, from the file and from memory.
+    /// What was appended, from the log and from memory.
     async fn read(&self) -> Result<Bytes, ReadBackError> {
         if self.shared.soundness.is_poisoned() {
             return Err(ReadBackError::Poisoned);
         }
-        let body = match &self.file {
-            FileState::Lost => return Err(ReadBackError::Read(lost())),
-            FileState::None => return Ok(Bytes::copy_from_slice(&self.buffer)),
-            FileState::Open(body) => body,
+        let pieces = match &self.pieces {
+            Pieces::Lost => return Err(ReadBackError::Read(lost())),
+            Pieces::Whole(pieces) if pieces.is_empty() => {
+                return Ok(Bytes::copy_from_slice(&self.buffer));
+            }
+            Pieces::Whole(pieces) => pieces.clone(),
         };
-        let (file, rest) = (Arc::clone(&body.file), self.buffer.clone());
-        let len = usize::try_from(body.len).unwrap_or(usize::MAX);
+        let rest = self.buffer.clone();
         let read = self.shared.io.run(move || -> io::Result<_> {
-            let mut whole = Vec::with_capacity(len.saturating_add(rest.len()));
-            whole.resize(len, 0);
-            file.read_at(0, &mut whole)?;
+            let mut whole = Vec::new();
+            for piece in pieces {
+                let start = whole.len();
+                whole.resize(start + size(piece.place.len), 0);
+                let into = whole.get_mut(start..).unwrap_or_default();
+                let file = &piece.pin.segment().file;
+                file.read_at(u64::from(piece.place.offset), into)?;
+            }
             whole.extend_from_slice(&rest);
             Ok(Bytes::from(whole))
         });
@@ -216,20 +188,18 @@ impl LocalDraft {
             .map_err(ReadBackError::Read)
     }
 
-    /// All that the committer needs; content in a file is flushed, its name is not.
-    pub(super) async fn prepare(mut self, envelope: Envelope, due: Wall) -> Result<New, Failure> {
+    /// All that the committer needs.
+    pub(super) fn prepare(self, envelope: Envelope, due: Wall) -> Result<New, Failure> {
         if self.shared.soundness.is_poisoned() {
             return Err(Failure::Poisoned);
         }
-        let stored = match std::mem::replace(&mut self.file, FileState::Lost) {
-            FileState::Lost => return Err(Failure::Write(lost())),
-            FileState::None => Stored::Small(std::mem::take(&mut self.buffer)),
-            FileState::Open(file) => Stored::File(self.sync(file).await?),
+        let Pieces::Whole(pieces) = self.pieces else {
+            return Err(Failure::Write(lost()));
         };
         let content = ContentRecord {
             size: self.size,
             crc32: self.crc.finalize(),
-            file: matches!(stored, Stored::File(_)),
+            file: false,
         };
         let progress = ProgressRecord {
             progress: vec![Progress::Waiting(None); envelope.recipients.len()],
@@ -250,23 +220,9 @@ impl LocalDraft {
             waits,
             envelope: record.encode(self.id).map_err(unwritable)?,
             progress: progress.encode(self.id).map_err(unwritable)?,
-            content: stored,
+            pieces,
+            rest: self.buffer,
         })
-    }
-
-    /// Writes what is left and flushes the file. A flush that fails poisons.
-    async fn sync(&mut self, mut file: BodyFile) -> Result<BodyFile, WriteFailure> {
-        let rest = std::mem::take(&mut self.buffer);
-        let soundness = Arc::clone(&self.shared.soundness);
-        let synced = self.shared.flushes.run(move || {
-            file.write(&rest)?;
-            if file.file.sync_data().is_err() {
-                soundness.poison();
-                return Err(WriteFailure::Poisoned);
-            }
-            Ok(file)
-        });
-        synced.await.map_err(|_| WriteFailure::Poisoned)?
     }
 }
 
@@ -300,9 +256,9 @@ impl Draft for LocalDraft {
                 return Err(CommitError::NoRecipients);
             }
             let shared = Arc::clone(&self.shared);
-            let new = self.prepare(envelope, due).await?;
+            let new = self.prepare(envelope, due)?;
             let (reply, answer) = oneshot::channel();
-            shared.commit(Operation::Commit { new, reply });
+            shared.queue.push(Operation::Commit { new, reply });
             Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?)
         })
     }

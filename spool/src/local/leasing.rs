@@ -8,10 +8,10 @@ use std::sync::Weak;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
-use super::backend::is_full;
 use super::committer::Operation;
 use super::recover::Finding;
-use super::store::Found;
+use super::soundness::is_full;
+use super::store::Read;
 use super::threads::lock;
 use super::{PAUSE, Shared};
 use crate::{Ask, Entry, Lane, Lease, LeaseError, Leased, Release};
@@ -23,20 +23,14 @@ impl Shared {
         if self.soundness.is_poisoned() {
             return Err(LeaseError::Poisoned);
         }
-        // No room to reopen it was found when it failed; perhaps there is now. Mail that comes in
-        // would bring it back too, but mail may not come.
-        self.store.ensure_open().map_err(|error| {
+        // What is delivered could not be recorded, and would be delivered again and again.
+        self.log.probe().map_err(|error| {
             if is_full(&error) {
                 LeaseError::NoSpace
             } else {
                 LeaseError::Read(error)
             }
         })?;
-        // The store writes before it frees: on a disk that is quite full not even a message that
-        // is done can leave, and would be delivered again and again.
-        if !self.has_room(self.options.reserve / 8) {
-            return Err(LeaseError::NoSpace);
-        }
         let taken = lock(&self.due).lease(now, ask);
         let mut leases = Vec::with_capacity(taken.overdue.len().saturating_add(taken.due.len()));
         let mut findings = Vec::new();
@@ -44,7 +38,7 @@ impl Shared {
         let overdue = taken.overdue.into_iter().map(|id| (id, true));
         for (id, overdue) in overdue.chain(taken.due.into_iter().map(|id| (id, false))) {
             match self.store.find(id) {
-                Ok(Found::Sound(records)) => {
+                Ok(Read::Sound(records)) => {
                     let owner: Weak<dyn Release> = self.myself.clone();
                     let mut lease = Lease::with_owner(records.into_entry(id, true), owner);
                     if overdue {
@@ -52,10 +46,10 @@ impl Shared {
                     }
                     leases.push(lease);
                 }
-                Ok(Found::Corrupt(doomed)) => {
+                Ok(Read::Corrupt(doomed)) => {
                     findings.push(doomed.finding());
                     // Until that is durable it stays leased, and in nobody's way.
-                    self.commit(Operation::SetAside(doomed));
+                    self.queue.push(Operation::SetAside(doomed));
                 }
                 Err(error) => {
                     // At once, it would stand in the way of all others again.
@@ -100,7 +94,7 @@ impl Shared {
             let Some(last) = ids.last() else { break };
             after = Some(*last);
             for id in ids {
-                if let Found::Sound(records) = self.store.find(id)? {
+                if let Read::Sound(records) = self.store.find(id)? {
                     let active = lock(&self.due).is_leased(id);
                     found.push(records.into_entry(id, active));
                 }
@@ -114,7 +108,6 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::local::recover::Corruption;
-    use crate::local::store::{ENVELOPES, PROGRESS};
     use crate::{LocalSpool, Options, Spool};
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
     use vouchsafe_proto::envelope::{Envelope, Origin};
@@ -131,6 +124,17 @@ mod tests {
         )
     }
 
+    /// Changes an octet of a message's body behind everybody's back.
+    fn damage(spool: &LocalSpool, id: QueueId, at: u64) {
+        let found = spool.shared.store.locate(id).unwrap();
+        let body = found.item.body;
+        let file = &found.segment(body.segment).unwrap().file;
+        let mut octet = [0];
+        let at = u64::from(body.offset) + at;
+        file.read_at(at, &mut octet).unwrap();
+        file.write_at(at, &[octet[0] ^ 1]).unwrap();
+    }
+
     #[tokio::test]
     async fn one_message_that_cannot_be_read_is_set_aside_and_the_others_are_leased() {
         let folder = tempfile::tempdir().unwrap();
@@ -141,24 +145,15 @@ mod tests {
             let draft = spool.begin(NOW).await.unwrap();
             ids.push(draft.commit(envelope(), NOW).await.unwrap().queue_id());
         }
-        spool
-            .shared
-            .store
-            .write(|transaction| {
-                let mut progress = transaction.open_table(PROGRESS)?;
-                progress.insert(ids[0].as_u128(), &b"rubbish"[..])?;
-                progress.remove(ids[1].as_u128())?;
-                let mut envelopes = transaction.open_table(ENVELOPES)?;
-                envelopes.remove(ids[2].as_u128())?;
-                Ok(())
-            })
-            .unwrap();
+        damage(&spool, ids[0], 0);
+        damage(&spool, ids[1], 60);
+        lock(&spool.shared.store.index).remove(ids[2], 0);
         let leased = spool.lease(NOW, Ask::up_to(9)).await.unwrap();
         assert_eq!(leased.leases.len(), 1);
         assert_eq!(leased.leases[0].entry().id, ids[3]);
         for (id, why) in [
             (ids[0], Corruption::Checksum),
-            (ids[1], Corruption::NoProgress),
+            (ids[1], Corruption::Checksum),
             (ids[2], Corruption::NoEnvelope),
         ] {
             let found = Finding::Corrupt { id, why };
@@ -168,8 +163,6 @@ mod tests {
         drop(spool);
         let spool = LocalSpool::open(folder.path(), options).unwrap();
         assert!(spool.findings().is_empty(), "said once");
-        let aside = spool.shared.store.set_aside().unwrap();
-        assert_eq!(aside.len(), 3);
         let later = NOW.plus(PAUSE * 2);
         assert_eq!(
             spool

@@ -1,21 +1,27 @@
-//! The local engine: one process, one folder, redb for records and small content, files for the
-//! rest.
+//! The local engine: one process, one folder, and in it a log to which everything is added.
 //!
 //! `docs/queue.md` has the layout of the folder, the order of writes and the table of crash
-//! states. Blocking calls run on threads of the spool's own: one committer, and two small pools,
-//! for flushes and for reads and writes. Callers may use any runtime.
+//! states. Blocking calls run on threads of the spool's own: two that commit, one that keeps the
+//! log in order, and a small pool for reads and writes. Callers may use any runtime.
 
-mod backend;
+mod aside;
 mod committer;
 mod content;
 mod draft;
 mod due;
+mod gathering;
+mod group;
 mod id;
 mod leasing;
+mod legacy;
+mod log;
 mod offline;
+mod open;
 mod record;
 mod recover;
+mod soundness;
 mod store;
+mod takeover;
 mod threads;
 
 pub use due::{Due as Index, Taken};
@@ -24,10 +30,9 @@ pub use recover::{Corruption, Finding};
 
 use std::fmt;
 use std::io;
-use std::path::Path;
-use std::sync::mpsc::{self, Sender};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -35,27 +40,24 @@ use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
-use self::backend::Soundness;
-use self::committer::{Failure, New, Operation};
+use self::committer::{Failure, New, Operation, Queue, Told};
 use self::content::LocalContent;
 use self::draft::LocalDraft;
 use self::due::Due;
+use self::log::Log;
 use self::record::ProgressRecord;
+use self::soundness::Soundness;
 use self::store::{Store, Unopened};
 use self::threads::{Pool, lock};
-use crate::fs::{Disk, Held, LocalDisk, Lock};
+use crate::fs::{Disk, Held};
 use crate::{
     Ask, BeginError, Content, ContentError, Draft, Entry, Lane, LaneEntry, Lease, LeaseError,
     Leased, ListError, Pending, Release, Report, SettleError, Settlement, Spool, Waits,
 };
 
-/// The folder of larger content, one file a message.
-const CONTENT_FOLDER: &str = "content";
 /// The file whose lock says that a process has the queue.
 const LOCK: &str = "lock";
 
-/// Threads that flush files of content at the same time: filesystems join such flushes.
-const FLUSHERS: usize = 4;
 /// Threads for reads and for writes into the page cache.
 const READERS: usize = 4;
 
@@ -68,8 +70,11 @@ const PAUSE: Duration = Duration::from_mins(1);
 #[non_exhaustive]
 pub struct Options {
     /// Octets that stay free: below them no message is begun, below half of them no large one
-    /// goes on, so that outcomes still find room; below an eighth nothing is leased.
+    /// goes on, so that outcomes still find room.
     pub reserve: u64,
+    /// Octets of a file of the log. Larger ones are sealed and used again less often; smaller ones
+    /// are free again sooner. Between 256 KiB and 1 GiB.
+    pub segment: u32,
 }
 
 impl Default for Options {
@@ -77,6 +82,7 @@ impl Default for Options {
         // A few of the largest messages, or some ten thousand outcomes.
         Self {
             reserve: 256 * 1024 * 1024,
+            segment: 64 * 1024 * 1024,
         }
     }
 }
@@ -86,6 +92,13 @@ impl Options {
     #[must_use]
     pub const fn with_reserve(mut self, reserve: u64) -> Self {
         self.reserve = reserve;
+        self
+    }
+
+    /// With files of the log of another size.
+    #[must_use]
+    pub const fn with_segment(mut self, segment: u32) -> Self {
+        self.segment = segment;
         self
     }
 }
@@ -100,9 +113,9 @@ pub enum OpenError {
     /// There is none here (only when it is opened to be looked at).
     #[error("there is no queue here")]
     Missing,
-    /// The store is gone, while content of messages is there: somebody has moved or restored a
-    /// part of the folder. Nothing was changed.
-    #[error("queue.redb is missing, though content/ holds messages")]
+    /// A part of the queue is there without the other: somebody has moved or restored a part of
+    /// the folder. Nothing was changed.
+    #[error("only a part of the queue is here: queue.redb and log/ belong together")]
     Lost,
     /// It was made by a newer version.
     #[error("the queue has format {0}, which this version does not know")]
@@ -110,8 +123,8 @@ pub enum OpenError {
     /// The folder cannot be used.
     #[error("the data folder")]
     Folder(#[source] io::Error),
-    /// The store cannot be opened.
-    #[error("the store of the queue")]
+    /// The log, or the store of an older queue, cannot be opened.
+    #[error("the log of the queue")]
     Store(#[source] io::Error),
     /// No threads to be had.
     #[error("starting a thread")]
@@ -132,7 +145,8 @@ impl From<Unopened> for OpenError {
 /// threads and lets go of the folder; drafts and leases that are left then do nothing more.
 pub struct LocalSpool {
     shared: Arc<Shared>,
-    committer: Option<JoinHandle<()>>,
+    writers: Vec<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
     findings: Vec<Finding>,
     /// Last, so that the folder is let go of last.
     _lock: Held,
@@ -142,15 +156,16 @@ pub struct LocalSpool {
 struct Shared {
     disk: Arc<dyn Disk>,
     soundness: Arc<Soundness>,
-    store: Store,
+    store: Arc<Store>,
+    log: Arc<Log>,
     due: Mutex<Due>,
     /// Somebody should look at the due times again.
     arrived: Notify,
     /// To the committer.
-    operations: Sender<Operation>,
-    /// For flushes of files.
-    flushes: Pool,
-    /// For reads, writes and removals.
+    queue: Queue,
+    /// The next settlement's number.
+    settlements: AtomicU64,
+    /// For reads and writes.
     io: Pool,
     options: Options,
     /// For leases, which must not keep the spool alive.
@@ -164,52 +179,6 @@ impl fmt::Debug for Shared {
 }
 
 impl LocalSpool {
-    /// Opens the queue in `folder`, whose parent must be there, and puts it in order. Blocks.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_on(Arc::new(LocalDisk::new(folder.to_path_buf())), options)
-    }
-
-    /// The same on a disk of the caller's making.
-    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self, OpenError> {
-        disk.create_dir("").map_err(OpenError::Folder)?;
-        let held = disk
-            .lock(LOCK, Lock::Exclusive)
-            .map_err(OpenError::Folder)?
-            .ok_or(OpenError::InUse)?;
-        disk.create_dir(CONTENT_FOLDER).map_err(OpenError::Folder)?;
-        let soundness = Arc::<Soundness>::default();
-        let store = Store::open(Arc::clone(&disk), Arc::clone(&soundness))?;
-        let (due, findings) = recover::recover(&*disk, &store).map_err(OpenError::Store)?;
-        let (operations, waiting) = mpsc::channel();
-        let flushes = Pool::start("spool-flush", FLUSHERS).map_err(OpenError::Thread)?;
-        let io = Pool::start("spool-io", READERS).map_err(OpenError::Thread)?;
-        let shared = Arc::new_cyclic(|myself| Shared {
-            disk,
-            soundness,
-            store,
-            due: Mutex::new(due),
-            arrived: Notify::new(),
-            operations,
-            flushes,
-            io,
-            options,
-            myself: Weak::clone(myself),
-        });
-        let committer = thread::Builder::new()
-            .name(String::from("spool-commit"))
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || committer::run(&shared, &waiting)
-            })
-            .map_err(OpenError::Thread)?;
-        Ok(Self {
-            shared,
-            committer: Some(committer),
-            findings,
-            _lock: held,
-        })
-    }
-
     /// What was not in order when it was opened.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -218,31 +187,20 @@ impl LocalSpool {
 
 impl Drop for LocalSpool {
     fn drop(&mut self) {
-        self.shared.flushes.close();
-        self.shared.commit(Operation::Stop);
-        if let Some(committer) = self.committer.take() {
-            let _ = committer.join();
+        self.shared.queue.close();
+        for writer in self.writers.drain(..) {
+            let _ = writer.join();
         }
         self.shared.io.close();
-        self.shared.store.close();
+        self.shared.log.stop();
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+        self.shared.log.seal_all();
     }
 }
 
 impl Shared {
-    /// Hands an operation to the committer. If that has stopped, the operation is dropped, and
-    /// with it the sender of its answer.
-    fn commit(&self, operation: Operation) {
-        let _ = self.operations.send(operation);
-    }
-
-    /// Has a file of content removed. If that fails, recovery does it.
-    fn remove_later(&self, id: QueueId) {
-        let disk = Arc::clone(&self.disk);
-        self.io.start_job(move || {
-            let _ = disk.remove(&content_name(id));
-        });
-    }
-
     /// Ends a lease; the message waits as is said, or as it did before.
     fn release_to(&self, id: QueueId, waits: Option<Waits>) {
         self.tell(lock(&self.due).release(id, waits));
@@ -253,6 +211,11 @@ impl Shared {
         if wake {
             self.arrived.notify_one();
         }
+    }
+
+    /// The number of a settlement: later ones of a message have higher ones.
+    fn next_state(&self) -> u64 {
+        self.settlements.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Fails if no message may be begun.
@@ -287,8 +250,9 @@ impl Shared {
         match self.prepare(id, recipients, settlement).await {
             Ok((progress, reports)) => {
                 let (reply, answer) = oneshot::channel();
-                self.commit(Operation::Settle {
+                self.queue.push(Operation::Settle {
                     lease: Box::new(lease),
+                    state: self.next_state(),
                     progress,
                     reports,
                     reply,
@@ -315,12 +279,13 @@ impl Shared {
             return Err(SettleError::Unknown(id));
         }
         let (progress, reports) = self.prepare(id, &recipients, settlement).await?;
-        let Some((progress, _)) = progress else {
+        let Some(progress) = progress else {
             return Ok(());
         };
         let (reply, answer) = oneshot::channel();
-        self.commit(Operation::Record {
+        self.queue.push(Operation::Record {
             id,
+            state: self.next_state(),
             progress,
             reports,
             reply,
@@ -335,7 +300,7 @@ impl Shared {
         id: QueueId,
         recipients: &[Recipient],
         settlement: Settlement,
-    ) -> Result<(Option<(Vec<u8>, Waits)>, Vec<New>), SettleError> {
+    ) -> Result<(Option<Told>, Vec<New>), SettleError> {
         let (found, wanted) = (settlement.progress.len(), recipients.len());
         if found != wanted {
             return Err(SettleError::Recipients { id, found, wanted });
@@ -346,12 +311,17 @@ impl Shared {
             due,
             delay_reported: settlement.delay_reported,
         });
-        let waits = |record: &ProgressRecord| {
+        let told = |record: ProgressRecord| {
             let (due, reported) = (record.due, record.delay_reported);
-            Waits::of(recipients.iter(), &record.progress, due, reported).with(&settlement.later)
+            let kept = Waits::of(recipients.iter(), &record.progress, due, reported);
+            Ok(Told {
+                record: record.encode(id)?,
+                waits: kept.clone().with(&settlement.later),
+                kept,
+            })
         };
         let progress = record
-            .map(|record| Ok((record.encode(id)?, waits(&record))))
+            .map(told)
             .transpose()
             .map_err(|error: serde_json::Error| SettleError::Write(error.into()))?;
         let mut reports = Vec::with_capacity(settlement.reports.len());
@@ -377,7 +347,7 @@ impl Shared {
                 crate::AppendError::NoSpace => SettleError::NoSpace,
                 crate::AppendError::Write(error) => SettleError::Write(error),
             })?;
-        Ok(draft.prepare(report.envelope, now).await?)
+        Ok(draft.prepare(report.envelope, now)?)
     }
 }
 
@@ -516,11 +486,6 @@ impl Spool for LocalSpool {
     fn is_sound(&self) -> bool {
         !self.shared.soundness.is_poisoned()
     }
-}
-
-/// The file with a message's content.
-fn content_name(id: QueueId) -> String {
-    format!("{CONTENT_FOLDER}/{id}")
 }
 
 /// For what is asked while the spool is being dropped.

@@ -1,38 +1,45 @@
-//! What is done at start with each state that a crash, or worse, can leave (docs/queue.md).
+//! What is done at start with what is in the log (docs/queue.md).
 //!
-//! Files that no record names are removed: their message was never acknowledged, or has left. A
-//! record that cannot be read, or whose content is not what it says, is set aside: its octets are
-//! moved to a table of their own, a file of content stays where it is, and no other message is
-//! touched. All of it is reported as [`Finding`]s.
+//! All segments are looked at: those with a seal by their list, the others frame by frame. Of each message
+//! the newest state counts. A message that cannot be read is set aside: what is left of it is
+//! written to a file (`aside.rs`), and no other message is touched. What was being written when the
+//! machine stopped and was never acknowledged is told apart from what was damaged later: a group
+//! says which ones before it were durable. All of it is reported as [`Finding`]s.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
-use redb::WriteTransaction;
 use vouchsafe_proto::queue_id::QueueId;
 
 use super::due::Due;
-use super::record::ContentRecord;
-use super::store::{CORRUPT, ENVELOPES, PROGRESS, Store};
-use super::{CONTENT_FOLDER, content_name};
-use crate::fs::Disk;
+use super::gathering::Gathering;
+use super::log::bell::Bell;
+use super::log::body::{Place, size};
+use super::log::index::octets;
+use super::log::scan::{Note, Scan, first_nonce, scan};
+use super::log::segment::{FIRST, FOLDER, Header, Segment, name, number};
+use super::log::{Found, seal};
+use super::store::{Records, Store};
+use super::takeover::list;
+use crate::fs::{Access, Disk};
 
 /// Something that was not in order, found at start or when a message was due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
-    /// A file of content that no message owned; removed. Ordinary after a crash.
+    /// A message that was being taken when the machine stopped, and is not whole. Nobody was told
+    /// that it was taken. Ordinary after a crash.
     Orphan(QueueId),
-    /// A file of content that no message owned, and that could not be removed; in nobody's way but
-    /// for the room it takes.
+    /// A file of content that an older format left, and that could not be removed; in nobody's way
+    /// but for the room it takes.
     Stuck {
         /// Its name.
         id: QueueId,
         /// Why not.
         why: io::ErrorKind,
     },
-    /// A file among the content whose name we did not give; left alone.
+    /// A file among ours whose name we did not give; left alone.
     Foreign(String),
     /// A message that cannot be delivered; set aside.
     Corrupt {
@@ -40,6 +47,15 @@ pub enum Finding {
         id: QueueId,
         /// What is wrong with it.
         why: Corruption,
+    },
+    /// A piece of the log that is not what was written, and does not say whose it is; set aside.
+    Damaged {
+        /// The number of the log's segment.
+        segment: u32,
+        /// Where in it.
+        offset: u32,
+        /// How much.
+        octets: u32,
     },
     /// A message that the disk did not give us when it was due; tried again in a while.
     Unread {
@@ -85,12 +101,20 @@ pub enum Corruption {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Orphan(id) => write!(f, "content {id} belonged to no message and was removed"),
+            Self::Orphan(id) => write!(f, "message {id} had not come to its end and is dropped"),
             Self::Stuck { id, why } => write!(
                 f,
                 "content {id} belonged to no message and could not be removed: {why}"
             ),
-            Self::Foreign(name) => write!(f, "file {name:?} among the content is not ours"),
+            Self::Foreign(name) => write!(f, "file {name:?} is not ours"),
+            Self::Damaged {
+                segment,
+                offset,
+                octets,
+            } => write!(
+                f,
+                "{octets} octets at {offset} of segment {segment} of the log are damaged and set aside"
+            ),
             Self::Corrupt { id, why } => write!(f, "message {id} is set aside: {why}"),
             Self::Unread { id, why } => write!(f, "message {id} could not be read: {why}"),
         }
@@ -123,122 +147,170 @@ impl Doomed {
         }
     }
 
-    /// Octets of its records.
-    pub(super) const fn weight(&self) -> usize {
-        self.records.len()
+    /// Both records, as they are kept.
+    pub(super) fn records(&self) -> &[u8] {
+        &self.records
     }
 
-    /// Moves its records out of the queue's tables. Small content stays where it is.
-    pub(super) fn move_aside(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
-        let key = self.id.as_u128();
-        transaction
-            .open_table(CORRUPT)?
-            .insert(key, self.records.as_slice())?;
-        transaction.open_table(ENVELOPES)?.remove(key)?;
-        transaction.open_table(PROGRESS)?.remove(key)?;
-        Ok(())
+    /// The first of them.
+    pub(super) fn first(&self) -> &[u8] {
+        let Some((len, rest)) = self.records.split_first_chunk() else {
+            return &[];
+        };
+        rest.get(..size(u32::from_be_bytes(*len))).unwrap_or(rest)
     }
-}
-
-/// Puts the store in order, and gives the due times of all that is sound.
-pub(super) fn recover(disk: &dyn Disk, store: &Store) -> io::Result<(Due, Vec<Finding>)> {
-    let mut findings = Vec::new();
-    let files = content_files(disk, &mut findings)?;
-    let mut due = Due::default();
-    let mut named: HashSet<QueueId> = store.set_aside()?.into_iter().collect();
-    let mut doomed = Vec::new();
-    store.visit(None, |id, records, (envelope, progress)| {
-        named.insert(id);
-        let sound = records.and_then(|records| {
-            check_content(&records.envelope.content, files.get(&id))?;
-            Ok(records.waits())
-        });
-        match sound {
-            Ok(waits) => {
-                due.insert(id, waits);
-            }
-            Err(why) => doomed.push(Doomed::new(id, why, envelope, progress)),
-        }
-        true
-    })?;
-    set_aside(store, &doomed)?;
-    findings.extend(doomed.iter().map(Doomed::finding));
-    remove_orphans(
-        disk,
-        files.keys().filter(|id| !named.contains(id)),
-        &mut findings,
-    );
-    Ok((due, findings))
-}
-
-/// Content in the store came with its record in one transaction and is not read at start, which
-/// would read the whole store; its checksum is looked at when it is delivered.
-fn check_content(content: &ContentRecord, file: Option<&u64>) -> Result<(), Corruption> {
-    match file {
-        _ if !content.file => Ok(()),
-        None => Err(Corruption::NoContent),
-        Some(found) if *found == content.size => Ok(()),
-        Some(found) => Err(Corruption::Size {
-            found: *found,
-            wanted: content.size,
-        }),
-    }
-}
-
-/// True if there is any file that a message may own.
-pub(super) fn holds_content(disk: &dyn Disk) -> io::Result<bool> {
-    Ok(!content_files(disk, &mut Vec::new())?.is_empty())
-}
-
-/// Names and sizes of the files of content.
-fn content_files(
-    disk: &dyn Disk,
-    findings: &mut Vec<Finding>,
-) -> io::Result<HashMap<QueueId, u64>> {
-    let mut files = HashMap::new();
-    for listed in disk.list(CONTENT_FOLDER)? {
-        // Only the very form that we write: an id parses in small letters too.
-        match listed.name.parse::<QueueId>() {
-            Ok(id) if id.to_string() == listed.name => {
-                files.insert(id, listed.size);
-            }
-            _ => findings.push(Finding::Foreign(listed.name)),
-        }
-    }
-    Ok(files)
 }
 
 /// Both records in one value: the length of the first (four octets, big-endian), then both.
-fn both(envelope: &[u8], progress: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(envelope.len()).unwrap_or(u32::MAX);
-    [&len.to_be_bytes(), envelope, progress].concat()
+fn both(first: &[u8], second: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(first.len()).unwrap_or(u32::MAX);
+    [&len.to_be_bytes(), first, second].concat()
 }
 
-/// Sets messages aside, in one transaction.
-fn set_aside(store: &Store, doomed: &[Doomed]) -> io::Result<()> {
-    if doomed.is_empty() {
-        return Ok(());
+/// What a start has found.
+pub(super) struct Recovered {
+    pub(super) store: Arc<Store>,
+    pub(super) due: Due,
+    pub(super) findings: Vec<Finding>,
+    /// To go on with.
+    pub(super) found: Found,
+    /// Segments without a seal, with what is in them.
+    pub(super) unsealed: Vec<(Arc<Segment>, Scan)>,
+    /// To be set aside, with the segments that speak of each.
+    pub(super) doomed: Vec<(Doomed, Vec<u32>)>,
+    /// Damage without a name.
+    pub(super) holes: Vec<Place>,
+    /// The highest number of a settlement.
+    pub(super) settlements: u64,
+    /// Messages that left, though something about them is newer than what says so.
+    pub(super) left: Vec<(QueueId, Vec<u32>)>,
+}
+
+/// Reads the log. Nothing is written.
+pub(super) fn recover(disk: &dyn Disk, access: Access, bell: &Arc<Bell>) -> io::Result<Recovered> {
+    let mut recovered = Recovered {
+        store: Arc::default(),
+        due: Due::default(),
+        findings: Vec::new(),
+        found: Found::default(),
+        unsealed: Vec::new(),
+        doomed: Vec::new(),
+        holes: Vec::new(),
+        settlements: 0,
+        left: Vec::new(),
+    };
+    let mut segments = recovered.open(disk, access, bell)?;
+    segments.sort_by_key(|segment| segment.generation);
+    let mut gathering = Gathering::default();
+    for segment in segments {
+        if let Some(notes) = seal::read(&segment)? {
+            recovered.store.add(&segment);
+            gathering.add(segment.generation, segment.number, notes);
+            recovered.found.sealed.push(segment);
+            continue;
+        }
+        let scan = scan(&segment)?;
+        if scan.end == FIRST {
+            let blank = (segment.number, Arc::clone(&segment.file));
+            recovered.found.blank.push(blank);
+            continue;
+        }
+        recovered.store.add(&segment);
+        gathering.hear(&scan.durable);
+        recovered.unsealed.push((segment, scan));
     }
-    store.write(|transaction| {
-        doomed
-            .iter()
-            .try_for_each(|doomed| doomed.move_aside(transaction))
-    })
+    // Only now is it known how far each run had come.
+    let mut unsealed = std::mem::take(&mut recovered.unsealed);
+    for (segment, scan) in &mut unsealed {
+        gathering.doubt(scan, &mut recovered);
+        gathering.add(segment.generation, segment.number, scan.notes.clone());
+        scan.notes
+            .retain(|note| !matches!(note, Note::Bad { .. } | Note::Hole { .. }));
+    }
+    recovered.unsealed = unsealed;
+    gathering.settle(&mut recovered);
+    Ok(recovered)
 }
 
-/// Removes files that no message owns. One that stays is no reason not to serve all others.
-fn remove_orphans<'a>(
-    disk: &dyn Disk,
-    orphans: impl Iterator<Item = &'a QueueId>,
-    findings: &mut Vec<Finding>,
-) {
-    for id in orphans {
-        findings.push(match disk.remove(&content_name(*id)) {
-            Ok(()) => Finding::Orphan(*id),
-            Err(error) => Finding::Stuck {
-                id: *id,
-                why: error.kind(),
-            },
+impl Recovered {
+    /// Opens all segments.
+    fn open(
+        &mut self,
+        disk: &dyn Disk,
+        access: Access,
+        bell: &Arc<Bell>,
+    ) -> io::Result<Vec<Arc<Segment>>> {
+        let mut segments = Vec::new();
+        for listed in list(disk, FOLDER)? {
+            let Some(number) = number(&listed.name) else {
+                self.findings.push(Finding::Foreign(listed.name));
+                continue;
+            };
+            let file = disk.open(&name(number), access)?;
+            self.found.number = self.found.number.max(number);
+            let header = if let Some(header) = Header::read(&*file, number)? {
+                header
+            } else {
+                let Some(nonce) = first_nonce(&*file, number)? else {
+                    self.found.blank.push((number, file));
+                    continue;
+                };
+                // Both copies are gone, which no crash does.
+                self.findings.push(Finding::Damaged {
+                    segment: number,
+                    offset: 0,
+                    octets: FIRST,
+                });
+                let generation = 0;
+                Header { generation, nonce }
+            };
+            self.found.generation = self.found.generation.max(header.generation);
+            segments.push(Arc::new(Segment::new(number, header, file, bell)?));
+        }
+        Ok(segments)
+    }
+
+    /// Sets a message aside.
+    pub(super) fn doom(
+        &mut self,
+        id: QueueId,
+        why: Corruption,
+        raw: (&[u8], &[u8]),
+        segments: Vec<u32>,
+    ) {
+        let doomed = Doomed::new(id, why, raw.0, raw.1);
+        self.findings.push(doomed.finding());
+        self.doomed.push((doomed, segments));
+    }
+
+    /// True if all of a message's content is there, and is what was taken.
+    pub(super) fn is_whole(&self, id: QueueId, body: Place) -> bool {
+        let Ok(records) = Records::decode(id, &self.raw(body), None) else {
+            return false;
+        };
+        let mut crc = crc32fast::Hasher::new();
+        let mut found = 0;
+        for piece in records.pieces {
+            let octets = self.raw(piece);
+            found += octets.len() as u64;
+            crc.update(&octets);
+        }
+        let wanted = records.envelope.content;
+        found == wanted.size && crc.finalize() == wanted.crc32
+    }
+
+    /// What lies at a place, as far as it can be read.
+    pub(super) fn raw(&self, place: Place) -> Vec<u8> {
+        let mut into = octets(place);
+        let segment = self.store.segment(place.segment);
+        let read = segment.map(|segment| {
+            let offset = u64::from(place.offset);
+            segment.file.read_at(offset, &mut into)
         });
+        if matches!(read, Some(Ok(()))) {
+            into
+        } else {
+            Vec::new()
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A folder that an older version left still opens.
 //!
-//! `testdata/spool/v3` was written by `write_this_version` below, once, and the others by older ones;
+//! `testdata/spool/v4` was written by `write_this_version` below, once, and the others by older ones;
 //! none is ever written again. A new format gets a folder beside them and a test like these.
 
 use std::fs;
@@ -25,7 +25,12 @@ fn golden(version: u32) -> PathBuf {
 }
 
 /// The format that is written now.
-const THIS_VERSION: u32 = 3;
+const THIS_VERSION: u32 = 4;
+
+/// So that the folder is not large.
+fn small_segments() -> Options {
+    Options::default().with_reserve(0).with_segment(256 * 1024)
+}
 
 /// The trace fields of the first message, from format 2 on.
 const TRACE: &str = "Received: from x\r\n\tby y\r\n";
@@ -56,7 +61,7 @@ async fn write_this_version() {
     let golden = golden(THIS_VERSION);
     assert!(!golden.exists(), "an old format is never written again");
     fs::create_dir_all(golden.parent().unwrap()).unwrap();
-    let spool = LocalSpool::open(&golden, Options::default().with_reserve(0)).unwrap();
+    let spool = LocalSpool::open(&golden, small_segments()).unwrap();
     let mut draft = spool.begin(at(0)).await.unwrap();
     let small = Bytes::from(content(1, 1_000));
     draft.append(small).await.unwrap();
@@ -139,6 +144,11 @@ async fn a_folder_of_format_3_still_opens() {
     still_opens(3, asking(sent(TRACE))).await;
 }
 
+#[tokio::test]
+async fn a_folder_of_format_4_still_opens() {
+    still_opens(4, asking(sent(TRACE))).await;
+}
+
 /// The first message's envelope.
 fn sent(trace: &str) -> Envelope {
     let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
@@ -158,16 +168,8 @@ async fn still_opens(version: u32, expected: Envelope) {
     assert!(fs::read(golden.join("queue.redb")).unwrap() == store);
 
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("content")).unwrap();
-    for name in ["queue.redb", "lock"] {
-        fs::copy(golden.join(name), folder.path().join(name)).unwrap();
-    }
-    for file in fs::read_dir(golden.join("content")).unwrap() {
-        let file = file.unwrap();
-        let to = folder.path().join("content").join(file.file_name());
-        fs::copy(file.path(), to).unwrap();
-    }
-    let spool = LocalSpool::open(folder.path(), Options::default().with_reserve(0)).unwrap();
+    copy(&golden, folder.path());
+    let spool = LocalSpool::open(folder.path(), small_segments()).unwrap();
     assert!(spool.findings().is_empty());
     let entries = spool.list(None, 9).await.unwrap();
     check(&entries, &expected);
@@ -182,11 +184,24 @@ async fn still_opens(version: u32, expected: Envelope) {
     assert_eq!(format(&folder.path().join("queue.redb")), THIS_VERSION);
 }
 
-/// What a store says of its own format: an older program must not open this one.
-fn format(store: &Path) -> u32 {
-    let database = redb::Database::open(store).unwrap();
-    let meta = redb::TableDefinition::<&str, u32>::new("meta");
-    let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
-    let table = transaction.open_table(meta).unwrap();
-    table.get("format").unwrap().unwrap().value()
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    for found in fs::read_dir(from).unwrap() {
+        let found = found.unwrap();
+        let to = to.join(found.file_name());
+        if found.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy(&found.path(), &to);
+        } else {
+            fs::copy(found.path(), to).unwrap();
+        }
+    }
+}
+
+/// What a queue says of its own format.
+fn format(marker: &Path) -> u32 {
+    let marker = fs::read_to_string(marker).unwrap();
+    let rest = marker.strip_prefix("vouchsafe queue, format ").unwrap();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
 }

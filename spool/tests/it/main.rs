@@ -20,3 +20,4 @@ mod mail;
 mod model;
 mod queue;
 mod story;
+mod takeover;

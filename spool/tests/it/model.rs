@@ -27,7 +27,7 @@ struct Known {
 }
 
 fn open(disk: &MemoryDisk) -> Result<LocalSpool, vouchsafe_spool::OpenError> {
-    let options = Options::default().with_reserve(0);
+    let options = Options::default().with_reserve(0).with_segment(256 * 1024);
     LocalSpool::open_on(Arc::new(disk.clone()), options)
 }
 
@@ -56,7 +56,7 @@ impl Model {
     }
 
     async fn take(&mut self, turn: u64, chance: u64) {
-        let size = [0, 900, 16_385, 30_000][usize::try_from(chance >> 8 & 0b11).unwrap()];
+        let size = [0, 900, 32_689, 70_000][usize::try_from(chance >> 8 & 0b11).unwrap()];
         let content = content(chance, size);
         match take(&self.spool, at(turn), at(turn), &content).await {
             Ok(id) => {

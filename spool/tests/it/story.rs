@@ -46,7 +46,8 @@ pub struct Story {
 }
 
 pub fn options() -> Options {
-    Options::default().with_reserve(0)
+    // So small that a story needs many segments.
+    Options::default().with_reserve(0).with_segment(256 * 1024)
 }
 
 /// Starts a server on the disk.

@@ -1,95 +1,15 @@
-//! The store's file, as redb wants it, on our seam: a failed flush poisons, a full disk is told
-//! apart from a broken one, and a queue that is only looked at is never changed.
+//! The old store's file, only to be read: what redb writes to repair it after a crash stays in memory.
 //!
-//! Neither backend locks anything: the data folder has a lock of its own, taken before the store
-//! is opened and held across its reopening.
+//! Nothing is locked: the data folder has a lock of its own, taken before the store is opened.
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 
-use super::threads::lock;
 use crate::fs::DiskFile;
-
-/// Whether what we write can still be believed.
-#[derive(Debug, Default)]
-pub(super) struct Soundness {
-    /// A flush has failed. The kernel may have dropped what it could not write and will not say so
-    /// twice, so this never goes back.
-    poisoned: AtomicBool,
-    /// A write to the store found no room.
-    full: AtomicBool,
-}
-
-impl Soundness {
-    /// Closes the spool for writing until the next start.
-    pub(super) fn poison(&self) {
-        self.poisoned.store(true, Ordering::Release);
-    }
-
-    /// True once anything was poisoned.
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire)
-    }
-
-    /// True if the store has found no room since this was last asked.
-    pub(super) fn take_full(&self) -> bool {
-        self.full.swap(false, Ordering::AcqRel)
-    }
-
-    /// Notes what a failed write says about room.
-    fn note(&self, error: &io::Error) {
-        if is_full(error) {
-            self.full.store(true, Ordering::Release);
-        }
-    }
-}
-
-/// True if there was no room, or we may not use it.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
-/// The store's file, to be written.
-#[derive(Debug)]
-pub(super) struct LiveBackend {
-    pub(super) file: Arc<dyn DiskFile>,
-    pub(super) soundness: Arc<Soundness>,
-}
-
-impl StorageBackend for LiveBackend {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file
-            .set_len(len)
-            .inspect_err(|error| self.soundness.note(error))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file
-            .sync_data()
-            .inspect_err(|_| self.soundness.poison())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file
-            .write_at(offset, data)
-            .inspect_err(|error| self.soundness.note(error))
-    }
-}
+use crate::local::threads::lock;
 
 /// Octets of a page of the overlay.
 const PAGE: u64 = 4096;
