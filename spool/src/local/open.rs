@@ -122,6 +122,11 @@ impl Drop for Keeper {
 impl Opened {
     /// Finds out what is there, and puts it in order.
     fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<Self, OpenError> {
+        // A process before us may have ended between a name and its flush; on names that are there,
+        // but not durable, nothing may be built.
+        for folder in ["", FOLDER] {
+            disk.sync_dir(folder).map_err(OpenError::Folder)?;
+        }
         let marker = takeover::marker(&**disk)?;
         if marker == Marker::Redb {
             takeover::clear(&**disk).map_err(OpenError::Store)?;

@@ -26,7 +26,12 @@ impl Soundness {
 
     /// Makes a file's content durable, and poisons if that fails.
     pub(super) fn flush(&self, file: &dyn DiskFile) -> io::Result<()> {
-        file.sync_data().inspect_err(|_| self.poison())
+        file.sync_data().inspect_err(|_| self.poison())?;
+        // The kernel says an error once: to another flush of the same file, if that came first.
+        if self.is_poisoned() {
+            return Err(io::Error::other("another flush has failed"));
+        }
+        Ok(())
     }
 }
 

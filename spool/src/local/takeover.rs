@@ -21,7 +21,7 @@ use super::committer::{Failure, New, Operation};
 use super::draft::{PIECE, write_piece};
 use super::due::Due;
 use super::group::{Group, Hand};
-use super::legacy::{CONTENT_FOLDER, FILE, Legacy, Old};
+use super::legacy::{self, CONTENT_FOLDER, FILE, Legacy, Old};
 use super::log::Log;
 use super::log::segment;
 use super::record::ContentRecord;
@@ -61,7 +61,12 @@ pub(super) fn marker(disk: &dyn Disk) -> Result<Marker, Unopened> {
     octets.truncate(there);
     file.read_at(0, &mut octets)?;
     let Some(rest) = octets.strip_prefix(LINE.as_bytes()) else {
-        return Ok(Marker::Redb);
+        // What is neither may have been either: to take it for a store would cost the log.
+        return if octets.starts_with(legacy::MAGIC) {
+            Ok(Marker::Redb)
+        } else {
+            Err(Unopened::Failed(unknown()))
+        };
     };
     let digits = rest.iter().take_while(|octet| octet.is_ascii_digit());
     let format = digits.fold(0u32, |sum, digit| {
@@ -73,6 +78,12 @@ pub(super) fn marker(disk: &dyn Disk) -> Result<Marker, Unopened> {
     } else {
         Err(Unopened::Format(format))
     }
+}
+
+/// For a marker that is damaged.
+fn unknown() -> io::Error {
+    let text = format!("{FILE} is neither a store nor the line that a queue of this format has");
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// Says that the log is the queue from now on. All that is in it is durable.

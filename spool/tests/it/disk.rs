@@ -74,6 +74,9 @@ pub enum Fault {
     Sync(u64),
     /// The flush after this many does what it is to do, and then the caller panics.
     Panic(u64),
+    /// Whatever would change anything after this many such calls, for good: the filesystem has
+    /// been made read-only.
+    ReadOnly(u64),
 }
 
 /// What a call does.
@@ -97,6 +100,7 @@ struct State {
     origin: usize,
     log: Vec<Op>,
     fault: Fault,
+    calls: u64,
     syncs: u64,
     failed_sync: Option<usize>,
     capacity: Option<u64>,
@@ -155,6 +159,11 @@ impl MemoryDisk {
         lock(&self.state).stuck = Some(name.to_owned());
     }
 
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        lock(&self.state).calls
+    }
+
     pub fn syncs(&self) -> u64 {
         lock(&self.state).syncs
     }
@@ -183,6 +192,13 @@ impl MemoryDisk {
         lock(&self.state).names.keys().cloned().collect()
     }
 
+    /// The places in a file that hold anything but zero.
+    pub fn written(&self, name: &str) -> Vec<usize> {
+        let state = lock(&self.state);
+        let octets = &state.files[state.names[name]].octets;
+        (0..octets.len()).filter(|at| octets[*at] != 0).collect()
+    }
+
     /// Changes the octets of a file behind everybody's back.
     pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = lock(&self.state);
@@ -193,6 +209,17 @@ impl MemoryDisk {
     /// Takes a file away behind everybody's back.
     pub fn lose(&self, name: &str) {
         lock(&self.state).names.remove(name).unwrap();
+    }
+
+    /// What is on the disk now, damage included, as a disk of its own without a past.
+    pub fn copy(&self) -> Self {
+        let state = lock(&self.state);
+        let files = state.files.iter();
+        let image = Image {
+            names: state.names.clone(),
+            files: files.map(|file| file.octets.clone().into()).collect(),
+        };
+        Self::holding(image, state.now())
     }
 
     /// What is on the disk after a crash behind the first `upto` operations.
@@ -253,9 +280,13 @@ impl MemoryDisk {
 
     fn call(&self, kind: Kind) -> io::Result<MutexGuard<'_, State>> {
         let mut state = lock(&self.state);
+        state.calls += 1;
         let fails = match (state.fault, kind) {
             (Fault::Call(0), _) => Some(io::Error::other("on purpose")),
             (Fault::Room(0), Kind::Grow) => Some(io::ErrorKind::StorageFull.into()),
+            (Fault::ReadOnly(0), Kind::Change | Kind::Grow) => {
+                return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            }
             _ => None,
         };
         if let Some(error) = fails {
@@ -265,6 +296,7 @@ impl MemoryDisk {
         state.fault = match (state.fault, kind) {
             (Fault::Call(left), _) => Fault::Call(left - 1),
             (Fault::Room(left), Kind::Grow) => Fault::Room(left - 1),
+            (Fault::ReadOnly(left), Kind::Change | Kind::Grow) => Fault::ReadOnly(left - 1),
             (fault, _) => fault,
         };
         Ok(state)

@@ -251,6 +251,17 @@ impl History {
         self.life(id).told[nth].span.answer(moment);
     }
 
+    /// The message that an id belongs to: for a report that which it is about.
+    pub fn family(&self, id: QueueId) -> Option<usize> {
+        let at = *self.ids.get(&id)?;
+        Some(self.lives[at].parent.map_or(at, |(parent, _)| parent))
+    }
+
+    /// Says if an entry or its content is not what somebody once sent.
+    pub fn is_what_was_sent(&self, entry: &Entry, content: &[u8]) -> Result<(), String> {
+        self.find(entry, content).map(|_| ())
+    }
+
     /// Whose entry it is.
     fn find(&self, entry: &Entry, content: &[u8]) -> Result<usize, String> {
         let by_content = || {

@@ -18,6 +18,8 @@ use crate::fs::{Access, Disk};
 
 /// The store's file.
 pub(super) const FILE: &str = "queue.redb";
+/// How a file of redb begins, whatever else is in it.
+pub(super) const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// The folder of larger content, one file a message.
 pub(super) const CONTENT_FOLDER: &str = "content";
 /// The last format of this kind.
