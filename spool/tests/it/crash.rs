@@ -169,7 +169,11 @@ async fn stop_twice(
     cuts: usize,
     counts: &Counts,
 ) {
-    let crash = some_crash(chance);
+    let crash = if chance.one_in(3) {
+        Crash::Process
+    } else {
+        some_crash(chance)
+    };
     let mut history = story.history().clone();
     let opened = check(&story.disk, &history, first, crash).await;
     counts.count(&opened);

@@ -10,6 +10,7 @@
 
 mod chance;
 mod crash;
+mod damage;
 mod disk;
 mod faults;
 mod format;
