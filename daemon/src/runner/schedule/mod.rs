@@ -20,7 +20,7 @@ mod destination;
 mod lines;
 mod seats;
 #[cfg(test)]
-mod year;
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;

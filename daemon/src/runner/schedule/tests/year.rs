@@ -15,8 +15,8 @@ use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::{Ask, Entry, Index, Waits};
 
-use super::super::conclusion::{conclude, conclude_part};
-use super::*;
+use super::super::super::conclusion::{conclude, conclude_part};
+use super::super::*;
 
 /// When the year begins.
 const START: u64 = 1_795_256_100_000;

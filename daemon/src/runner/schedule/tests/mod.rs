@@ -1,0 +1,3 @@
+//! The schedule on a clock of its own.
+
+mod year;
