@@ -94,7 +94,12 @@ fn told(event: &Event) -> (String, Vec<String>) {
             );
             let mut details = vec![format!("{by}, {size} octets")];
             details.extend(recipients.iter().map(|to| format!("to {}", Peer(to))));
-            details.extend(trace.lines().map(|line| Peer(line).to_string()));
+            details.extend(trace.lines().map(|line| {
+                // A continued line begins with a tab.
+                let text = line.trim_start();
+                let indent = if text.len() < line.len() { "  " } else { "" };
+                format!("{indent}{}", Peer(text))
+            }));
             let path = Peer(reverse_path);
             (format!("taken: <{path}> is {verdict}"), details)
         }
