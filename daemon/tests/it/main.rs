@@ -15,6 +15,7 @@ mod check;
 mod cli;
 mod client;
 mod config;
+mod corpus;
 mod demo;
 mod dialogue;
 mod disk_trouble;

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::{Checked, check_with};
-use super::nsd::{Nsd, Zone};
+use super::corpus::{self, ZoneText};
+use super::nsd::Nsd;
 
 /// One file, as far as it concerns a server. What is read here is checked whole by proto's tests.
 #[derive(Deserialize)]
@@ -25,12 +25,6 @@ struct File {
     #[serde(default)]
     failing_zones: Vec<String>,
     scenario: Vec<Scenario>,
-}
-
-/// A zone's lines.
-#[derive(Deserialize)]
-struct ZoneText {
-    records: String,
 }
 
 /// One message, and what must come of it.
@@ -76,38 +70,8 @@ fn every_verdict_comes_out_as_written_over_the_real_dns() {
     if !Nsd::installed("scenarios of testdata/verdict against a real name server") {
         return;
     }
-    let files = Mutex::new(files().into_iter().enumerate());
-    let tried: usize = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_ONCE)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut tried = 0;
-                    loop {
-                        let next = files.lock().unwrap().next();
-                        let Some((number, path)) = next else {
-                            return tried;
-                        };
-                        tried += try_file(number, &path);
-                    }
-                })
-            })
-            .collect();
-        let tried = threads.into_iter().map(|thread| thread.join().unwrap());
-        tried.sum()
-    });
+    let tried = corpus::try_all("verdict", AT_ONCE, try_file);
     assert!(tried >= 150, "{tried} scenarios");
-}
-
-/// All files, by name.
-fn files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/verdict");
-    let entries = fs::read_dir(folder).unwrap();
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
-        .collect();
-    files.sort();
-    files
 }
 
 /// Tries each scenario of a file that has no signature; gives how many there were.
@@ -118,23 +82,7 @@ fn try_file(number: usize, path: &Path) -> usize {
     if file.only.as_deref() == Some("machine") || scenarios.is_empty() {
         return 0;
     }
-    let mut zones: Vec<Zone<'_>> = file
-        .zones
-        .iter()
-        .map(|(apex, zone)| Zone {
-            apex,
-            records: Some(&zone.records),
-        })
-        .collect();
-    zones.extend(file.failing_zones.iter().map(|apex| Zone {
-        apex,
-        records: None,
-    }));
-    // Names in no zone do not exist.
-    zones.push(Zone {
-        apex: ".",
-        records: Some(""),
-    });
+    let zones = corpus::zones(&file.zones, &file.failing_zones);
     let last = u8::try_from(number % 250).unwrap();
     let nsd = Nsd::start(Ipv4Addr::new(127, 53, 4, last + 1).into(), &zones);
     for scenario in &scenarios {
