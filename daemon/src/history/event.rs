@@ -108,10 +108,16 @@ impl Note {
         Self::new(id, at, event)
     }
 
-    /// What a settlement says, in the order of its happening.
-    pub fn settled(entry: &Entry, settlement: &Settlement, at: Wall) -> Vec<Self> {
-        let mut notes = Self::begun(entry);
-        let all = entry.envelope.recipients.iter().zip(&entry.progress);
+    /// What a settlement says, in the order of its happening. `before`: the recipients' progress
+    /// as it was last noted.
+    pub fn settled(
+        entry: &Entry,
+        before: &[Progress],
+        settlement: &Settlement,
+        at: Wall,
+    ) -> Vec<Self> {
+        let mut notes = Self::begun(entry, before);
+        let all = entry.envelope.recipients.iter().zip(before);
         let open = all
             .zip(&settlement.progress)
             .filter(|((_, before), _)| before.is_waiting());
@@ -136,9 +142,14 @@ impl Note {
     }
 
     /// What a record says while the lease goes on: those recipients that are done with by it.
-    pub fn recorded(entry: &Entry, settlement: &Settlement, at: Wall) -> Vec<Self> {
-        let mut notes = Self::begun(entry);
-        let all = entry.envelope.recipients.iter().zip(&entry.progress);
+    pub fn recorded(
+        entry: &Entry,
+        before: &[Progress],
+        settlement: &Settlement,
+        at: Wall,
+    ) -> Vec<Self> {
+        let mut notes = Self::begun(entry, before);
+        let all = entry.envelope.recipients.iter().zip(before);
         let done = all
             .zip(&settlement.progress)
             .filter(|((_, before), now)| before.is_waiting() && !now.is_waiting());
@@ -161,9 +172,9 @@ impl Note {
 
     /// That it was taken, for a report of ours that is heard of for the first time: no client
     /// brought it.
-    fn begun(entry: &Entry) -> Vec<Self> {
+    fn begun(entry: &Entry, before: &[Progress]) -> Vec<Self> {
         let untouched = |progress: &Progress| *progress == Progress::Waiting(None);
-        let first = entry.attempts == 0 && entry.progress.iter().all(untouched);
+        let first = entry.attempts == 0 && before.iter().all(untouched);
         let ours = entry.envelope.origin == Origin::Ourselves;
         let accepted = (first && ours)
             .then(|| Self::accepted(entry.id, entry.arrived, &entry.envelope, entry.size));

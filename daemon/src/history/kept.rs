@@ -36,15 +36,11 @@ impl Kept {
         }
     }
 
-    /// The message as it was when it was last noted.
-    fn noted(&self, lease: &Lease) -> Entry {
-        let mut entry = lease.entry().clone();
+    /// What was recorded of a message since it was leased, if anything was.
+    fn noted(&self, id: QueueId) -> Option<Vec<Progress>> {
         // Whoever panicked with the lock has left one record or the other.
         let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = recorded.get(&entry.id) {
-            entry.progress.clone_from(progress);
-        }
-        entry
+        recorded.get(&id).cloned()
     }
 }
 
@@ -78,15 +74,17 @@ impl Spool for Kept {
     }
 
     fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>> {
-        let entry = self.noted(&lease);
-        let notes = Note::settled(&entry, &settlement, clock::now().wall);
+        let (entry, id) = (lease.entry(), lease.entry().id);
+        let earlier = self.noted(id);
+        let before = earlier.as_deref().unwrap_or(&entry.progress);
+        let notes = Note::settled(entry, before, &settlement, clock::now().wall);
         Box::pin(async move {
             self.queue.settle(lease, settlement).await?;
             let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-            recorded.remove(&entry.id);
+            recorded.remove(&id);
             drop(recorded);
             for note in notes {
-                self.notebook.note(entry.id, note);
+                self.notebook.note(id, note);
             }
             Ok(())
         })
@@ -97,18 +95,20 @@ impl Spool for Kept {
         lease: &Lease,
         settlement: Settlement,
     ) -> Pending<'static, Result<(), SettleError>> {
-        let entry = self.noted(lease);
-        let notes = Note::recorded(&entry, &settlement, clock::now().wall);
+        let (entry, id) = (lease.entry(), lease.entry().id);
+        let earlier = self.noted(id);
+        let before = earlier.as_deref().unwrap_or(&entry.progress);
+        let notes = Note::recorded(entry, before, &settlement, clock::now().wall);
         let progress = settlement.progress.clone();
         let recording = self.queue.record(lease, settlement);
         let (notebook, recorded) = (self.notebook.clone(), Arc::clone(&self.recorded));
         Box::pin(async move {
             recording.await?;
             let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
-            recorded.insert(entry.id, progress);
+            recorded.insert(id, progress);
             drop(recorded);
             for note in notes {
-                notebook.note(entry.id, note);
+                notebook.note(id, note);
             }
             Ok(())
         })
