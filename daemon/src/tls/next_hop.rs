@@ -90,9 +90,7 @@ impl Client {
     pub fn web_pki(&self) -> Result<Arc<ClientConfig>, Error> {
         let verifier = self.web_pki.clone();
         let verifier = verifier.ok_or_else(|| Error::General("no authority is trusted".into()))?;
-        let mut config = verified_by(&self.provider, verifier)?;
-        config.resumption = Resumption::disabled();
-        Ok(Arc::new(config))
+        unresumed(&self.provider, verifier)
     }
 
     /// Encrypts with a host of which this is demanded.
@@ -109,10 +107,8 @@ impl Client {
                     verifier,
                     refused: Arc::clone(&tested),
                 };
-                let mut config = verified_by(&self.provider, Arc::new(verifier))?;
-                config.resumption = Resumption::disabled();
                 Ok(Begin {
-                    config: Arc::new(config),
+                    config: unresumed(&self.provider, Arc::new(verifier))?,
                     tested: Some(tested),
                 })
             }
@@ -121,9 +117,7 @@ impl Client {
                     associations: (**associations).clone(),
                     provider: Arc::clone(&self.provider),
                 };
-                let mut config = verified_by(&self.provider, Arc::new(verifier))?;
-                config.resumption = Resumption::disabled();
-                Ok(Arc::new(config).into())
+                unresumed(&self.provider, Arc::new(verifier)).map(Begin::from)
             }
             Requirement::Withheld(_) => Err(Error::General("the host is not to be used".into())),
         }
@@ -166,6 +160,17 @@ fn verified_by(
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth())
+}
+
+/// The same, whose sessions are never resumed: another host's certificate was looked at then, or by
+/// another demand.
+fn unresumed(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = verified_by(provider, verifier)?;
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
 }
 
 /// Takes what the TLSA records of one host name.
