@@ -10,10 +10,11 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout_at};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::route::NextHop;
-use vouchsafe_proto::time::{Mono, Wall};
+use vouchsafe_proto::time::Mono;
 use vouchsafe_spool::{Lease, LeaseError, Settlement};
 
 use super::conclusion::{Tally, conclude, conclude_part};
+use super::outlook::{LONGEST_SLEEP, Outlook};
 use super::schedule::{Action, Given, Schedule, Terms, Work, WorkerId};
 use super::settlement::{Record, Settled, log_attempt, settle};
 use super::worker::{News, Worker};
@@ -49,12 +50,8 @@ pub(super) struct Dispatcher {
     early: HashMap<QueueId, Lease>,
     /// What could not be recorded, until the message is leased again.
     unrecorded: HashMap<QueueId, Record>,
-    /// When the next message is due, as far as is known.
-    next_due: Option<Wall>,
-    /// When the next is overdue.
-    next_overdue: Option<Wall>,
-    /// There may be more now.
-    look: bool,
+    /// When the queue is looked at again.
+    outlook: Outlook,
     /// The spool is closed: nothing is leased any more.
     closed: bool,
 }
@@ -96,9 +93,7 @@ impl Dispatcher {
             settling: HashSet::new(),
             early: HashMap::new(),
             unrecorded: HashMap::new(),
-            next_due: None,
-            next_overdue: Some(Wall::default()),
-            look: true,
+            outlook: Outlook::new(),
             closed: false,
         }
     }
@@ -116,7 +111,7 @@ impl Dispatcher {
             }
             match self.wake().await {
                 Wake::News(news) => self.hear(news),
-                Wake::Arrived => self.look = true,
+                Wake::Arrived => self.outlook.look(),
                 Wake::Settled(settled) => self.settled(settled),
                 Wake::Recorded(id) => self.with(|schedule, _| schedule.recorded(id)),
                 Wake::Broken(error) => self.broken(&error),
@@ -156,7 +151,7 @@ impl Dispatcher {
                 Some(ended) = self.workers.join_next() => if let Err(error) = ended {
                     return Wake::Broken(error);
                 },
-                () = self.environment.spool.arrived(), if !stopping && !self.look =>
+                () = self.environment.spool.arrived(), if !stopping && !self.outlook.is_open() =>
                     return Wake::Arrived,
                 // A handle that was dropped stops the runner too.
                 _ = self.stop.changed(), if !stopping => return Wake::Stop,
@@ -170,15 +165,9 @@ impl Dispatcher {
         if let Some(deadline) = self.deadline {
             return Some(deadline);
         }
-        let now = clock::now();
-        let due = self.next_due.filter(|_| !self.look);
-        let due = due.into_iter().chain(self.next_overdue).min();
-        // The calendar may be set meanwhile, which the timer does not notice: look now and then.
-        // What is overdue and finds no room is looked for when there is news.
-        let due = due
-            .filter(|due| !self.closed && *due > now.wall)
-            .map(|due| now.mono.plus(due.since(now.wall).min(LONGEST_SLEEP)));
-        due.into_iter().chain(self.schedule.next_moment()).min()
+        let outlook = self.outlook.next_moment(clock::now());
+        let outlook = outlook.filter(|_| !self.closed);
+        outlook.into_iter().chain(self.schedule.next_moment()).min()
     }
 
     /// A moment has come.
@@ -188,7 +177,7 @@ impl Dispatcher {
             self.give_up().await;
         }
         self.with(Schedule::moment);
-        self.look = true;
+        self.outlook.look();
     }
 
     /// Gives the schedule an input and does what it says.
@@ -249,28 +238,29 @@ impl Dispatcher {
 
     /// Takes what is due, as far as there is room.
     async fn take_leases(&mut self) {
-        while self.look && !self.closed {
+        while self.outlook.is_open() && !self.closed {
             let now = clock::now().wall;
-            let known = (self.next_due, self.next_overdue);
+            let known = self.outlook.known();
             let settling = self.settlements.len();
             let ask = self.with(|schedule, given| schedule.ask(known, settling, given));
             if ask.due == 0 && ask.overdue == 0 {
+                self.outlook.no_room(now);
                 break;
             }
             match self.environment.spool.lease(now, ask).await {
                 Ok(leased) => {
-                    self.next_due = leased.next_due;
-                    self.next_overdue = leased.next_overdue;
+                    let (next_due, next_overdue) = (leased.next_due, leased.next_overdue);
                     for finding in leased.findings {
                         tracing::error!(%finding, "a message cannot be delivered");
                     }
                     for lease in leased.leases {
                         self.admit(lease);
                     }
-                    let more = self.next_due.is_some_and(|due| due <= now);
-                    self.look = more || self.next_overdue.is_some_and(|due| due <= now);
-                    if !more && ask.due > 0 {
+                    if ask.due > 0 && next_due.is_none_or(|due| due > now) {
                         self.with(Schedule::drained);
+                    }
+                    if !self.outlook.heard(now, &ask, next_due, next_overdue) {
+                        break;
                     }
                 }
                 Err(LeaseError::Poisoned) => self.close(),
@@ -279,9 +269,7 @@ impl Dispatcher {
                         error = %crate::log::chain(&error),
                         "the queue cannot be read"
                     );
-                    self.look = false;
-                    self.next_due = Some(now.plus(AFTER_TROUBLE));
-                    self.next_overdue = self.next_due;
+                    self.outlook.failed(now.plus(AFTER_TROUBLE));
                 }
             }
         }
@@ -440,9 +428,6 @@ fn terms(in_force: &InForce) -> Terms {
 
 /// News that may be on their way: workers wait for the dispatcher, not the reverse.
 const NEWS_AT_ONCE: usize = 256;
-
-/// The longest sleep until something is due. Due times are of the calendar, which can be set.
-const LONGEST_SLEEP: Duration = Duration::from_mins(5);
 
 /// When the queue is looked at again after it could not be read.
 const AFTER_TROUBLE: Duration = Duration::from_mins(1);

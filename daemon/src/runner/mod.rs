@@ -8,14 +8,16 @@
 //! It does not promise that nothing arrives twice: between a next hop's 250 and the settlement
 //! that records it lies a moment in which the process can die.
 //!
-//! Files: `schedule` decides who carries what, and when; `dispatcher` does it; `worker` one session
-//! at a time with a next hop; `hosts` which hosts it has; `conclusion` what follows from an attempt;
-//! `settlement` its record, its log lines and its reports.
+//! Files: `schedule` decides who carries what, and when; `dispatcher` does it; `outlook` when the
+//! queue is looked at again; `worker` one session at a time with a next hop; `hosts` which hosts it
+//! has; `conclusion` what follows from an attempt; `settlement` its record, its log lines and its
+//! reports.
 
 mod conclusion;
 mod deadline;
 mod dispatcher;
 mod hosts;
+mod outlook;
 mod schedule;
 mod settlement;
 #[cfg(test)]

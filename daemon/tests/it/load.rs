@@ -6,6 +6,7 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use super::harness::{Process, free_port, installed};
@@ -35,17 +36,28 @@ fn start_sink() -> (Process, ChildStdout, SocketAddr) {
     (sink, output, address)
 }
 
-/// Waits until the sink has said that it has taken `messages`: it prints `mesg=N` over and over.
-fn wait_for(mut output: ChildStdout, messages: usize) {
+/// Waits until the sink has said that it has taken `messages`: it prints `mesg=N` over and over. If it
+/// says nothing for long, gives what it said last.
+fn wait_for(mut output: ChildStdout, messages: usize) -> Result<(), String> {
     let wanted = format!("mesg={messages}\r");
-    let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+    let (said, pieces) = mpsc::channel();
+    // A pipe cannot be read with a deadline.
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = output.read(&mut piece)
+            && said.send(piece[..read].to_vec()).is_ok()
+        {}
+    });
+    let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains(&wanted) {
-        let read = output.read(&mut piece).unwrap();
-        assert!(read > 0, "the sink has ended");
         // Only the last words count.
         seen.drain(..seen.len().saturating_sub(100));
-        seen.extend_from_slice(&piece[..read]);
+        match pieces.recv_timeout(PATIENCE) {
+            Ok(piece) => seen.extend_from_slice(&piece),
+            Err(_) => return Err(String::from_utf8_lossy(&seen).into_owned()),
+        }
     }
+    Ok(())
 }
 
 #[test]
@@ -67,7 +79,10 @@ fn smtp_source_to_smtp_sink_loses_nothing() {
         .status()
         .unwrap();
     assert!(sent.success(), "smtp-source met a refusal");
-    wait_for(output, messages);
+    if let Err(last) = wait_for(output, messages) {
+        service.signal("TERM");
+        panic!("the sink said last: {last}\n{}", service.ended().1);
+    }
     println!("{messages} messages by smtp-source over 10 sessions: {messages} taken by smtp-sink");
     service.stop();
     drop(sink);
