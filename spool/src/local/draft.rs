@@ -136,8 +136,7 @@ impl LocalDraft {
         let pieces = std::mem::replace(&mut self.pieces, Pieces::Lost);
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let written = self.shared.io.run(move || -> io::Result<_> {
-            // Half: what was begun above the reserve may use some of it, not all.
-            if !shared.has_room(shared.options.reserve / 2) {
+            if !shared.room.for_its_content(&*shared.disk) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             let Pieces::Whole(mut pieces) = pieces else {

@@ -19,6 +19,7 @@ mod offline;
 mod open;
 mod record;
 mod recover;
+mod room;
 mod soundness;
 mod store;
 mod takeover;
@@ -46,6 +47,7 @@ use self::draft::LocalDraft;
 use self::due::Due;
 use self::log::Log;
 use self::record::ProgressRecord;
+use self::room::Room;
 use self::soundness::Soundness;
 use self::store::{Store, Unopened};
 use self::threads::{Pool, lock};
@@ -167,7 +169,7 @@ struct Shared {
     settlements: AtomicU64,
     /// For reads and writes.
     io: Pool,
-    options: Options,
+    room: Room,
     /// For leases, which must not keep the spool alive.
     myself: Weak<Shared>,
 }
@@ -223,17 +225,11 @@ impl Shared {
         if self.soundness.is_poisoned() {
             return Err(BeginError::Poisoned);
         }
-        if self.has_room(self.options.reserve) {
+        if self.room.for_a_message(&*self.disk) {
             Ok(())
         } else {
             Err(BeginError::NoSpace)
         }
-    }
-
-    /// True if `wanted` octets are free. The kernel keeps these counts in memory: no disk is waited
-    /// for. Not to know is no reason to refuse mail.
-    fn has_room(&self, wanted: u64) -> bool {
-        self.disk.free().map_or(true, |free| free >= wanted)
     }
 
     /// Prepares a settlement, hands it to the committer and waits for its answer.

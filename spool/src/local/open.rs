@@ -17,6 +17,7 @@ use super::log::scan::Scan;
 use super::log::segment::{FIRST, FOLDER, Segment};
 use super::log::{Log, keeper, seal};
 use super::recover::{Finding, Recovered, recover};
+use super::room::Room;
 use super::soundness::{Soundness, is_full};
 use super::store::Unopened;
 use super::takeover::{self, Marker};
@@ -50,7 +51,7 @@ impl LocalSpool {
             queue: Queue::default(),
             settlements: AtomicU64::new(opened.settlements + 1),
             io,
-            options,
+            room: Room::new(options.reserve),
             myself: Weak::clone(myself),
         });
         let mut spool = Self {

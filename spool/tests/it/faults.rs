@@ -282,6 +282,14 @@ async fn below_the_reserve_no_message_is_begun() {
     };
     assert!(matches!(refused, AppendError::NoSpace));
     drop(draft);
+    // Just enough is not enough again: else clients were told now this, now that.
+    disk.leave_room((1 << 20) + (1 << 17) - 1);
+    assert!(matches!(
+        spool.begin(at(0)).await.map(|_| ()),
+        Err(BeginError::NoSpace)
+    ));
+    disk.leave_room((1 << 20) + (1 << 17));
+    spool.begin(at(0)).await.unwrap();
     disk.leave_room(1 << 20);
     take(&spool, at(0), at(0), b"x").await.unwrap();
     disk.leave_room(0);
