@@ -362,7 +362,8 @@ pub static LIMITS: Section = Section {
             doc: "The same while nine tenths of `sessions` are open, and until no more than three \
                   quarters are, for clients that are in no transaction and not in `[relay] from`: they \
                   hear 421 and make room. Longer than any round trip and than the pause between two \
-                  messages of a queue run. In a transaction `command_timeout` holds whatever comes.",
+                  messages of a queue run. In a transaction `command_timeout` is then the time from MAIL to \
+                  the content, and this for each command at least.",
         },
         Key {
             name: "content_timeout",

@@ -87,6 +87,7 @@ impl Session {
             let verdict = Arc::new(verdict.without_steps());
             self.transaction = Transaction::Open(Box::new(Open {
                 mail,
+                since: turn.now.mono,
                 standing,
                 from_perimeter: is_perimeter(&verdict),
                 at_mail: Arc::clone(&verdict),

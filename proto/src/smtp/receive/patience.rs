@@ -9,8 +9,9 @@
 //! - Commands that bring no mail (NOOP, RSET, VRFY, HELP, and EHLO again) are counted since the
 //!   last transaction, and too many end the session.
 //! - Under pressure a client that is in no transaction has less time, and content has to come in
-//!   shorter spans. In a transaction the times of RFC 5321 §4.5.3.2 hold whatever comes: a message
-//!   on its way is what the house is there for. Clients that we relay for are left alone.
+//!   shorter spans. In a transaction the time of one command (RFC 5321 §4.5.3.2) is the time for all
+//!   until the content begins, and each has the shorter time at least: a message on its way is what the
+//!   house is there for, but not one that is years in coming. Clients that we relay for are left alone.
 //!
 //! Whoever is cut hears 421 and keeps its mail (RFC 5321 §3.8).
 
@@ -52,27 +53,30 @@ impl Session {
             return;
         };
         if matches!(self.phase, Phase::Command) {
-            let fresh = now.mono.plus(self.command_time());
+            let fresh = self.command_deadline(now);
             // Time that is given back begins anew; time that is taken away never makes more of it.
             self.deadline = Some(if pressed { deadline.min(fresh) } else { fresh });
         }
     }
 
-    /// How long the next command may take.
-    pub(super) fn command_time(&self) -> Duration {
+    /// Until when the next command may take.
+    pub(super) fn command_deadline(&self, now: Now) -> Mono {
         let limits = &self.settings.limits;
-        if self.is_expendable() {
-            limits.pressed_timeout.min(limits.command_timeout)
-        } else {
-            limits.command_timeout
+        let full = now.mono.plus(limits.command_timeout);
+        if !self.pressed || self.peer.may_relay {
+            return full;
+        }
+        let short = now.mono.plus(limits.pressed_timeout).min(full);
+        match &self.transaction {
+            Transaction::Open(open) => short.max(open.since.plus(limits.command_timeout)),
+            Transaction::None | Transaction::Refused | Transaction::Invalidated => short,
         }
     }
 
-    /// Its place would serve others better: the house is nearly full, and the session is a
-    /// stranger's who is in no transaction.
+    /// Its place would serve others better: the house is nearly full, and it is a stranger's turn who
+    /// sends no content.
     pub(super) fn is_expendable(&self) -> bool {
-        let in_transaction = matches!(self.transaction, Transaction::Open(_));
-        self.pressed && !in_transaction && !self.peer.may_relay
+        self.pressed && !self.peer.may_relay && !matches!(self.phase, Phase::Content(_))
     }
 
     /// Content begins, or goes on behind a chunk: its pace is that of the whole message.
@@ -347,11 +351,12 @@ mod tests {
         let mut sends = Talk::of(false);
         sends.step(Input::Pressure(true));
         sends.send("EHLO a\r\nMAIL FROM:<a@b.example>\r\n");
+        sends.wait(5 * MINUTE - 1);
         for _ in 0..20 {
-            sends.wait(5 * MINUTE - 1);
             sends.send("RCPT TO:<c@d.example>\r\n");
+            sends.wait(29);
+            assert!(!sends.closed);
         }
-        assert!(!sends.closed);
         sends.send("RSET\r\n");
         sends.wait(30);
         assert!(sends.closed);
@@ -359,6 +364,33 @@ mod tests {
         ours.step(Input::Pressure(true));
         ours.wait(5 * MINUTE - 1);
         assert!(!ours.closed);
+    }
+
+    #[test]
+    fn under_pressure_a_transaction_has_no_new_five_minutes_for_each_command() {
+        for pressed in [false, true] {
+            let mut drips = Talk::of(false);
+            drips.send("EHLO a\r\nMAIL FROM:<a@b.example>\r\n");
+            drips.step(Input::Pressure(pressed));
+            for _ in 0..4 {
+                drips.wait(2 * MINUTE);
+                drips.send("RCPT TO:<c@d.example>\r\n");
+            }
+            assert_eq!(drips.closed, pressed, "{}", drips.said);
+            if pressed {
+                assert!(drips.said.starts_with("421 4.3.2 "), "{}", drips.said);
+            }
+        }
+        // It begins while the client takes its time.
+        let mut late = Talk::of(false);
+        late.send("EHLO a\r\nMAIL FROM:<a@b.example>\r\n");
+        late.wait(4 * MINUTE);
+        late.send("RCPT TO:<c@d.example>\r\n");
+        late.step(Input::Pressure(true));
+        late.wait(MINUTE - 1);
+        assert!(!late.closed);
+        late.wait(1);
+        assert!(late.closed);
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub(super) enum Transaction {
 pub(super) struct Open {
     /// MAIL, as it was accepted.
     pub(super) mail: Mail,
+    /// When that was.
+    pub(super) since: Mono,
     /// The verdict on its reverse-path, so far.
     pub(super) verdict: Arc<Verdict>,
     /// The verdict at MAIL: what one recipient has declared must not clear it for the next.
@@ -422,7 +424,7 @@ impl Session {
     /// The peer's turn: the next octets are a command.
     pub(super) fn await_command(&mut self, now: Now) {
         self.phase = Phase::Command;
-        self.deadline = Some(now.mono.plus(self.command_time()));
+        self.deadline = Some(self.command_deadline(now));
     }
 
     /// A command has been dealt with: the time for the next one begins, if it is the peer's turn.
