@@ -4,6 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use vouchsafe_proto::tls_policy::report::{Ended, Kind};
 
 use super::counted::{Counted, Measured};
 
@@ -22,6 +23,27 @@ const CACHES: &[&str] = &["dns", "verdicts"];
 /// Verdicts, as in [`vouchsafe_proto::verify::VerdictResult::as_str`].
 const VERDICTS: &[&str] = &["authorised", "unknown", "repudiated", "tempfail"];
 
+/// Whose rules TLS with a foreign host is held to, as in [`Kind::as_str`].
+const POLICIES: &[&str] = &[
+    Kind::Tlsa.as_str(),
+    Kind::Sts.as_str(),
+    Kind::NoPolicyFound.as_str(),
+];
+
+/// How that ended, as in [`Ended::as_str`].
+const ENDS: &[&str] = &[
+    Ended::Success.as_str(),
+    Ended::StarttlsNotSupported.as_str(),
+    Ended::CertificateHostMismatch.as_str(),
+    Ended::CertificateExpired.as_str(),
+    Ended::CertificateNotTrusted.as_str(),
+    Ended::ValidationFailure.as_str(),
+    Ended::DnssecInvalid.as_str(),
+    Ended::StsPolicyFetchError.as_str(),
+    Ended::StsPolicyInvalid.as_str(),
+    Ended::StsWebpkiInvalid.as_str(),
+];
+
 /// Of sessions.
 pub struct Sessions {
     /// Begun.
@@ -34,6 +56,8 @@ pub struct Sessions {
     pub turned_away: Counted<1>,
     /// TLS sessions begun, by direction.
     pub tls: Counted<1>,
+    /// TLS with foreign hosts: whose rules, and how it ended.
+    pub tls_policies: Counted<2>,
 }
 
 impl Sessions {
@@ -61,6 +85,12 @@ impl Sessions {
                 "tls_sessions",
                 "TLS sessions begun: in from clients, out to next hops",
                 [("direction", &["in", "out"])],
+            ),
+            tls_policies: Counted::new(
+                registry,
+                "tls_policy_results",
+                "TLS with the hosts of foreign domains: whose rules it was held to, and how it ended",
+                [("policy", POLICIES), ("result", ENDS)],
             ),
         }
     }

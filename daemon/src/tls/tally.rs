@@ -2,7 +2,8 @@
 //! would say. Nothing is sent to anybody yet; the counts are said in the log when a day is over, and
 //! at the stop.
 //!
-//! They are kept for today and yesterday, in memory: a restart begins anew.
+//! They are kept for today and yesterday, in memory: a restart begins anew. Without the domains, which
+//! anybody can make up, they are among the figures too.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::tls_policy::report::{Ended, Kind};
+
+use crate::metrics::figures;
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -29,6 +32,8 @@ pub const fn day_of(now: Wall) -> Day {
 impl Tally {
     /// One more session, or one more trouble with a policy, of a domain.
     pub fn count(&self, domain: &Domain, kind: Kind, ended: Ended, now: Wall) {
+        let tls = &figures().sessions.tls_policies;
+        tls.count([kind.as_str(), ended.as_str()]);
         let today = day_of(now);
         let mut days = self.lock();
         if !days.contains_key(&today) {
