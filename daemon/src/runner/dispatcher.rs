@@ -165,9 +165,8 @@ impl Dispatcher {
         if let Some(deadline) = self.deadline {
             return Some(deadline);
         }
-        let outlook = self.outlook.next_moment(clock::now());
-        let outlook = outlook.filter(|_| !self.closed);
-        outlook.into_iter().chain(self.schedule.next_moment()).min()
+        let look = (!self.closed).then(|| self.outlook.next_moment(clock::now()));
+        look.into_iter().chain(self.schedule.next_moment()).min()
     }
 
     /// A moment has come.

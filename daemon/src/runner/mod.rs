@@ -2,7 +2,8 @@
 //!
 //! Promises: a recipient's outcome is recorded together with the reports about it and the next due
 //! time, in one settlement; a message whose outcome cannot be recorded stays in the queue; no next
-//! hop, dead, slow or limited, keeps the others waiting for long (`schedule`); nothing is polled:
+//! hop, dead, slow or limited, keeps the others waiting for long (`schedule`); nothing is polled, but for
+//! a look every five minutes that would find what was forgotten:
 //! the runner wakes for arrivals, due times, news from its workers, and the end.
 //!
 //! It does not promise that nothing arrives twice: between a next hop's 250 and the settlement
