@@ -289,7 +289,7 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
                 }
                 match progress {
                     Some(told) => wake |= due.release(id, Some(told.waits)),
-                    None => due.remove(id),
+                    None => wake |= due.remove(id),
                 }
                 drop(due);
                 let _ = reply.send(Ok(()));
@@ -318,7 +318,7 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
             }
             Operation::SetAside(doomed) => {
                 lock(&shared.store.index).remove(doomed.id, segment);
-                lock(&shared.due).remove(doomed.id);
+                wake |= lock(&shared.due).remove(doomed.id);
             }
             Operation::Forget(id) => lock(&shared.store.index).remove(id, segment),
         }

@@ -160,7 +160,7 @@ impl Due {
         if waits.is_none() && slot.overdue {
             return self.put_apart(id, self.now.plus(RESPITE));
         }
-        self.lanes.unlease(id, slot.places.as_slice());
+        let room = self.lanes.unlease(id, slot.places.as_slice());
         slot.state = State::Waiting;
         slot.overdue = false;
         if let Some(waits) = waits {
@@ -171,7 +171,8 @@ impl Due {
                 self.lanes.forget(before.as_slice());
             }
         }
-        self.line_up(id)
+        let wake = self.line_up(id);
+        wake || room.is_some_and(|at| self.wakes(at))
     }
 
     /// Ends a lease: until `until` the message stands in nobody's way, then it waits as before.
@@ -182,20 +183,21 @@ impl Due {
         if slot.state != State::Leased {
             return false;
         }
-        self.lanes.unlease(id, slot.places.as_slice());
+        let room = self.lanes.unlease(id, slot.places.as_slice());
         slot.state = State::Apart;
         slot.overdue = false;
         self.apart.insert((until, id));
-        self.wakes(until)
+        earlier(room, Some(until)).is_some_and(|at| self.wakes(at))
     }
 
-    /// Forgets a message.
-    pub fn remove(&mut self, id: QueueId) {
+    /// Forgets a message. If it was leased, its lanes may have room for another.
+    pub fn remove(&mut self, id: QueueId) -> Wake {
         let Some(slot) = self.slots.remove(&id) else {
-            return;
+            return false;
         };
+        let mut room = None;
         match slot.state {
-            State::Leased => self.lanes.unlease(id, slot.places.as_slice()),
+            State::Leased => room = self.lanes.unlease(id, slot.places.as_slice()),
             State::Waiting => {
                 self.lanes.step_out(id, slot.places.as_slice());
                 self.by_arrival(slot.delay_reported).remove(&id);
@@ -203,6 +205,7 @@ impl Due {
             State::Apart => self.apart.retain(|(_, apart)| *apart != id),
         }
         self.lanes.forget(slot.places.as_slice());
+        room.is_some_and(|at| self.wakes(at))
     }
 
     /// True if the message is leased at this moment.

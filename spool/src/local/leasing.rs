@@ -108,7 +108,7 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::local::recover::Corruption;
-    use crate::{LocalSpool, Options, Spool};
+    use crate::{LocalSpool, Options, Settlement, Spool};
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
     use vouchsafe_proto::envelope::{Envelope, Origin};
     use vouchsafe_proto::verify::VerdictResult;
@@ -173,5 +173,46 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    /// Nothing else wakes who leases: no message comes, and none falls due.
+    #[tokio::test]
+    async fn who_leases_hears_that_a_lane_at_its_limit_has_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::default().with_reserve(0);
+        let spool = LocalSpool::open(folder.path(), options).unwrap();
+        for _ in 0..3 {
+            let draft = spool.begin(NOW).await.unwrap();
+            let _ = draft.commit(envelope(), NOW).await.unwrap();
+        }
+        let one_each = Ask {
+            per_lane: 1,
+            ..Ask::up_to(9)
+        };
+        for left in (0..3).rev() {
+            // What was said of the arrivals is used up.
+            let told = std::time::Duration::ZERO;
+            let _ = tokio::time::timeout(told, spool.arrived()).await;
+            let leased = spool.lease(NOW, one_each).await.unwrap();
+            assert_eq!(
+                (leased.leases.len(), leased.next_due),
+                (1, None),
+                "at its limit"
+            );
+            let lease = leased.leases.into_iter().next().unwrap();
+            let done = Settlement {
+                progress: lease.entry().progress.clone(),
+                attempts: 1,
+                due: None,
+                later: Vec::new(),
+                delay_reported: false,
+                reports: Vec::new(),
+            };
+            spool.settle(lease, done).await.unwrap();
+            let long = std::time::Duration::from_mins(1);
+            if left > 0 {
+                tokio::time::timeout(long, spool.arrived()).await.unwrap();
+            }
+        }
     }
 }

@@ -119,14 +119,19 @@ impl Lanes {
         }
     }
 
-    /// It is not any more.
-    pub(super) fn unlease(&mut self, id: QueueId, places: &[(Key, Wall)]) {
+    /// It is not any more. Gives the earliest moment at which one of them has something to give
+    /// later: one that was at its limit is not any more.
+    pub(super) fn unlease(&mut self, id: QueueId, places: &[(Key, Wall)]) -> Option<Wall> {
+        let mut first: Option<Wall> = None;
         for (key, _) in places {
             if let Some(lane) = self.state_mut(*key) {
                 lane.leased.remove(&id);
             }
-            self.place(*key);
+            if let Turn::At(at) = self.place(*key) {
+                first = Some(first.map_or(at, |first| first.min(at)));
+            }
         }
+        first
     }
 
     /// The message whose turn it is, of those due at `now`. The caller leases it.

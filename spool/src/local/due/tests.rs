@@ -87,13 +87,17 @@ fn a_lane_at_its_limit_gives_nothing_and_costs_nothing() {
     assert_eq!(due.lease_due(at(9), 9).0, [0, 1].map(id));
     assert!(due.release(id(0), None));
     assert_eq!(due.lease_due(at(9), 9).0, [id(0)]);
-    due.remove(id(0));
+    assert!(due.remove(id(0)), "room for another");
+    assert_eq!(due.lease_due(at(9), 9), (vec![id(2)], Some(at(20))));
+    assert!(due.put_apart(id(2), at(40)), "room for another");
+    assert!(due.remove(id(1)), "room for two");
     let one_each = Ask {
         per_lane: 1,
         ..Ask::up_to(9)
     };
     due.limit(&lane("a"), None);
-    assert_eq!(due.lease(at(30), &one_each).due, [id(9)]);
+    assert_eq!(due.lease(at(30), &one_each).due, [3, 9].map(id));
+    assert!(!due.remove(id(9)), "nothing else waits there");
 }
 
 #[test]
@@ -295,6 +299,8 @@ proptest! {
         due.hear(at(1));
         due.lease(at(1), &Ask { per_lane: 2, horizon: Some(HORIZON), ..Ask::up_to(0) });
         let mut drawn = 0;
+        // When the last lease said that there will be more, and whether anybody was woken since.
+        let (mut told, mut woken) = (None, false);
         for step in steps {
             match step {
                 Step::Insert(lanes) => {
@@ -302,7 +308,7 @@ proptest! {
                     // Every third one came so long ago that it is overdue.
                     let long = if drawn % 3 == 0 { 0 } else { 1 << 40 };
                     let id = QueueId::new(Wall::from_millis(long), drawn);
-                    due.insert(id, named(&lanes));
+                    woken |= due.insert(id, named(&lanes));
                     model.waiting.insert(id, lanes);
                 }
                 Step::Lease(on, want, late) => {
@@ -324,13 +330,14 @@ proptest! {
                     prop_assert!(taken.due.len() == want || !ready, "left out");
                     let overdue = model.waiting.keys().any(|id| model.is_overdue(*id));
                     prop_assert!(taken.overdue.len() == late || !overdue, "unheard");
+                    (told, woken) = (taken.next_due, false);
                     prop_assert_eq!(taken.next_due.is_some_and(|next| next <= at(model.now)), ready);
                 }
                 Step::Release(which, to) => {
                     let ids: Vec<_> = model.leased.keys().copied().collect();
                     let Some(id) = ids.get(which % ids.len().max(1)) else { continue };
                     let (lanes, overdue) = model.leased.remove(id).unwrap();
-                    due.release(*id, to.as_deref().map(named));
+                    woken |= due.release(*id, to.as_deref().map(named));
                     match to {
                         None if overdue => {
                             let until = model.now.max(1) + RESPITE.as_secs();
@@ -343,30 +350,33 @@ proptest! {
                     let ids: Vec<_> = model.leased.keys().copied().collect();
                     let Some(id) = ids.get(which % ids.len().max(1)) else { continue };
                     let (lanes, _) = model.leased.remove(id).unwrap();
-                    due.put_apart(*id, at(model.now + until));
+                    woken |= due.put_apart(*id, at(model.now + until));
                     model.apart.insert(*id, (lanes, model.now + until));
                 }
                 Step::Remove(which) => {
                     let all = model.waiting.keys().chain(model.leased.keys());
                     let ids: Vec<_> = all.chain(model.apart.keys()).copied().collect();
                     let Some(id) = ids.get(which % ids.len().max(1)) else { continue };
-                    due.remove(*id);
+                    woken |= due.remove(*id);
                     model.waiting.remove(id);
                     model.leased.remove(id);
                     model.apart.remove(id);
                 }
                 Step::Limit(which, limit) => {
-                    due.limit(&lane(&format!("l{which}")), limit);
+                    woken |= due.limit(&lane(&format!("l{which}")), limit);
                     match limit {
                         Some(limit) => { model.limits.insert(which, limit); }
                         None => { model.limits.remove(&which); }
                     }
                 }
             }
+            let ready = model.waiting.values().any(|lanes| model.is_ready(lanes));
+            let known = told.is_some_and(|told| told <= at(model.now));
+            prop_assert!(!ready || known || woken, "nobody was told");
         }
         // Emptied, nothing is left behind.
         let all = model.waiting.keys().chain(model.leased.keys());
-        all.chain(model.apart.keys()).for_each(|id| due.remove(*id));
+        all.chain(model.apart.keys()).for_each(|id| { due.remove(*id); });
         (0..5).for_each(|which| { due.limit(&lane(&format!("l{which}")), None); });
         prop_assert_eq!(due.lease_due(at(1 << 30), 9), (vec![], None));
         prop_assert!(due.lanes().is_empty() && due.slots.is_empty());
