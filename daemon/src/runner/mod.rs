@@ -2,9 +2,9 @@
 //!
 //! Promises: a recipient's outcome is recorded together with the reports about it and the next due
 //! time, in one settlement; a message whose outcome cannot be recorded stays in the queue; no next
-//! hop, dead, slow or limited, keeps the others waiting for long (`schedule`); nothing is polled, but for
-//! a look every five minutes that would find what was forgotten:
-//! the runner wakes for arrivals, due times, news from its workers, and the end.
+//! hop, dead, slow or limited, keeps the others waiting for long (`schedule`); nothing is polled:
+//! the runner wakes for arrivals, due times, news from its workers, and the end. A look every five
+//! minutes besides finds what a fault has made it forget.
 //!
 //! It does not promise that nothing arrives twice: between a next hop's 250 and the settlement
 //! that records it lies a moment in which the process can die.
