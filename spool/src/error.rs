@@ -84,6 +84,24 @@ pub enum LeaseError {
     Read(#[source] io::Error),
 }
 
+/// Why one message could not be leased.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// A barrier has failed before: nothing could be recorded.
+    #[error("the spool is closed after a failed write")]
+    Poisoned,
+    /// The message is not there, or cannot be read as one.
+    #[error("message {0} is not in the queue")]
+    Unknown(QueueId),
+    /// Somebody has a lease on it.
+    #[error("message {0} is in hand at this moment")]
+    InHand(QueueId),
+    /// It could not be read.
+    #[error("reading the queue")]
+    Read(#[source] io::Error),
+}
+
 /// Why an outcome could not be recorded. The lease is gone, and what was to be recorded with it:
 /// the message will be tried again, after a restart or, if there was no room, in a minute.
 #[derive(Debug, thiserror::Error)]

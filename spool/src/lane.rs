@@ -12,10 +12,11 @@ use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::retry::Horizon;
 use vouchsafe_proto::time::Wall;
 
-use crate::Progress;
+use crate::{Orders, Progress};
 
 /// The domain that a message waits for: A-labels in lower case, an address in brackets, or nothing
-/// for the bare postmaster.
+/// for the bare postmaster. A message that an operator has sent another way stands in the lane of
+/// that next hop instead, whose name has a colon outside brackets, as no domain's has.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(Arc<str>);
 
@@ -30,6 +31,22 @@ impl Lane {
             MailDomain::Literal(address) => Self(format!("[{address}]").into()),
             MailDomain::Unusable(text) => Self(text.to_lowercase().into()),
         }
+    }
+
+    /// The lane of messages that an operator has sent to this next hop.
+    pub fn of_next_hop(next_hop: &str) -> Self {
+        Self(next_hop.into())
+    }
+
+    /// The lane of a domain as an operator writes it; `None` for what is none.
+    pub fn of_domain(text: &str) -> Option<Self> {
+        let recipient = ForwardPath::parse_inside(&format!("postmaster@{text}")).ok()?;
+        Some(Self::of(&recipient))
+    }
+
+    /// True for the lane of a next hop.
+    pub fn is_of_next_hop(&self) -> bool {
+        !self.0.starts_with('[') && self.0.contains(':')
     }
 
     /// The lane of that name: what [`Lane::as_str`] gave.
@@ -63,6 +80,10 @@ pub struct Waits {
     pub lanes: Vec<(Lane, Wall)>,
     /// The `delayed` report has been made.
     pub delay_reported: bool,
+    /// It is not tried until it is released.
+    pub held: bool,
+    /// What it takes of the disk. Not kept on disk.
+    pub octets: u64,
 }
 
 impl Waits {
@@ -91,7 +112,20 @@ impl Waits {
         Self {
             lanes,
             delay_reported,
+            held: false,
+            octets: 0,
         }
+    }
+
+    /// As an operator has ordered: with another next hop it stands in the lane of that one alone.
+    #[must_use]
+    pub fn under(mut self, orders: &Orders) -> Self {
+        self.held = orders.held;
+        if let Some(next_hop) = &orders.next_hop {
+            let due = self.lanes.iter().map(|(_, due)| *due).min();
+            self.lanes = vec![(Lane::of_next_hop(next_hop), due.unwrap_or_default())];
+        }
+        self
     }
 
     /// With other times for some of the lanes.
@@ -136,12 +170,18 @@ impl Ask {
 pub struct LaneEntry {
     /// Which.
     pub lane: Lane,
-    /// Messages in it that are not leased.
+    /// Messages in it that are neither leased nor held.
     pub waiting: usize,
+    /// Messages in it that an operator holds.
+    pub held: usize,
     /// Messages in it that are.
     pub leased: usize,
     /// When the longest due of those that wait is, or was, due.
     pub due: Option<Wall>,
+    /// When the oldest of all of them arrived.
+    pub oldest: Option<Wall>,
+    /// What they take of the disk.
+    pub octets: u64,
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@
 //! 5. Leases are taken from all lanes ([`Lane`]) in turn, so that no number of messages in one
 //!    keeps another waiting; and a message whose sender is to hear is leased even where its lane
 //!    is held back.
-//! 6. After a failed barrier every operation that would write fails with `Poisoned` until restart.
+//! 6. What [`Spool::amend`] says of a message is durable when it has ended, and holds until the next
+//!    such word, across settlements and restarts.
+//! 7. After a failed barrier every operation that would write fails with `Poisoned` until restart.
 //!
 //! It does not promise that a message is delivered only once: a crash between the next hop's 250
 //! and the settlement that records it means one more attempt.
@@ -22,14 +24,16 @@ mod error;
 pub mod fs;
 mod lane;
 pub mod local;
+mod orders;
 mod policies;
 
 pub use error::{
-    AppendError, BeginError, CommitError, ContentError, LeaseError, ListError, ReadBackError,
-    SettleError,
+    AppendError, BeginError, ClaimError, CommitError, ContentError, LeaseError, ListError,
+    ReadBackError, SettleError,
 };
 pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, Index, LocalSpool, OfflineSpool, OpenError, Options, Taken};
+pub use orders::{Amendment, Orders};
 pub use policies::Policies;
 
 use std::future::Future;
@@ -56,6 +60,14 @@ pub trait Spool: Send + Sync {
     /// is all an engine knows of it.
     fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>>;
 
+    /// Leases one message, whatever it waits for and whether or not it is held: for an operator, who
+    /// then says what becomes of it ([`Spool::amend`]).
+    fn claim(&self, id: QueueId) -> Pending<'_, Result<Lease, ClaimError>>;
+
+    /// Ends a lease by an operator's word, durably: what became of the message so far stays as it
+    /// was.
+    fn amend(&self, lease: Lease, amendment: Amendment) -> Pending<'_, Result<(), SettleError>>;
+
     /// At most so many messages of a lane are leased at the same time from now on; 0 holds it back.
     /// `None` forgets what was said, and [`Ask::per_lane`] holds. It ends with the process.
     fn limit(&self, lane: &Lane, leases: Option<usize>);
@@ -68,7 +80,7 @@ pub trait Spool: Send + Sync {
     fn content(&self, id: QueueId) -> Pending<'_, Result<Box<dyn Content>, ContentError>>;
 
     /// Ends a lease: records what became of the message, and takes the reports about it into
-    /// custody, all in one step.
+    /// custody, all in one step. What an operator has said of it stays.
     fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>>;
 
     /// Records what has become of a leased message so far, and takes the reports about it into
@@ -87,7 +99,7 @@ pub trait Spool: Send + Sync {
         limit: usize,
     ) -> Pending<'_, Result<Vec<Entry>, ListError>>;
 
-    /// Up to `limit` messages of one lane behind `after`, by arrival, leased ones included. No
+    /// Up to `limit` messages of one lane behind `after`, by arrival, leased and held ones included. No
     /// other lane's records are read.
     fn list_lane(
         &self,
@@ -154,6 +166,8 @@ pub struct Entry {
     pub due: Wall,
     /// The `delayed` report has been made.
     pub delay_reported: bool,
+    /// What an operator has said of it.
+    pub orders: Orders,
     /// Leased at this moment; always false offline.
     pub active: bool,
 }

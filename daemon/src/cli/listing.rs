@@ -193,6 +193,8 @@ fn path(reverse_path: &str) -> &str {
 fn next(message: &Message) -> String {
     if message.active {
         String::from("now")
+    } else if message.held {
+        String::from("held")
     } else if message.due_in_seconds == 0 {
         String::from("due")
     } else {
@@ -246,6 +248,8 @@ mod tests {
             due: String::from("2026-11-21T12:30:00Z"),
             due_in_seconds: 720,
             active: false,
+            held: false,
+            next_hop: None,
             delay_reported: true,
             reverse_path: String::new(),
             verdict: String::from("unknown"),

@@ -60,6 +60,12 @@ fn text(notes: &[Note], message: Option<&Message>) -> String {
     let gone = notes.iter().any(|note| note.event == Event::Gone);
     let _ = match message {
         Some(message) if message.active => writeln!(text, "now                   being delivered"),
+        Some(message) if message.held => {
+            writeln!(
+                text,
+                "now                   in the queue, held by the operator"
+            )
+        }
         Some(message) => writeln!(
             text,
             "now                   in the queue, next attempt {}",
@@ -122,6 +128,17 @@ fn told(event: &Event) -> (String, Vec<String>) {
                 format!("report to {}: {}", to.join(", "), Peer(subject)),
                 Vec::new(),
             )
+        }
+        Event::Operator { did, next_hop } => {
+            let mut what = format!("{did} by the operator");
+            if did == "rerouted" {
+                let to = next_hop.as_deref().map_or_else(
+                    || String::from(", to where its routes lead"),
+                    |to| format!(", to {}", Peer(to)),
+                );
+                what.push_str(&to);
+            }
+            (what, Vec::new())
         }
         Event::Gone => (String::from("done: it left the queue"), Vec::new()),
     }

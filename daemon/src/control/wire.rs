@@ -85,6 +85,10 @@ pub struct Status {
 }
 
 /// A message in custody.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of its own in what programs read"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Its queue id.
@@ -103,6 +107,12 @@ pub struct Message {
     pub due_in_seconds: u64,
     /// It is being delivered at this moment.
     pub active: bool,
+    /// An operator holds it: it is not tried.
+    #[serde(default)]
+    pub held: bool,
+    /// Where an operator has sent it, if he has.
+    #[serde(default)]
+    pub next_hop: Option<String>,
     /// Its sender has been told of a delay.
     pub delay_reported: bool,
     /// Without brackets; empty for the null reverse-path.
@@ -170,6 +180,8 @@ impl Message {
             due: entry.due.to_string(),
             due_in_seconds: entry.due.since(now).as_secs(),
             active: entry.active,
+            held: entry.orders.held,
+            next_hop: entry.orders.next_hop.as_deref().map(String::from),
             delay_reported: entry.delay_reported,
             reverse_path: envelope.reverse_path.to_string(),
             verdict: envelope.verdict.to_string(),

@@ -5,7 +5,7 @@ use vouchsafe_proto::envelope::{Envelope, Origin};
 use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::{Entry, Progress, Report, Settlement};
+use vouchsafe_spool::{Amendment, Entry, Progress, Report, Settlement};
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,14 @@ pub enum Event {
         recipients: Vec<Ended>,
         /// When the next is due; none if this was the last.
         next: Option<String>,
+    },
+    /// The operator said something of it.
+    Operator {
+        /// `held`, `released`, `retried`, `rerouted`, `removed`.
+        did: String,
+        /// For `rerouted`, where to; none if it goes where its routes lead again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_hop: Option<String>,
     },
     /// A report was taken into custody.
     Report {
@@ -166,6 +174,30 @@ impl Note {
         }
         for report in &settlement.reports {
             notes.push(Self::new(entry.id, at, Event::of_report(report)));
+        }
+        notes
+    }
+
+    /// What an operator's word makes of it.
+    pub fn amended(entry: &Entry, amendment: &Amendment, at: Wall) -> Vec<Self> {
+        let (did, next_hop, reports) = match amendment {
+            Amendment::Hold => ("held", None, None),
+            Amendment::Release => ("released", None, None),
+            Amendment::Retry(_) => ("retried", None, None),
+            Amendment::Reroute { next_hop, .. } => ("rerouted", next_hop.as_deref(), None),
+            Amendment::Remove(reports) => ("removed", None, Some(reports)),
+        };
+        let event = Event::Operator {
+            did: did.to_owned(),
+            next_hop: next_hop.map(str::to_owned),
+        };
+        let mut notes = Self::begun(entry, &entry.progress);
+        notes.push(Self::new(entry.id, at, event));
+        if let Some(reports) = reports {
+            for report in reports {
+                notes.push(Self::new(entry.id, at, Event::of_report(report)));
+            }
+            notes.push(Self::new(entry.id, at, Event::Gone));
         }
         notes
     }

@@ -9,9 +9,9 @@ use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{
-    AppendError, Ask, BeginError, CommitError, Content, ContentError, Draft, Entry, Lane,
-    LaneEntry, Lease, LeaseError, Leased, ListError, Pending, Progress, ReadBackError, SettleError,
-    Settlement, Spool,
+    Amendment, AppendError, Ask, BeginError, ClaimError, CommitError, Content, ContentError, Draft,
+    Entry, Lane, LaneEntry, Lease, LeaseError, Leased, ListError, Pending, Progress, ReadBackError,
+    SettleError, Settlement, Spool,
 };
 
 use super::event::Note;
@@ -59,6 +59,22 @@ impl Spool for Kept {
 
     fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {
         self.queue.lease(now, ask)
+    }
+
+    fn claim(&self, id: QueueId) -> Pending<'_, Result<Lease, ClaimError>> {
+        self.queue.claim(id)
+    }
+
+    fn amend(&self, lease: Lease, amendment: Amendment) -> Pending<'_, Result<(), SettleError>> {
+        let id = lease.entry().id;
+        let notes = Note::amended(lease.entry(), &amendment, clock::now().wall);
+        Box::pin(async move {
+            self.queue.amend(lease, amendment).await?;
+            for note in notes {
+                self.notebook.note(id, note);
+            }
+            Ok(())
+        })
     }
 
     fn limit(&self, lane: &Lane, leases: Option<usize>) {

@@ -175,6 +175,7 @@ fn brief(event: &Event) -> String {
             format!("attempt {number}: {}{again}", all.join(", "))
         }
         Event::Report { to, subject } => format!("report to {}: {subject}", to.join(" ")),
+        Event::Operator { did, .. } => format!("{did} by the operator"),
         Event::Gone => String::from("gone"),
     }
 }

@@ -243,6 +243,7 @@ mod tests {
             attempts: 0,
             due: ARRIVED,
             delay_reported: false,
+            orders: vouchsafe_spool::Orders::default(),
             active: true,
         }
     }

@@ -26,6 +26,7 @@ use vouchsafe_proto::queue_id::QueueId;
 use super::Shared;
 use super::group::{Group, Hand, Laid};
 use super::log::body::Place;
+use super::log::index::{Index, Item};
 use super::log::segment::Pin;
 use super::recover::Doomed;
 use super::threads::lock;
@@ -251,8 +252,9 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
             items,
         } = laid;
         match operation {
-            Operation::Commit { new, reply } => {
+            Operation::Commit { mut new, reply } => {
                 for item in items {
+                    new.waits.octets = item.octets();
                     lock(&shared.store.index).insert(new.id, item);
                 }
                 wake |= lock(&shared.due).insert(new.id, new.waits);
@@ -268,15 +270,13 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
                 lease,
                 state,
                 progress,
-                reports,
+                mut reports,
                 reply,
             } => {
                 let id = lease.entry().id;
                 {
                     let mut index = lock(&shared.store.index);
-                    for (report, item) in reports.iter().zip(items) {
-                        index.insert(report.id, item);
-                    }
+                    enter(&mut index, &mut reports, items);
                     match place {
                         Some(place) => index.settle(id, state, place),
                         None => index.remove(id, segment),
@@ -297,14 +297,12 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
             Operation::Record {
                 id,
                 state,
-                reports,
+                mut reports,
                 reply,
                 ..
             } => {
                 let mut index = lock(&shared.store.index);
-                for (report, item) in reports.iter().zip(items) {
-                    index.insert(report.id, item);
-                }
+                enter(&mut index, &mut reports, items);
                 if let Some(place) = place {
                     index.settle(id, state, place);
                 }
@@ -324,6 +322,14 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
         }
     }
     shared.tell(wake);
+}
+
+/// Reports that are durable become known.
+fn enter(index: &mut Index, reports: &mut [New], items: Vec<Item>) {
+    for (report, item) in reports.iter_mut().zip(items) {
+        report.waits.octets = item.octets();
+        index.insert(report.id, item);
+    }
 }
 
 /// Answers everyone that nothing of the group is kept, or that nobody knows.

@@ -22,7 +22,7 @@ use super::log::frame::{HEAD, Kind, Sheet, frame_len};
 use super::log::{Log, Purpose};
 use super::record::{ContentRecord, EnvelopeRecord, ProgressRecord};
 use super::soundness::is_full;
-use crate::{AppendError, CommitError, Draft, Pending, Progress, ReadBackError, Waits};
+use crate::{AppendError, CommitError, Draft, Orders, Pending, Progress, ReadBackError, Waits};
 
 /// Octets of content in one frame, which fills eight pages; and the most a draft holds in memory.
 pub(super) const PIECE: usize = 32 * 1024 - HEAD;
@@ -205,6 +205,7 @@ impl LocalDraft {
             attempts: 0,
             due,
             delay_reported: false,
+            orders: Orders::default(),
         };
         let recipients = envelope.recipients.iter();
         let waits = Waits::of(recipients, &progress.progress, due, false);

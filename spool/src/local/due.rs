@@ -10,6 +10,8 @@
 //! which then goes to the end of it. So every lane gets its turn, however long another is. Lanes
 //! that have nothing due yet are sorted by when they will: nothing is looked at before its time.
 //!
+//! What an operator holds stands in no lane, though it is counted and listed there.
+//!
 //! Beside that, all messages are sorted by arrival, in two groups: those whose delay was reported,
 //! and those whose was not. The first of each group is the next that is overdue, whatever the
 //! policy: no times need be kept for it, nor anything be done when the policy changes.
@@ -59,6 +61,10 @@ struct Slot {
     places: Places,
     state: State,
     delay_reported: bool,
+    /// An operator holds it.
+    held: bool,
+    /// What it takes of the disk.
+    octets: u64,
     /// It was leased because it is overdue.
     overdue: bool,
 }
@@ -73,7 +79,7 @@ enum Places {
 /// What a message does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Stands in its lanes.
+    /// Stands in its lanes, or is held.
     Waiting,
     /// Is in somebody's hands.
     Leased,
@@ -108,9 +114,11 @@ impl Due {
     /// Takes a message in.
     pub fn insert(&mut self, id: QueueId, waits: Waits) -> Wake {
         let slot = Slot {
-            places: self.places(waits.lanes),
+            places: self.places(waits.lanes, waits.octets),
             state: State::Waiting,
             delay_reported: waits.delay_reported,
+            held: waits.held,
+            octets: waits.octets,
             overdue: false,
         };
         self.slots.insert(id, slot);
@@ -148,6 +156,23 @@ impl Due {
         taken
     }
 
+    /// Leases one message, whatever it waits for; false if it is leased already. It must be there.
+    pub fn claim(&mut self, id: QueueId) -> bool {
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return false;
+        };
+        match slot.state {
+            State::Leased => return false,
+            State::Waiting => self.take(id, false),
+            State::Apart => {
+                self.apart.retain(|(_, apart)| *apart != id);
+                slot.state = State::Leased;
+                self.lanes.lease(id, slot.places.as_slice());
+            }
+        }
+        true
+    }
+
     /// Ends a lease: the message waits as is said, or as it did before. If it was overdue, and
     /// nothing is said of it, it stands apart for a while.
     pub fn release(&mut self, id: QueueId, waits: Option<Waits>) -> Wake {
@@ -165,10 +190,12 @@ impl Due {
         slot.overdue = false;
         if let Some(waits) = waits {
             slot.delay_reported = waits.delay_reported;
-            let places = self.places(waits.lanes);
+            slot.held = waits.held;
+            let octets = slot.octets;
+            let places = self.places(waits.lanes, octets);
             if let Some(slot) = self.slots.get_mut(&id) {
                 let before = std::mem::replace(&mut slot.places, places);
-                self.lanes.forget(before.as_slice());
+                self.lanes.forget(before.as_slice(), octets);
             }
         }
         let wake = self.line_up(id);
@@ -199,13 +226,18 @@ impl Due {
         match slot.state {
             State::Leased => room = self.lanes.unlease(id, slot.places.as_slice()),
             State::Waiting => {
-                self.lanes.step_out(id, slot.places.as_slice());
+                self.lanes.step_out(id, slot.places.as_slice(), slot.held);
                 self.by_arrival(slot.delay_reported).remove(&id);
             }
             State::Apart => self.apart.retain(|(_, apart)| *apart != id),
         }
-        self.lanes.forget(slot.places.as_slice());
+        self.lanes.forget(slot.places.as_slice(), slot.octets);
         room.is_some_and(|at| self.wakes(at))
+    }
+
+    /// True if the message is there.
+    pub fn holds(&self, id: QueueId) -> bool {
+        self.slots.contains_key(&id)
     }
 
     /// True if the message is leased at this moment.
@@ -245,10 +277,10 @@ impl Due {
     }
 
     /// Names become keys.
-    fn places(&mut self, lanes: Vec<(Lane, Wall)>) -> Places {
+    fn places(&mut self, lanes: Vec<(Lane, Wall)>, octets: u64) -> Places {
         let mut keys = lanes
             .into_iter()
-            .map(|(lane, due)| (self.lanes.key(lane), due));
+            .map(|(lane, due)| (self.lanes.key(lane, octets), due));
         match (keys.next(), keys.next()) {
             (Some((key, due)), None) => Places::One((key, due)),
             (first, second) => {
@@ -264,7 +296,7 @@ impl Due {
             return false;
         };
         let delay_reported = slot.delay_reported;
-        let due = self.lanes.step_in(id, slot.places.as_slice());
+        let due = self.lanes.step_in(id, slot.places.as_slice(), slot.held);
         self.by_arrival(delay_reported).insert(id);
         let overdue = self
             .horizon
@@ -280,7 +312,7 @@ impl Due {
         slot.state = State::Leased;
         slot.overdue = overdue;
         let delay_reported = slot.delay_reported;
-        self.lanes.step_out(id, slot.places.as_slice());
+        self.lanes.step_out(id, slot.places.as_slice(), slot.held);
         self.lanes.lease(id, slot.places.as_slice());
         self.by_arrival(delay_reported).remove(&id);
     }
@@ -320,7 +352,7 @@ impl Due {
                 continue;
             }
             if slot.state == State::Waiting {
-                self.lanes.step_out(*id, slot.places.as_slice());
+                self.lanes.step_out(*id, slot.places.as_slice(), slot.held);
             }
             for (_, due) in slot.places.as_mut_slice() {
                 if *due > now.plus(STEP) {
@@ -328,7 +360,7 @@ impl Due {
                 }
             }
             if slot.state == State::Waiting {
-                self.lanes.step_in(*id, slot.places.as_slice());
+                self.lanes.step_in(*id, slot.places.as_slice(), slot.held);
             }
         }
     }

@@ -234,6 +234,7 @@ impl Gathered {
             let raw = (&body[..], &progress.unwrap_or_default()[..]);
             return recovered.doom(id, why, raw, segments);
         }
+        waits.octets = item.octets();
         let mut index = lock(&store.index);
         index.insert(id, item);
         outlive(&mut index, newest, &all);

@@ -14,7 +14,7 @@ use super::soundness::is_full;
 use super::store::Read;
 use super::threads::lock;
 use super::{PAUSE, Shared};
-use crate::{Ask, Entry, Lane, Lease, LeaseError, Leased, Release};
+use crate::{Ask, ClaimError, Entry, Lane, Lease, LeaseError, Leased, Release};
 
 impl Shared {
     /// Takes leases and reads their entries. Blocks. Leases that end in an error, or that nobody
@@ -68,6 +68,35 @@ impl Shared {
                 next_overdue: taken.next_overdue,
                 findings,
             }),
+        }
+    }
+
+    /// Takes one lease, whatever its message waits for. Blocks.
+    pub(super) fn claim(&self, id: QueueId) -> Result<Lease, ClaimError> {
+        if self.soundness.is_poisoned() {
+            return Err(ClaimError::Poisoned);
+        }
+        let mut due = lock(&self.due);
+        if !due.holds(id) {
+            return Err(ClaimError::Unknown(id));
+        }
+        if !due.claim(id) {
+            return Err(ClaimError::InHand(id));
+        }
+        drop(due);
+        match self.store.find(id) {
+            Ok(Read::Sound(records)) => {
+                let owner: Weak<dyn Release> = self.myself.clone();
+                Ok(Lease::with_owner(records.into_entry(id, true), owner))
+            }
+            Ok(Read::Corrupt(doomed)) => {
+                self.queue.push(Operation::SetAside(doomed));
+                Err(ClaimError::Unknown(id))
+            }
+            Err(error) => {
+                self.postpone(id);
+                Err(ClaimError::Read(error))
+            }
         }
     }
 

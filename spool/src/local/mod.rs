@@ -20,6 +20,7 @@ mod open;
 mod record;
 mod recover;
 mod room;
+mod settling;
 mod soundness;
 mod store;
 mod takeover;
@@ -36,25 +37,23 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use vouchsafe_proto::envelope::Recipient;
+use tokio::sync::Notify;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
-use self::committer::{Failure, New, Operation, Queue, Told};
+use self::committer::{Failure, Queue};
 use self::content::LocalContent;
 use self::draft::LocalDraft;
 use self::due::Due;
 use self::log::Log;
-use self::record::ProgressRecord;
 use self::room::Room;
 use self::soundness::Soundness;
 use self::store::{Store, Unopened};
 use self::threads::{Pool, lock};
 use crate::fs::{Disk, Held};
 use crate::{
-    Ask, BeginError, Content, ContentError, Draft, Entry, Lane, LaneEntry, Lease, LeaseError,
-    Leased, ListError, Pending, Release, Report, SettleError, Settlement, Spool, Waits,
+    Amendment, Ask, BeginError, ClaimError, Content, ContentError, Draft, Entry, Lane, LaneEntry,
+    Lease, LeaseError, Leased, ListError, Pending, Release, SettleError, Settlement, Spool, Waits,
 };
 
 /// The file whose lock says that a process has the queue.
@@ -231,120 +230,6 @@ impl Shared {
             Err(BeginError::NoSpace)
         }
     }
-
-    /// Prepares a settlement, hands it to the committer and waits for its answer.
-    async fn settle(
-        self: Arc<Self>,
-        lease: Lease,
-        settlement: Settlement,
-    ) -> Result<(), SettleError> {
-        let id = lease.entry().id;
-        if !lock(&self.due).is_leased(id) {
-            return Err(SettleError::Unknown(id));
-        }
-        let recipients = &lease.entry().envelope.recipients;
-        match self.prepare(id, recipients, settlement).await {
-            Ok((progress, reports)) => {
-                let (reply, answer) = oneshot::channel();
-                self.queue.push(Operation::Settle {
-                    lease: Box::new(lease),
-                    state: self.next_state(),
-                    progress,
-                    reports,
-                    reply,
-                });
-                Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?)
-            }
-            Err(error) => {
-                lease.end();
-                self.postpone(id);
-                Err(error)
-            }
-        }
-    }
-
-    /// Prepares what is to be remembered of a leased message, hands it to the committer and waits
-    /// for its answer.
-    async fn record(
-        self: Arc<Self>,
-        id: QueueId,
-        recipients: Vec<Recipient>,
-        settlement: Settlement,
-    ) -> Result<(), SettleError> {
-        if settlement.due.is_none() || !lock(&self.due).is_leased(id) {
-            return Err(SettleError::Unknown(id));
-        }
-        let (progress, reports) = self.prepare(id, &recipients, settlement).await?;
-        let Some(progress) = progress else {
-            return Ok(());
-        };
-        let (reply, answer) = oneshot::channel();
-        self.queue.push(Operation::Record {
-            id,
-            state: self.next_state(),
-            progress,
-            reports,
-            reply,
-        });
-        Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?)
-    }
-
-    /// Encodes a settlement, and brings its reports to where only the committer's barrier is
-    /// missing.
-    async fn prepare(
-        self: &Arc<Self>,
-        id: QueueId,
-        recipients: &[Recipient],
-        settlement: Settlement,
-    ) -> Result<(Option<Told>, Vec<New>), SettleError> {
-        let (found, wanted) = (settlement.progress.len(), recipients.len());
-        if found != wanted {
-            return Err(SettleError::Recipients { id, found, wanted });
-        }
-        let record = settlement.due.map(|due| ProgressRecord {
-            progress: settlement.progress,
-            attempts: settlement.attempts,
-            due,
-            delay_reported: settlement.delay_reported,
-        });
-        let told = |record: ProgressRecord| {
-            let (due, reported) = (record.due, record.delay_reported);
-            let kept = Waits::of(recipients.iter(), &record.progress, due, reported);
-            Ok(Told {
-                record: record.encode(id)?,
-                waits: kept.clone().with(&settlement.later),
-                kept,
-            })
-        };
-        let progress = record
-            .map(told)
-            .transpose()
-            .map_err(|error: serde_json::Error| SettleError::Write(error.into()))?;
-        let mut reports = Vec::with_capacity(settlement.reports.len());
-        for report in settlement.reports {
-            reports.push(Arc::clone(self).prepare_report(report).await?);
-        }
-        Ok((progress, reports))
-    }
-
-    /// Brings a report to the point where only the committer's barrier is missing.
-    async fn prepare_report(self: Arc<Self>, report: Report) -> Result<New, SettleError> {
-        if report.envelope.recipients.is_empty() {
-            return Err(SettleError::NoRecipients);
-        }
-        let now = lock(&self.due).now();
-        let id = id::draw(now).map_err(SettleError::Random)?;
-        let mut draft = LocalDraft::new(self, id, now);
-        draft
-            .append(report.content)
-            .await
-            .map_err(|error| match error {
-                crate::AppendError::Poisoned => SettleError::Poisoned,
-                crate::AppendError::NoSpace => SettleError::NoSpace,
-                crate::AppendError::Write(error) => SettleError::Write(error),
-            })?;
-        Ok(draft.prepare(report.envelope, now)?)
-    }
 }
 
 impl Release for Shared {
@@ -384,6 +269,20 @@ impl Spool for LocalSpool {
         })
     }
 
+    fn claim(&self, id: QueueId) -> Pending<'_, Result<Lease, ClaimError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let claimed = self.shared.io.run(move || shared.claim(id));
+            claimed
+                .await
+                .unwrap_or_else(|_| Err(ClaimError::Read(closed())))
+        })
+    }
+
+    fn amend(&self, lease: Lease, amendment: Amendment) -> Pending<'_, Result<(), SettleError>> {
+        Box::pin(Arc::clone(&self.shared).amend(lease, amendment))
+    }
+
     fn limit(&self, lane: &Lane, leases: Option<usize>) {
         self.shared.tell(lock(&self.shared.due).limit(lane, leases));
     }
@@ -407,7 +306,8 @@ impl Spool for LocalSpool {
     }
 
     fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>> {
-        Box::pin(Arc::clone(&self.shared).settle(lease, settlement))
+        let orders = lease.entry().orders.clone();
+        Box::pin(Arc::clone(&self.shared).settle(lease, settlement, orders))
     }
 
     fn record(
@@ -415,8 +315,9 @@ impl Spool for LocalSpool {
         lease: &Lease,
         settlement: Settlement,
     ) -> Pending<'static, Result<(), SettleError>> {
-        let (id, recipients) = (lease.entry().id, lease.entry().envelope.recipients.clone());
-        Box::pin(Arc::clone(&self.shared).record(id, recipients, settlement))
+        let entry = lease.entry();
+        let kept = (entry.envelope.recipients.clone(), entry.orders.clone());
+        Box::pin(Arc::clone(&self.shared).record(entry.id, kept, settlement))
     }
 
     fn list_lane(

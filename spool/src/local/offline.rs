@@ -49,7 +49,7 @@ impl OfflineSpool {
         let source = match marker(&*disk)? {
             Marker::None => return Err(OpenError::Missing),
             Marker::Redb => Source::Legacy(Box::new(Legacy::open(&*disk)?)),
-            Marker::Log => {
+            Marker::Log | Marker::Older => {
                 let recovered = recover(&*disk, Access::Read, &Arc::<Bell>::default());
                 Source::Log(recovered.map_err(OpenError::Store)?.store)
             }

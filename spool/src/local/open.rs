@@ -169,7 +169,7 @@ fn check_whole(disk: &dyn Disk, marker: Marker, recovered: &Recovered) -> Result
     let used = !found.sealed.is_empty() || !recovered.unsealed.is_empty();
     let lost = match marker {
         Marker::None => used || takeover::holds_content(disk).map_err(OpenError::Store)?,
-        Marker::Log => !used && found.blank.is_empty(),
+        Marker::Log | Marker::Older => !used && found.blank.is_empty(),
         Marker::Redb => false,
     };
     if lost {

@@ -10,7 +10,8 @@
 //!
 //! Version 2 of the envelope record has the trace fields, which version 1 has at the start of the
 //! content; version 3 has what MAIL and RCPT asked for, and on whose word the message was let in.
-//! What is not asked is not written. The progress record has been the same from the start.
+//! What is not asked is not written. Version 2 of the progress record has what an operator has
+//! said of the message; where nothing was said, version 1 is written.
 
 mod requests;
 
@@ -27,7 +28,7 @@ use vouchsafe_proto::verify::VerdictResult;
 
 use self::requests::{RequestsSchema, ToSchema};
 use super::recover::Corruption;
-use crate::Progress;
+use crate::{Orders, Progress};
 
 /// Octets before the JSON: kind, version, checksum.
 const HEAD: usize = 6;
@@ -48,11 +49,11 @@ impl Kind {
         }
     }
 
-    /// The version this program writes; it reads all from 1 on.
+    /// The newest version this program writes; it reads all from 1 on.
     const fn version(self) -> u8 {
         match self {
             Self::Envelope => 3,
-            Self::Progress => 1,
+            Self::Progress => 2,
         }
     }
 }
@@ -84,12 +85,14 @@ pub(super) struct ProgressRecord {
     pub(super) attempts: u32,
     pub(super) due: Wall,
     pub(super) delay_reported: bool,
+    pub(super) orders: Orders,
 }
 
 impl EnvelopeRecord {
     /// The octets for the store.
     pub(super) fn encode(&self, id: QueueId) -> Result<Vec<u8>, serde_json::Error> {
-        frame(Kind::Envelope, id, &EnvelopeSchema::from(self))
+        let version = Kind::Envelope.version();
+        frame((Kind::Envelope, version), id, &EnvelopeSchema::from(self))
     }
 
     /// Reads them back.
@@ -106,26 +109,29 @@ impl EnvelopeRecord {
 impl ProgressRecord {
     /// The octets for the store.
     pub(super) fn encode(&self, id: QueueId) -> Result<Vec<u8>, serde_json::Error> {
-        frame(Kind::Progress, id, &ProgressSchema::from(self))
+        let version = if self.orders.are_none() { 1 } else { 2 };
+        frame((Kind::Progress, version), id, &ProgressSchema::from(self))
     }
 
     /// Reads them back.
     pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
-        let (_, schema): (_, ProgressSchema) = unframe(Kind::Progress, id, octets)?;
+        let (version, schema): (_, ProgressSchema) = unframe(Kind::Progress, id, octets)?;
+        if version < 2 && (schema.held || schema.next_hop.is_some()) {
+            return Err(Corruption::Schema);
+        }
         Ok(schema.into())
     }
 }
 
 /// Kind, version, checksum, JSON.
-fn frame(kind: Kind, id: QueueId, schema: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    let mut octets = vec![kind.octet(), kind.version(), 0, 0, 0, 0];
+fn frame(
+    (kind, version): (Kind, u8),
+    id: QueueId,
+    schema: &impl Serialize,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut octets = vec![kind.octet(), version, 0, 0, 0, 0];
     serde_json::to_writer(&mut octets, schema)?;
-    let crc = checksum(
-        kind,
-        kind.version(),
-        id,
-        octets.get(HEAD..).unwrap_or_default(),
-    );
+    let crc = checksum(kind, version, id, octets.get(HEAD..).unwrap_or_default());
     if let Some(place) = octets.get_mut(2..HEAD) {
         place.copy_from_slice(&crc.to_le_bytes());
     }
@@ -223,13 +229,19 @@ enum BodySchema {
     EightBitMime,
 }
 
-/// Version 1 of the progress record.
+/// The progress record, versions 1 and 2.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProgressSchema {
     attempts: u32,
     due: u64,
     delay_reported: bool,
+    /// From version 2 on, and absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
+    /// From version 2 on, and absent if it goes where its routes lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_hop: Option<Box<str>>,
     recipients: Vec<RecipientSchema>,
 }
 
@@ -355,6 +367,8 @@ impl From<&ProgressRecord> for ProgressSchema {
             attempts: record.attempts,
             due: record.due.as_millis(),
             delay_reported: record.delay_reported,
+            held: record.orders.held,
+            next_hop: record.orders.next_hop.clone(),
             recipients: record
                 .progress
                 .iter()
@@ -385,6 +399,10 @@ impl From<ProgressSchema> for ProgressRecord {
             attempts: schema.attempts,
             due: Wall::from_millis(schema.due),
             delay_reported: schema.delay_reported,
+            orders: Orders {
+                held: schema.held,
+                next_hop: schema.next_hop,
+            },
         }
     }
 }

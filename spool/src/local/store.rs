@@ -211,7 +211,7 @@ impl Records {
         let recipients = self.envelope.envelope.recipients.iter();
         let progress = &self.progress;
         let (due, reported) = (progress.due, progress.delay_reported);
-        Waits::of(recipients, &progress.progress, due, reported)
+        Waits::of(recipients, &progress.progress, due, reported).under(&progress.orders)
     }
 
     /// What the contract shows of them.
@@ -227,6 +227,7 @@ impl Records {
             attempts: self.progress.attempts,
             due: self.progress.due,
             delay_reported: self.progress.delay_reported,
+            orders: self.progress.orders,
             active,
         }
     }

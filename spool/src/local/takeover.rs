@@ -1,7 +1,8 @@
 //! Which format a queue has, and how an older one becomes one of this.
 //!
-//! The file `queue.redb` says it. In formats 1 to 3 it is the store itself; from format 4 on it is
-//! a line of text, which an older program takes for a damaged store and refuses. So one name tells all
+//! The file `queue.redb` says it. Format 5 differs from 4 in what a progress record and the flags of how
+//! a message waits may say, so that only the line need be written anew, before anything else is. In
+//! formats 1 to 3 the file is the store itself; from format 4 on it is a line of text, which an older program takes for a damaged store and refuses. So one name tells all
 //! programs, and one renaming is the moment from which the log is the queue:
 //!
 //! 1. what an earlier attempt left in the log is thrown away;
@@ -31,7 +32,9 @@ use super::threads::lock;
 use crate::fs::{Access, Disk, Listed};
 
 /// The format that is written now.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
+/// The first that is a log. What it has means the same now.
+const FIRST_LOG: u32 = 4;
 /// What says so, before the number.
 const LINE: &str = "vouchsafe queue, format ";
 /// What the file says besides.
@@ -48,6 +51,8 @@ pub(super) enum Marker {
     Redb,
     /// A queue of this format.
     Log,
+    /// A log of an older one.
+    Older,
 }
 
 /// Looks at what is there.
@@ -73,10 +78,10 @@ pub(super) fn marker(disk: &dyn Disk) -> Result<Marker, Unopened> {
         sum.saturating_mul(10)
             .saturating_add(u32::from(digit - b'0'))
     });
-    if format == FORMAT {
-        Ok(Marker::Log)
-    } else {
-        Err(Unopened::Format(format))
+    match format {
+        FORMAT => Ok(Marker::Log),
+        FIRST_LOG..FORMAT => Ok(Marker::Older),
+        _ => Err(Unopened::Format(format)),
     }
 }
 
@@ -255,8 +260,9 @@ impl Takeover<'_> {
         }
         let written = group.write(self.log, &mut self.hand).map_err(told)?;
         for (operation, laid) in group.operations.into_iter().zip(written.laid) {
-            if let Operation::Commit { new, .. } = operation {
+            if let Operation::Commit { mut new, .. } = operation {
                 for item in laid.items {
+                    new.waits.octets = item.octets();
                     lock(&self.log.store.index).insert(new.id, item);
                 }
                 self.due.insert(new.id, new.waits);

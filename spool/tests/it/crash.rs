@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::retry::Policy;
 use vouchsafe_spool::{Ask, Entry, Finding, LocalSpool, OfflineSpool, Spool};
 
 use crate::chance::Chance;
@@ -92,16 +93,24 @@ pub async fn examine(
     assert!(looked.is_none_or(|looked| looked.iter().eq(listed())));
     assert!(listed().is_sorted_by_key(|entry| entry.id));
     let found = history.judge(&held, upto)?;
-    // Each can be leased, once.
-    let leased = spool
-        .lease(HORIZON, Ask::up_to(usize::MAX))
-        .await
-        .map_err(wrong)?;
-    assert!(leased.findings.is_empty(), "{:?}", leased.findings);
-    let mut ids: Vec<QueueId> = leased.leases.iter().map(|each| each.entry().id).collect();
-    ids.sort_unstable();
-    assert!(ids.iter().eq(listed().map(|entry| &entry.id)));
-    drop(leased);
+    // Each can be leased, once: those that are held only because their senders are to hear.
+    let mut all = Vec::new();
+    let late = HORIZON.plus(Policy::default().expire);
+    for (held, overdue, now) in [(false, 0, HORIZON), (true, usize::MAX, late)] {
+        let ask = Ask {
+            overdue,
+            horizon: Some(Policy::default().horizon()),
+            ..Ask::up_to(usize::MAX)
+        };
+        let leased = spool.lease(now, ask).await.map_err(wrong)?;
+        assert!(leased.findings.is_empty(), "{:?}", leased.findings);
+        let mut ids: Vec<QueueId> = leased.leases.iter().map(|each| each.entry().id).collect();
+        ids.sort_unstable();
+        let wanted = listed().filter(|entry| entry.orders.held == held);
+        assert!(ids.iter().eq(wanted.map(|entry| &entry.id)), "held: {held}");
+        all.push(leased);
+    }
+    drop(all);
     Ok(Opened {
         image,
         spool,

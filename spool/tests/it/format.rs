@@ -1,6 +1,6 @@
 //! A folder that an older version left still opens.
 //!
-//! `testdata/spool/v4` was written by `write_this_version` below, once, and the others by older ones;
+//! `testdata/spool/v5` was written by `write_this_version` below, once, and the others by older ones;
 //! none is ever written again. A new format gets a folder beside them and a test like these.
 
 use std::fs;
@@ -15,7 +15,9 @@ use vouchsafe_proto::envelope::{
 use vouchsafe_proto::outcome::{Diagnostic, Onward, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::verify::VerdictResult;
-use vouchsafe_spool::{Entry, LocalSpool, OfflineSpool, Options, Progress, Settlement, Spool};
+use vouchsafe_spool::{
+    Amendment, Entry, LocalSpool, OfflineSpool, Options, Orders, Progress, Settlement, Spool,
+};
 
 use crate::mail::{at, content, envelope, lease_all, read, report, take};
 
@@ -25,7 +27,7 @@ fn golden(version: u32) -> PathBuf {
 }
 
 /// The format that is written now.
-const THIS_VERSION: u32 = 4;
+const THIS_VERSION: u32 = 5;
 
 /// So that the folder is not large.
 fn small_segments() -> Options {
@@ -76,9 +78,25 @@ async fn write_this_version() {
         reports: vec![report(b"a report".to_vec())],
     };
     spool.settle(lease, settlement).await.unwrap();
-    take(&spool, at(1), at(2), &content(2, 20_000))
-        .await
-        .unwrap();
+    let octets = content(2, 20_000);
+    let large = take(&spool, at(1), at(2), &octets).await.unwrap();
+    let reroute = Amendment::Reroute {
+        next_hop: orders(5).next_hop,
+        due: at(2),
+    };
+    for amendment in [Amendment::Hold, reroute] {
+        let lease = spool.claim(large).await.unwrap();
+        spool.amend(lease, amendment).await.unwrap();
+    }
+}
+
+/// What an operator has said of the last message, from format 5 on.
+fn orders(version: u32) -> Orders {
+    let held = version >= 5;
+    Orders {
+        held,
+        next_hop: held.then(|| "smtp://[2001:db8::2]:2525".into()),
+    }
 }
 
 /// The first message's envelope, with what is asked from format 3 on.
@@ -108,7 +126,7 @@ fn asking(mut envelope: Envelope) -> Envelope {
 }
 
 /// What must be there.
-fn check(entries: &[Entry], expected: &Envelope) {
+fn check(entries: &[Entry], expected: &Envelope, version: u32) {
     let (settled, report, large) = match entries {
         [one, other, large] if one.attempts == 3 => (one, other, large),
         [other, one, large] => (one, other, large),
@@ -127,6 +145,8 @@ fn check(entries: &[Entry], expected: &Envelope) {
         (large.size, large.arrived, large.due),
         (20_000, at(1), at(2))
     );
+    assert_eq!(large.orders, orders(version));
+    assert_eq!(settled.orders, Orders::default());
 }
 
 #[tokio::test]
@@ -149,6 +169,11 @@ async fn a_folder_of_format_4_still_opens() {
     still_opens(4, asking(sent(TRACE))).await;
 }
 
+#[tokio::test]
+async fn a_folder_of_format_5_still_opens() {
+    still_opens(5, asking(sent(TRACE))).await;
+}
+
 /// The first message's envelope.
 fn sent(trace: &str) -> Envelope {
     let recipients = ["ann@example.net", "\"a b\"@[192.0.2.7]", "postmaster"];
@@ -163,7 +188,7 @@ async fn still_opens(version: u32, expected: Envelope) {
     let golden = golden(version);
     let store = fs::read(golden.join("queue.redb")).unwrap();
     let offline = OfflineSpool::open(&golden).unwrap();
-    check(&offline.list(None, 9).unwrap(), &expected);
+    check(&offline.list(None, 9).unwrap(), &expected, version);
     drop(offline);
     assert!(fs::read(golden.join("queue.redb")).unwrap() == store);
 
@@ -172,7 +197,7 @@ async fn still_opens(version: u32, expected: Envelope) {
     let spool = LocalSpool::open(folder.path(), small_segments()).unwrap();
     assert!(spool.findings().is_empty());
     let entries = spool.list(None, 9).await.unwrap();
-    check(&entries, &expected);
+    check(&entries, &expected, version);
     let mut contents = Vec::new();
     for entry in entries {
         contents.push(read(&spool, entry.id).await.unwrap());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::{Entry, Lease, Progress, Settlement};
+use vouchsafe_spool::{Amendment, Entry, Lease, Orders, Progress, Report, Settlement};
 
 /// When something was asked for, and when it was known to be done.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,7 @@ enum State {
         attempts: u32,
         due: Wall,
         delay_reported: bool,
+        orders: Orders,
     },
     Gone,
 }
@@ -97,21 +98,40 @@ impl From<&Entry> for State {
             attempts: entry.attempts,
             due: entry.due,
             delay_reported: entry.delay_reported,
+            orders: entry.orders.clone(),
         }
     }
 }
 
-impl From<&Settlement> for State {
-    fn from(settlement: &Settlement) -> Self {
+impl State {
+    /// What a settlement makes of a message of which an operator has said this.
+    fn of(settlement: &Settlement, orders: &Orders) -> Self {
         match settlement.due {
             Some(due) => Self::Waiting {
                 progress: settlement.progress.clone(),
                 attempts: settlement.attempts,
                 due,
                 delay_reported: settlement.delay_reported,
+                orders: orders.clone(),
             },
             None => Self::Gone,
         }
+    }
+
+    /// What an operator's word makes of a message.
+    fn amended(entry: &Entry, amendment: &Amendment) -> Self {
+        let mut entry = entry.clone();
+        match amendment {
+            Amendment::Hold => entry.orders.held = true,
+            Amendment::Release => entry.orders.held = false,
+            Amendment::Retry(due) => entry.due = *due,
+            Amendment::Reroute { next_hop, due } => {
+                entry.orders.next_hop.clone_from(next_hop);
+                entry.due = *due;
+            }
+            Amendment::Remove(_) => return Self::Gone,
+        }
+        Self::from(&entry)
     }
 }
 
@@ -120,6 +140,11 @@ impl Life {
     fn is_untried(&self, entry: &Entry) -> bool {
         entry.attempts == 0
             && !entry.delay_reported
+            && entry.orders == Orders::default()
+            && self
+                .told
+                .iter()
+                .all(|told| told.state != State::from(entry))
             && entry.progress == vec![Progress::Waiting(None); self.envelope.recipients.len()]
     }
 
@@ -225,9 +250,52 @@ impl History {
         upon: Option<usize>,
         moment: usize,
     ) -> usize {
-        let parent = self.ids[&lease.entry().id];
+        let state = State::of(settlement, &lease.entry().orders);
+        self.tell(lease.entry().id, state, &settlement.reports, upon, moment)
+    }
+
+    /// An operator's word is asked for, on a message that was met in state `upon`. Gives its number;
+    /// `None` if it would leave the message in a state that it was in before: nobody could tell then
+    /// what happened.
+    pub fn amend(
+        &mut self,
+        entry: &Entry,
+        amendment: &Amendment,
+        upon: Option<usize>,
+        moment: usize,
+    ) -> Option<usize> {
+        let state = State::amended(entry, amendment);
+        let life = self.life(entry.id);
+        let first = State::Waiting {
+            progress: vec![Progress::Waiting(None); life.envelope.recipients.len()],
+            attempts: 0,
+            due: entry.due,
+            delay_reported: false,
+            orders: Orders::default(),
+        };
+        let known = state == first || life.told.iter().any(|told| told.state == state);
+        if known && state != State::Gone {
+            return None;
+        }
+        let reports = match amendment {
+            Amendment::Remove(reports) => &reports[..],
+            _ => &[],
+        };
+        Some(self.tell(entry.id, state, reports, upon, moment))
+    }
+
+    /// Something is to be recorded of a message. Gives its number.
+    fn tell(
+        &mut self,
+        id: QueueId,
+        state: State,
+        reports: &[Report],
+        upon: Option<usize>,
+        moment: usize,
+    ) -> usize {
+        let parent = self.ids[&id];
         let nth = self.lives[parent].told.len();
-        for report in &settlement.reports {
+        for report in reports {
             self.lives.push(Life {
                 id: None,
                 envelope: report.envelope.clone(),
@@ -241,7 +309,7 @@ impl History {
         self.lives[parent].told.push(Told {
             span: Span::from(moment),
             upon,
-            state: settlement.into(),
+            state,
         });
         nth
     }

@@ -10,8 +10,8 @@ use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_spool::{
-    Ask, BeginError, CommitError, ContentError, Lane, LocalSpool, OfflineSpool, OpenError, Options,
-    Progress, SettleError, Settlement, Spool,
+    Amendment, Ask, BeginError, ClaimError, CommitError, ContentError, Lane, LocalSpool,
+    OfflineSpool, OpenError, Options, Orders, Progress, SettleError, Settlement, Spool,
 };
 
 use crate::mail::{at, content, deferred, delivered, envelope, lease_all, read, report, take};
@@ -425,4 +425,81 @@ async fn a_lane_is_listed_limited_and_left_by_what_is_recorded() {
     assert_eq!((waiting, shown.attempts), (vec![false, true], 1));
     let listed = spool.list_lane(&one, None, 9).await.unwrap();
     assert_eq!(listed.len(), 1, "it waits for the other only");
+}
+
+/// Says one thing of a message.
+async fn amend(spool: &LocalSpool, id: QueueId, amendment: Amendment) {
+    let lease = spool.claim(id).await.unwrap();
+    spool.amend(lease, amendment).await.unwrap();
+}
+
+/// What a message's operator has said, and when it is due.
+async fn orders(spool: &LocalSpool, id: QueueId) -> (Orders, vouchsafe_proto::time::Wall) {
+    let entry = spool.show(id).await.unwrap().unwrap();
+    (entry.orders, entry.due)
+}
+
+#[tokio::test]
+async fn what_an_operator_says_holds_over_settlements_and_restarts_until_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let id = take(&spool, at(0), at(1), b"one").await.unwrap();
+    amend(&spool, id, Amendment::Hold).await;
+    let other_way = |next_hop: Option<&str>| Amendment::Reroute {
+        next_hop: next_hop.map(Into::into),
+        due: at(7),
+    };
+    amend(&spool, id, other_way(Some("smtp://[::1]:2525"))).await;
+    amend(&spool, id, Amendment::Retry(at(9))).await;
+    let said = Orders {
+        held: true,
+        next_hop: Some("smtp://[::1]:2525".into()),
+    };
+    assert_eq!(orders(&spool, id).await, (said.clone(), at(9)));
+    assert!(lease_all(&spool, at(99)).await.is_empty());
+    drop(spool);
+
+    let spool = open(&folder);
+    assert_eq!(orders(&spool, id).await, (said.clone(), at(9)));
+    assert!(lease_all(&spool, at(99)).await.is_empty());
+    let lane = Lane::of_next_hop("smtp://[::1]:2525");
+    let listed = spool.list_lane(&lane, None, 9).await.unwrap();
+    assert_eq!((listed.len(), spool.lanes().len()), (1, 1));
+    assert_eq!((spool.lanes()[0].held, spool.lanes()[0].waiting), (1, 0));
+    // A settlement, as when its sender is told that it waits, changes nothing of it.
+    let lease = spool.claim(id).await.unwrap();
+    let told = deferred(&lease, at(20));
+    spool.settle(lease, told).await.unwrap();
+    assert_eq!(orders(&spool, id).await, (said, at(20)));
+    assert!(lease_all(&spool, at(99)).await.is_empty());
+
+    amend(&spool, id, other_way(None)).await;
+    amend(&spool, id, Amendment::Release).await;
+    assert_eq!(orders(&spool, id).await, (Orders::default(), at(7)));
+    assert_eq!(spool.lanes()[0].lane.as_str(), "example.net");
+    drop(spool);
+    let spool = open(&folder);
+    assert_eq!(lease_all(&spool, at(99)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_in_hand_cannot_be_claimed_and_what_is_removed_leaves_with_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let id = take(&spool, at(0), at(1), b"one").await.unwrap();
+    let lease = lease_all(&spool, at(5)).await.pop().unwrap();
+    let refused = spool.claim(id).await.unwrap_err();
+    assert!(matches!(refused, ClaimError::InHand(which) if which == id));
+    drop(lease);
+    // A claim that says nothing changes nothing.
+    drop(spool.claim(id).await.unwrap());
+    assert_eq!(lease_all(&spool, at(5)).await.len(), 1);
+    let removal = Amendment::Remove(vec![report(b"it was removed".to_vec())]);
+    amend(&spool, id, removal).await;
+    assert!(matches!(spool.claim(id).await, Err(ClaimError::Unknown(_))));
+    drop(spool);
+    let spool = open(&folder);
+    let left = spool.list(None, 9).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(read(&spool, left[0].id).await.unwrap(), b"it was removed");
 }

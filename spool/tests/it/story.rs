@@ -1,6 +1,6 @@
 //! A story: several clients and runners at once on one queue, with messages of all sizes, drafts
-//! given up, leases dropped, settlements of every kind, and a clock that jumps. Everything that is
-//! asked and answered goes into the [`History`].
+//! given up, leases dropped, settlements of every kind, an operator who says otherwise, and a clock
+//! that jumps. Everything that is asked and answered goes into the [`History`].
 //!
 //! Failures of the disk are part of it: an operation that fails is one that was not answered.
 
@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::{Ask, Lease, LocalSpool, OpenError, Options, Progress, Settlement, Spool};
+use vouchsafe_spool::{
+    Amendment, Ask, Lease, LocalSpool, OpenError, Options, Progress, Settlement, Spool,
+};
 
 use crate::chance::Chance;
 use crate::disk::MemoryDisk;
@@ -98,6 +100,9 @@ impl Story {
             tasks.spawn(async move {
                 for _ in 0..size.turns {
                     story.run(&spool, &mut chance).await;
+                    if chance.one_in(2) {
+                        story.operate(&spool, &mut chance).await;
+                    }
                     tokio::task::yield_now().await;
                 }
             });
@@ -186,6 +191,64 @@ impl Story {
             let settlement = self.some_settlement(&lease, chance);
             self.settle(spool, lease, settlement, upon).await;
         }
+    }
+
+    /// Claims a message, whatever it waits for, and says something of it; or settles it, held or not.
+    pub async fn operate(&self, spool: &LocalSpool, chance: &mut Chance) {
+        let Ok(listed) = spool.list(None, 12).await else {
+            return;
+        };
+        if listed.is_empty() {
+            return;
+        }
+        let id = listed[chance.below(listed.len())].id;
+        let Ok(lease) = spool.claim(id).await else {
+            // It is in hand, or has just left.
+            return;
+        };
+        let Ok(content) = read(spool, id).await else {
+            return;
+        };
+        let now = self.disk.log_len();
+        let met = self.history().meet(lease.entry(), &content, now);
+        let upon = met.unwrap_or_else(|wrong| panic!("in an operator's hand: {wrong}"));
+        let Some(amendment) = self.some_amendment(&lease, chance) else {
+            let settlement = self.some_settlement(&lease, chance);
+            self.settle(spool, lease, settlement, upon).await;
+            return;
+        };
+        let asked = self.disk.log_len();
+        let told = self.history().amend(lease.entry(), &amendment, upon, asked);
+        let Some(nth) = told else {
+            return;
+        };
+        if spool.amend(lease, amendment).await.is_ok() {
+            self.believe(asked);
+            let now = self.disk.log_len();
+            self.history().settled(id, nth, now);
+        }
+    }
+
+    /// A word of an operator; now and then there is none.
+    fn some_amendment(&self, lease: &Lease, chance: &mut Chance) -> Option<Amendment> {
+        let number = self.number();
+        let is_report = lease.entry().envelope.recipients == report(Vec::new()).envelope.recipients;
+        Some(match chance.below(8) {
+            0 | 1 => Amendment::Hold,
+            2 => Amendment::Release,
+            3 => Amendment::Retry(at(number)),
+            4 => Amendment::Reroute {
+                next_hop: Some(format!("smtp://h{number}:25").into()),
+                due: at(number),
+            },
+            5 => Amendment::Reroute {
+                next_hop: None,
+                due: at(number),
+            },
+            6 if is_report => Amendment::Remove(Vec::new()),
+            6 => Amendment::Remove(vec![report(content(number, 40))]),
+            _ => return None,
+        })
     }
 
     /// Records what has become of it so far. Gives the number of that; `None` if it failed.

@@ -20,8 +20,9 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::{
-    Ask, BeginError, Content, ContentError, Draft, Entry, Lane, LaneEntry, Lease, LeaseError,
-    Leased, ListError, LocalSpool, Options, Pending, Progress, SettleError, Settlement, Spool,
+    Amendment, Ask, BeginError, ClaimError, Content, ContentError, Draft, Entry, Lane, LaneEntry,
+    Lease, LeaseError, Leased, ListError, LocalSpool, Options, Pending, Progress, SettleError,
+    Settlement, Spool,
 };
 
 use super::{Environment, Runner};
@@ -79,6 +80,12 @@ impl Spool for Watched {
     }
     fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {
         self.spool.lease(now, ask)
+    }
+    fn claim(&self, id: QueueId) -> Pending<'_, Result<Lease, ClaimError>> {
+        self.spool.claim(id)
+    }
+    fn amend(&self, lease: Lease, amendment: Amendment) -> Pending<'_, Result<(), SettleError>> {
+        self.spool.amend(lease, amendment)
     }
     fn limit(&self, lane: &Lane, leases: Option<usize>) {
         self.spool.limit(lane, leases);

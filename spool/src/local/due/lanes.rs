@@ -35,10 +35,14 @@ struct State {
     name: Lane,
     /// Messages that name it.
     messages: usize,
+    /// What they take of the disk.
+    octets: u64,
     /// Those that wait in it, the longest due first.
     waiting: BTreeSet<(Wall, QueueId)>,
     /// Those of them that are leased.
     leased: BTreeSet<QueueId>,
+    /// Those that an operator holds.
+    held: BTreeSet<QueueId>,
     /// Leases at the same time, if anything was said.
     limit: Option<usize>,
     turn: Turn,
@@ -56,6 +60,22 @@ enum Turn {
 }
 
 impl State {
+    /// As it stands.
+    fn entry(&self) -> LaneEntry {
+        let waiting = self.waiting.iter().map(|(_, id)| *id).min();
+        let others = [self.leased.first(), self.held.first()];
+        let oldest = others.into_iter().flatten().copied().chain(waiting).min();
+        LaneEntry {
+            lane: self.name.clone(),
+            waiting: self.waiting.len(),
+            held: self.held.len(),
+            leased: self.leased.len(),
+            due: self.waiting.first().map(|(due, _)| *due),
+            oldest: oldest.map(QueueId::arrived),
+            octets: self.octets,
+        }
+    }
+
     /// When it has something to give, if it may.
     fn moment(&self, ordinary: Option<usize>) -> Option<Wall> {
         let limit = self.limit.or(ordinary);
@@ -66,32 +86,44 @@ impl State {
 
 impl Lanes {
     /// The key of a lane, for one more message.
-    pub(super) fn key(&mut self, name: Lane) -> Key {
+    pub(super) fn key(&mut self, name: Lane, octets: u64) -> Key {
         let key = self.find_or_make(name);
         if let Some(lane) = self.state_mut(key) {
             lane.messages = lane.messages.saturating_add(1);
+            lane.octets = lane.octets.saturating_add(octets);
         }
         key
     }
 
     /// One message less names each of these.
-    pub(super) fn forget(&mut self, places: &[(Key, Wall)]) {
+    pub(super) fn forget(&mut self, places: &[(Key, Wall)], octets: u64) {
         for (key, _) in places {
             if let Some(lane) = self.state_mut(*key) {
                 lane.messages = lane.messages.saturating_sub(1);
+                lane.octets = lane.octets.saturating_sub(octets);
             }
             self.drop_unused(*key);
         }
     }
 
-    /// A message waits in these lanes. Gives the earliest moment at which one of them has something
-    /// to give later.
-    pub(super) fn step_in(&mut self, id: QueueId, places: &[(Key, Wall)]) -> Option<Wall> {
+    /// A message waits in these lanes, or is held there. Gives the earliest moment at which one of
+    /// them has something to give later.
+    pub(super) fn step_in(
+        &mut self,
+        id: QueueId,
+        places: &[(Key, Wall)],
+        held: bool,
+    ) -> Option<Wall> {
         let mut first: Option<Wall> = None;
         for (key, due) in places {
-            if let Some(lane) = self.state_mut(*key) {
-                lane.waiting.insert((*due, id));
+            let Some(lane) = self.state_mut(*key) else {
+                continue;
+            };
+            if held {
+                lane.held.insert(id);
+                continue;
             }
+            lane.waiting.insert((*due, id));
             if let Turn::At(at) = self.place(*key) {
                 first = Some(first.map_or(at, |first| first.min(at)));
             }
@@ -99,11 +131,15 @@ impl Lanes {
         first
     }
 
-    /// A message does not wait in these lanes any more.
-    pub(super) fn step_out(&mut self, id: QueueId, places: &[(Key, Wall)]) {
+    /// A message does not wait in these lanes, or is not held there, any more.
+    pub(super) fn step_out(&mut self, id: QueueId, places: &[(Key, Wall)], held: bool) {
         for (key, due) in places {
             if let Some(lane) = self.state_mut(*key) {
-                lane.waiting.remove(&(*due, id));
+                if held {
+                    lane.held.remove(&id);
+                } else {
+                    lane.waiting.remove(&(*due, id));
+                }
             }
             self.place(*key);
         }
@@ -196,7 +232,9 @@ impl Lanes {
             return Vec::new();
         };
         let waiting = lane.waiting.iter().map(|(_, id)| *id);
-        let all = waiting.chain(lane.leased.iter().copied());
+        let all = waiting
+            .chain(lane.leased.iter().copied())
+            .chain(lane.held.iter().copied());
         let mut found: Vec<_> = all
             .filter(|id| after.is_none_or(|after| *id > after))
             .collect();
@@ -211,14 +249,7 @@ impl Lanes {
     /// All that hold messages.
     pub(super) fn entries(&self) -> Vec<LaneEntry> {
         let lanes = self.all.iter().flatten();
-        let entries = lanes
-            .filter(|lane| lane.messages > 0)
-            .map(|lane| LaneEntry {
-                lane: lane.name.clone(),
-                waiting: lane.waiting.len(),
-                leased: lane.leased.len(),
-                due: lane.waiting.first().map(|(due, _)| *due),
-            });
+        let entries = lanes.filter(|lane| lane.messages > 0).map(State::entry);
         entries.collect()
     }
 
@@ -271,8 +302,10 @@ impl Lanes {
         let state = State {
             name: name.clone(),
             messages: 0,
+            octets: 0,
             waiting: BTreeSet::new(),
             leased: BTreeSet::new(),
+            held: BTreeSet::new(),
             limit: None,
             turn: Turn::None,
         };

@@ -19,7 +19,7 @@ fn lane(name: &str) -> Lane {
 fn waits(lanes: &[(&str, Wall)]) -> Waits {
     Waits {
         lanes: lanes.iter().map(|(name, due)| (lane(name), *due)).collect(),
-        delay_reported: false,
+        ..Waits::default()
     }
 }
 
@@ -124,6 +124,53 @@ fn a_message_of_two_lanes_is_leased_once_and_waits_where_it_is_left() {
     assert_eq!(due.list(&lane("dead"), None, 1), [id(1)]);
     let lanes = due.lanes();
     assert_eq!((lanes.len(), lanes[0].waiting, lanes[0].leased), (1, 1, 1));
+}
+
+#[test]
+fn what_is_held_is_not_leased_but_told_of_and_counted() {
+    let mut due = Due::default();
+    let held = |held| Waits {
+        held,
+        octets: 700,
+        ..waits(&[("a", at(1)), ("b", at(2))])
+    };
+    due.insert(id(1), held(true));
+    due.insert(id(2), held(false));
+    assert_eq!(due.lease_due(at(9), 9), (vec![id(2)], None));
+    assert_eq!(due.list(&lane("a"), None, 9), [1, 2].map(id));
+    let lanes = due.lanes();
+    let counts = |lane: &LaneEntry| (lane.waiting, lane.held, lane.leased, lane.octets);
+    assert!(lanes.iter().all(|lane| counts(lane) == (0, 1, 1, 1_400)));
+    assert!(!due.claim(id(2)), "in hand");
+    assert!(due.claim(id(1)) && !due.claim(id(1)) && !due.claim(id(9)));
+    assert!(!due.release(id(1), None), "still held: nobody need look");
+    assert_eq!(due.lease_due(at(9), 9).0, []);
+    let ask = Ask {
+        overdue: 9,
+        horizon: Some(HORIZON),
+        ..Ask::up_to(9)
+    };
+    let late = at(9).plus(HORIZON.delay_notice);
+    assert_eq!(due.lease(late, &ask).overdue, [id(1)], "its sender hears");
+    due.release(id(1), Some(held(true)));
+    assert!(due.claim(id(1)));
+    due.release(id(1), Some(held(false)));
+    assert_eq!(due.lease_due(at(9), 9).0, [id(1)]);
+    due.remove(id(1));
+    due.remove(id(2));
+    assert!(due.lanes().is_empty());
+}
+
+#[test]
+fn what_stands_apart_can_be_claimed() {
+    let mut due = Due::default();
+    due.insert(id(1), waits(&[("a", at(1))]));
+    due.lease_due(at(2), 1);
+    due.put_apart(id(1), at(60));
+    assert!(due.claim(id(1)));
+    assert_eq!(due.lease_due(at(99), 9).0, []);
+    due.release(id(1), None);
+    assert_eq!(due.lease_due(at(99), 9).0, [id(1)]);
 }
 
 /// Notice after four hours, the end after twenty.
@@ -286,7 +333,7 @@ fn named(lanes: &[(u8, u64)]) -> Waits {
             .iter()
             .map(|(name, due)| (lane(&format!("l{name}")), at(*due)))
             .collect(),
-        delay_reported: false,
+        ..Waits::default()
     }
 }
 

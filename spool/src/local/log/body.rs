@@ -9,7 +9,7 @@
 //!             · pieces (segment u32 · offset u32 · len u32) · how it waits · envelope record · progress record
 //! settlement  len of progress u32 (0: the message leaves) · reports u32 · how it waits · progress record
 //!             · reports (queue id 16 octets · len of body u32 · body)
-//! how it      due u64 · the delay was reported u32 · lanes u32 · (len u32 · name) each
+//! how it      due u64 · flags u32 (1: the delay was reported, 2: held) · lanes u32 · (len u32 · name) each
 //!   waits
 //! ```
 
@@ -36,6 +36,10 @@ const PIECE: usize = 12;
 const SETTLEMENT: usize = 8;
 /// Octets of a report before its body.
 const REPORT: usize = 20;
+/// How a message waits: its delay was reported.
+const REPORTED: u32 = 1;
+/// How a message waits: an operator holds it. Formats before the fifth have none.
+const HELD: u32 = 2;
 
 /// A body as it lies in a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,7 +227,8 @@ fn waits_len(waits: &Waits) -> usize {
 pub(super) fn put_waits(waits: &Waits, into: &mut Vec<u8>) {
     let due = waits.lanes.iter().map(|(_, due)| *due).min();
     into.extend(due.unwrap_or_default().as_millis().to_le_bytes());
-    into.extend(u32::from(waits.delay_reported).to_le_bytes());
+    let flags = u32::from(waits.delay_reported) * REPORTED + u32::from(waits.held) * HELD;
+    into.extend(flags.to_le_bytes());
     into.extend(count32(waits.lanes.len()));
     for (lane, _) in &waits.lanes {
         into.extend(count32(lane.as_str().len()));
@@ -234,7 +239,7 @@ pub(super) fn put_waits(waits: &Waits, into: &mut Vec<u8>) {
 /// Takes it from the front.
 pub(super) fn take_waits(reader: &mut Reader<'_>) -> Option<Waits> {
     let due = Wall::from_millis(reader.u64()?);
-    let delay_reported = reader.u32()? != 0;
+    let flags = reader.u32()?;
     let mut lanes = Vec::new();
     for _ in 0..reader.u32()? {
         let len = size(reader.u32()?);
@@ -243,7 +248,9 @@ pub(super) fn take_waits(reader: &mut Reader<'_>) -> Option<Waits> {
     }
     Some(Waits {
         lanes,
-        delay_reported,
+        delay_reported: flags & REPORTED != 0,
+        held: flags & HELD != 0,
+        octets: 0,
     })
 }
 
@@ -286,6 +293,8 @@ mod tests {
                 .map(|name| (Lane::named(name), Wall::from_secs(secs)))
                 .collect(),
             delay_reported: secs == 9,
+            held: secs == 5,
+            octets: 0,
         };
         let body = Body {
             waits: waits(5, &["", "example.org"]),

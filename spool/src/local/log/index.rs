@@ -52,6 +52,11 @@ impl Item {
         }
     }
 
+    /// What it takes in all.
+    pub(in crate::local) fn octets(&self) -> u64 {
+        self.shares().map(|(_, octets)| octets).sum()
+    }
+
     /// What it takes of each segment. One may come more than once.
     pub(in crate::local) fn shares(&self) -> impl Iterator<Item = (u32, u64)> {
         let near = (

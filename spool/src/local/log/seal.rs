@@ -216,6 +216,8 @@ mod tests {
         let waits = Waits {
             lanes: vec![(Lane::named("example.org"), Wall::from_secs(9))],
             delay_reported: true,
+            held: true,
+            octets: 0,
         };
         let notes = [
             Note::Accepted {

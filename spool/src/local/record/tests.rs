@@ -81,6 +81,7 @@ fn progress() -> ProgressRecord {
         attempts: 2,
         due: Wall::from_secs(1_795_256_400),
         delay_reported: false,
+        orders: Orders::default(),
     }
 }
 
@@ -176,6 +177,33 @@ fn each_version_has_its_own_and_no_later_ones() {
 }
 
 #[test]
+fn what_an_operator_says_is_written_only_where_he_said_something() {
+    let plain = progress().encode(id()).unwrap();
+    assert_eq!(&plain[..2], b"P\x01");
+    for (held, next_hop) in [
+        (true, None),
+        (false, Some("smtp://h:25")),
+        (true, Some("x")),
+    ] {
+        let record = ProgressRecord {
+            orders: Orders {
+                held,
+                next_hop: next_hop.map(Into::into),
+            },
+            ..progress()
+        };
+        let mut octets = record.encode(id()).unwrap();
+        assert_eq!(&octets[..2], b"P\x02");
+        assert_eq!(ProgressRecord::decode(id(), &octets), Ok(record));
+        octets[1] = 1;
+        let crc = checksum(Kind::Progress, 1, id(), &octets[HEAD..]);
+        octets[2..HEAD].copy_from_slice(&crc.to_le_bytes());
+        let read = ProgressRecord::decode(id(), &octets);
+        assert_eq!(read, Err(Corruption::Schema), "version 1 has none of it");
+    }
+}
+
+#[test]
 fn no_damage_goes_unseen() {
     let octets = progress().encode(id()).unwrap();
     for at in 0..octets.len() {
@@ -204,14 +232,14 @@ fn no_damage_goes_unseen() {
 #[test]
 fn a_sound_record_that_makes_no_sense_is_told_apart() {
     let mut newer = progress().encode(id()).unwrap();
-    newer[1] = 2;
-    let crc = checksum(Kind::Progress, 2, id(), &newer[HEAD..]);
+    newer[1] = 3;
+    let crc = checksum(Kind::Progress, 3, id(), &newer[HEAD..]);
     newer[2..HEAD].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(
         ProgressRecord::decode(id(), &newer),
-        Err(Corruption::Version(2))
+        Err(Corruption::Version(3))
     );
-    let strange = frame(Kind::Progress, id(), &[1, 2, 3]).unwrap();
+    let strange = frame((Kind::Progress, 2), id(), &[1, 2, 3]).unwrap();
     assert_eq!(
         ProgressRecord::decode(id(), &strange),
         Err(Corruption::Schema)

@@ -416,6 +416,7 @@ impl World {
             attempts: 0,
             due: self.wall(),
             delay_reported: false,
+            orders: vouchsafe_spool::Orders::default(),
             active: false,
         };
         self.look |= self.index.insert(id, waits(&entry));
