@@ -95,7 +95,10 @@ fuzz_target!(|octets: &[u8]| {
     assert_eq!((taken.body, taken.smtputf8), (mail.body, mail.smtputf8));
     for (recipient, onward) in recipients.iter().zip(said) {
         let Ok(Command::Recipient(taken)) = Command::parse(&onward) else {
-            panic!("{recipient:?} became {:?}", String::from_utf8_lossy(&onward));
+            panic!(
+                "{recipient:?} became {:?}",
+                String::from_utf8_lossy(&onward)
+            );
         };
         assert_eq!(&taken, recipient);
     }
