@@ -200,7 +200,7 @@ async fn make_reports(
 
 /// Who is in a report, and to whom it goes; `None` if nobody is. Those of whom nobody is told are in
 /// the log.
-fn concerned<'a>(
+pub(super) fn concerned<'a>(
     entry: &'a Entry,
     kind: Kind,
     ended: &'a [(usize, Outcome)],
