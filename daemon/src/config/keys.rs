@@ -402,8 +402,9 @@ pub static RETRY: Section = Section {
             name: "delay_notice",
             kind: Kind::Duration(Duration::from_millis(10), Duration::from_hours(6)),
             presence: Presence::Default(r#""4h""#),
-            doc: "Age at which the sender is told of the delay, once, at the next failed attempt. \
-                  Four hours pass over a night's maintenance and leave two for the attempt.",
+            doc: "Age at which the sender is told of the delay, once, even while its destination is \
+                  held back. Four hours pass over a night's maintenance and leave two for the \
+                  attempt that is made then.",
         },
         Key {
             name: "expire",
