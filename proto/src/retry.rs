@@ -67,14 +67,16 @@ pub struct Horizon {
 
 impl Horizon {
     /// The moment at which something is to be said of a message, if nothing was before: of its
-    /// delay, or, once that was reported, of its failure.
-    pub fn wake(&self, arrived: Wall, delay_reported: bool) -> Wall {
+    /// delay, or, once that was reported, of its failure; of either no later than at a `deadline`
+    /// that the sender has set and has not been told of.
+    pub fn wake(&self, arrived: Wall, delay_reported: bool, deadline: Option<Wall>) -> Wall {
         let after = if delay_reported {
             self.expire
         } else {
             self.delay_notice.min(self.expire)
         };
-        arrived.plus(after)
+        let wake = arrived.plus(after);
+        deadline.map_or(wake, |deadline| wake.min(deadline))
     }
 }
 
@@ -125,7 +127,7 @@ pub fn next(policy: &Policy, history: &History, jitter: u32, now: Wall) -> Next 
 pub fn is_pressing(policy: &Policy, history: &History, now: Wall) -> bool {
     let wake = policy
         .horizon()
-        .wake(history.arrived, history.delay_reported);
+        .wake(history.arrived, history.delay_reported, None);
     wake.plus(RESPITE.min(policy.longest)) <= now
 }
 

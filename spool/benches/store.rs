@@ -153,6 +153,7 @@ async fn settle_one(spool: &LocalSpool, now: Wall) {
             due: None,
             later: Vec::new(),
             delay_reported: false,
+            deadline_reported: false,
             reports: Vec::new(),
         };
         spool.settle(lease, settlement).await.expect("settled");

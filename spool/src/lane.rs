@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use vouchsafe_proto::addr::{ForwardPath, MailDomain};
-use vouchsafe_proto::envelope::Recipient;
+use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::retry::Horizon;
 use vouchsafe_proto::time::Wall;
 
@@ -84,20 +84,24 @@ pub struct Waits {
     pub held: bool,
     /// What it takes of the disk. Not kept on disk.
     pub octets: u64,
+    /// When the time is over that the sender has set (DELIVERBY), until what it asks for then has
+    /// been done.
+    pub deadline: Option<Wall>,
 }
 
 impl Waits {
     /// From what is recorded: all lanes are due at `due`. A message that nobody waits for stands in
     /// the lane of its first recipient, so that it is leased and leaves.
-    pub fn of<'a>(
-        recipients: impl Iterator<Item = &'a Recipient>,
+    pub fn of(
+        envelope: &Envelope,
         progress: &[Progress],
         due: Wall,
         delay_reported: bool,
+        deadline_reported: bool,
     ) -> Self {
         let mut lanes: Vec<(Lane, Wall)> = Vec::with_capacity(1);
         let mut first = None;
-        for (index, recipient) in recipients.enumerate() {
+        for (index, recipient) in envelope.recipients.iter().enumerate() {
             if progress.get(index).is_none_or(Progress::is_waiting) {
                 lanes.push((Lane::of(&recipient.path), due));
             } else if first.is_none() {
@@ -109,11 +113,13 @@ impl Waits {
         }
         lanes.sort_unstable();
         lanes.dedup();
+        let by = envelope.requests.deliver_by;
         Self {
             lanes,
             delay_reported,
             held: false,
             octets: 0,
+            deadline: by.filter(|_| !deadline_reported).map(|by| by.deadline),
         }
     }
 
@@ -187,7 +193,10 @@ pub struct LaneEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vouchsafe_proto::addr::ReversePath;
+    use vouchsafe_proto::envelope::Origin;
     use vouchsafe_proto::outcome::Outcome;
+    use vouchsafe_proto::verify::VerdictResult;
 
     #[test]
     fn a_lane_is_the_domain_whatever_its_form() {
@@ -207,8 +216,14 @@ mod tests {
         let all = ["a@one.example", "b@two.example", "c@one.example"];
         let all: Vec<_> = all
             .iter()
-            .map(|one| Recipient::from(ForwardPath::parse_inside(one).unwrap()))
+            .map(|one| ForwardPath::parse_inside(one).unwrap())
             .collect();
+        let envelope = Envelope::plain(
+            ReversePath::Null,
+            VerdictResult::Unknown,
+            Origin::Ourselves,
+            all.clone(),
+        );
         let done = Progress::Done(Outcome::local((2, 0, 0), None, "delivered"));
         let waiting = Progress::Waiting(None);
         let at = Wall::from_secs;
@@ -216,9 +231,9 @@ mod tests {
             let lanes = waits.lanes.into_iter();
             lanes.map(|(lane, due)| (lane.to_string(), due)).collect()
         };
-        let of = |progress: &[Progress]| Waits::of(all.iter(), progress, at(5), false);
+        let of = |progress: &[Progress]| Waits::of(&envelope, progress, at(5), false, false);
         let both = of(&[waiting.clone(), waiting.clone(), waiting.clone()]);
-        let later = both.with(&[(Lane::of(&all[1].path), at(9))]);
+        let later = both.with(&[(Lane::of(&all[1]), at(9))]);
         assert_eq!(
             names(later),
             [("one.example".into(), at(5)), ("two.example".into(), at(9))]

@@ -168,6 +168,8 @@ pub struct Entry {
     pub delay_reported: bool,
     /// What an operator has said of it.
     pub orders: Orders,
+    /// The one that the sender wants when the time he has set is over has been made (BY with `N`).
+    pub deadline_reported: bool,
     /// Leased at this moment; always false offline.
     pub active: bool,
 }
@@ -280,6 +282,8 @@ pub struct Settlement {
     pub later: Vec<(Lane, Wall)>,
     /// The `delayed` report has been made.
     pub delay_reported: bool,
+    /// The one that the sender wants when the time he has set is over has been made (BY with `N`).
+    pub deadline_reported: bool,
     /// Reports to take into custody, due at once.
     pub reports: Vec<Report>,
 }

@@ -50,6 +50,7 @@ fn settlement(progress: Vec<Progress>, due: Option<Wall>, attempts: u32) -> Sett
         due,
         later: Vec::new(),
         delay_reported: false,
+        deadline_reported: false,
         reports: Vec::new(),
     }
 }

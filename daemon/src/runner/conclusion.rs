@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vouchsafe_proto::envelope::Notify;
-use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
+use vouchsafe_proto::outcome::{Onward, Outcome, OutcomeClass};
 use vouchsafe_proto::retry::{self, History, Next, Policy};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::time::Wall;
@@ -47,6 +47,8 @@ pub(super) struct Conclusion {
     pub(super) later: Vec<(Lane, Wall)>,
     /// The `delayed` report has been made, or is by this conclusion.
     pub(super) delay_reported: bool,
+    /// So has the one that a sender wants when the time he has set is over.
+    pub(super) deadline_reported: bool,
     /// Recipients that this attempt has ended for good, without success; with the outcome as it
     /// was, transient where time is up.
     pub(super) failed: Vec<(usize, Outcome)>,
@@ -54,6 +56,23 @@ pub(super) struct Conclusion {
     pub(super) delayed: Vec<(usize, Outcome)>,
     /// Recipients that have the message now, of which a report may be wanted.
     pub(super) succeeded: Vec<(usize, Outcome)>,
+}
+
+impl Conclusion {
+    /// How the message stood.
+    fn before(entry: &Entry) -> Self {
+        Self {
+            progress: entry.progress.clone(),
+            attempts: entry.attempts,
+            due: None,
+            later: Vec::new(),
+            delay_reported: entry.delay_reported,
+            deadline_reported: entry.deadline_reported,
+            failed: Vec::new(),
+            delayed: Vec::new(),
+            succeeded: Vec::new(),
+        }
+    }
 }
 
 /// Draws the conclusion; `jitter` is any number. `None` if nothing was done of what there is to do,
@@ -68,16 +87,8 @@ pub(super) fn conclude(
     let tried = tallies
         .iter()
         .any(|tally| matches!(tally, Tally::Tried { .. }));
-    let mut conclusion = Conclusion {
-        progress: entry.progress.clone(),
-        attempts: entry.attempts.saturating_add(u32::from(tried)),
-        due: None,
-        later: Vec::new(),
-        delay_reported: entry.delay_reported,
-        failed: Vec::new(),
-        delayed: Vec::new(),
-        succeeded: Vec::new(),
-    };
+    let mut conclusion = Conclusion::before(entry);
+    conclusion.attempts = conclusion.attempts.saturating_add(u32::from(tried));
     // Where the clock was set back this would be yet to come, and a notice with it: no wait,
     // however long, is to outlast the time of a notice.
     let arrived = entry.arrived.min(now);
@@ -91,8 +102,11 @@ pub(super) fn conclude(
     let waits = entry.progress.iter().any(Progress::is_waiting);
     let untouched = tallies.iter().all(|tally| *tally == Tally::Untouched);
     // A message nobody waits for leaves: given back, it would be leased again at once for ever. One
-    // whose sender is to hear waits for a turn, but not for long.
-    if waits && untouched && !retry::is_pressing(&policy, &history, now) {
+    // whose sender is to hear waits for a turn, but not for long; where he has named the time, not
+    // at all.
+    let pressing =
+        retry::is_pressing(&policy, &history, now) || deadline::is_to_be_told(entry, now);
+    if waits && untouched && !pressing {
         return None;
     }
     let mut lanes: BTreeMap<Lane, Wall> = BTreeMap::new();
@@ -149,7 +163,9 @@ pub(super) fn conclude(
         .into_iter()
         .filter(|(_, due)| Some(*due) != conclusion.due)
         .collect();
-    conclusion.delay_reported |= !conclusion.delayed.is_empty();
+    let told = !conclusion.delayed.is_empty();
+    conclusion.delay_reported |= told;
+    conclusion.deadline_reported |= told && deadline::is_to_be_told(entry, now);
     Some(conclusion)
 }
 
@@ -158,15 +174,13 @@ pub(super) fn conclude(
 /// makes the report with it. `None` if there is nothing.
 pub(super) fn conclude_part(entry: &Entry, tallies: &[Tally]) -> Option<Vec<Progress>> {
     let by = entry.envelope.requests.deliver_by;
-    if by.is_some_and(|by| by.trace) {
-        return None;
-    }
     let mut progress = entry.progress.clone();
     let mut delivered = false;
     let recipients = entry.envelope.recipients.iter().zip(tallies);
     for ((recipient, tally), progress) in recipients.zip(&mut progress) {
         let reported = matches!(recipient.notify, Some(Notify::On { success: true, .. }));
         if let Tally::Tried { outcome, .. } = tally
+            && !by.is_some_and(|by| by.trace || leaves_the_deadline(outcome))
             && outcome.class == OutcomeClass::Delivered
             && progress.is_waiting()
             && !reported
@@ -176,6 +190,18 @@ pub(super) fn conclude_part(entry: &Entry, tallies: &[Tally]) -> Option<Vec<Prog
         }
     }
     delivered.then_some(progress)
+}
+
+/// True if the next hop has taken the message and keeps no deadline, of which a sender who has set
+/// one is told.
+const fn leaves_the_deadline(outcome: &Outcome) -> bool {
+    matches!(
+        outcome.onward,
+        Onward::Relay {
+            deadlines: false,
+            ..
+        }
+    )
 }
 
 /// True when the `delayed` report belongs to this attempt.
@@ -244,6 +270,7 @@ mod tests {
             due: ARRIVED,
             delay_reported: false,
             orders: vouchsafe_spool::Orders::default(),
+            deadline_reported: false,
             active: true,
         }
     }

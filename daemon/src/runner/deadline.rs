@@ -2,7 +2,8 @@
 //!
 //! A message that is to be returned then has that moment for its expiry, and is not tried behind
 //! it. One whose sender is to be told then is reported as delayed at that moment, whether or not
-//! the ordinary notice has been given before.
+//! the ordinary notice has been given before. The queue knows these moments, and leases a message at
+//! its own whatever its lanes are held back for.
 
 use std::time::Duration;
 
@@ -33,14 +34,20 @@ pub(super) fn applied(entry: &Entry, policy: &Policy, arrived: Wall) -> (Policy,
             policy.delay_notice = policy.delay_notice.min(after);
             (policy, false)
         }
-        // The ordinary notice came before. As long as this one is to come no wait passes over it,
-        // and so it is to come exactly where the last wait ended no later.
-        ByMode::Notify if after > policy.delay_notice && entry.due <= by.deadline => {
+        // The ordinary notice came before; this one is to come.
+        ByMode::Notify if !entry.deadline_reported => {
             policy.delay_notice = after;
             (policy, false)
         }
         ByMode::Notify => (policy, true),
     }
+}
+
+/// True if the sender has named a time that is over, wants to be told of that, and has not been.
+pub(super) fn is_to_be_told(entry: &Entry, now: Wall) -> bool {
+    let by = entry.envelope.requests.deliver_by;
+    let passed = by.is_some_and(|by| by.mode == ByMode::Notify && by.deadline <= now);
+    passed && !entry.deadline_reported
 }
 
 /// How long the message is tried.

@@ -351,6 +351,7 @@ impl Dispatcher {
                 due: Some(entry.due),
                 later: Vec::new(),
                 delay_reported: entry.delay_reported,
+                deadline_reported: entry.deadline_reported,
                 reports: Vec::new(),
             };
             Some(self.environment.spool.record(lease, settlement))

@@ -44,6 +44,8 @@ pub(super) struct Kept {
     later: Vec<(Lane, Wall)>,
     /// The `delayed` report has been made.
     delay_reported: bool,
+    /// That the time set by the sender is over has been reported.
+    deadline_reported: bool,
     /// Reports: envelope and content.
     reports: Vec<(Envelope, Bytes)>,
 }
@@ -73,6 +75,7 @@ pub(super) async fn settle(environment: Arc<Environment>, lease: Lease, record: 
                 due: conclusion.due,
                 later: conclusion.later,
                 delay_reported: conclusion.delay_reported,
+                deadline_reported: conclusion.deadline_reported,
                 reports,
             }
         }
@@ -117,6 +120,7 @@ impl Kept {
             due: self.due,
             later: self.later.clone(),
             delay_reported: self.delay_reported,
+            deadline_reported: self.deadline_reported,
             reports: reports.collect(),
         }
     }

@@ -206,9 +206,9 @@ impl LocalDraft {
             due,
             delay_reported: false,
             orders: Orders::default(),
+            deadline_reported: false,
         };
-        let recipients = envelope.recipients.iter();
-        let waits = Waits::of(recipients, &progress.progress, due, false);
+        let waits = Waits::of(&envelope, &progress.progress, due, false, false);
         let record = EnvelopeRecord {
             envelope,
             arrived: self.arrived,

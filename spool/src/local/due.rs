@@ -14,7 +14,8 @@
 //!
 //! Beside that, all messages are sorted by arrival, in two groups: those whose delay was reported,
 //! and those whose was not. The first of each group is the next that is overdue, whatever the
-//! policy: no times need be kept for it, nor anything be done when the policy changes.
+//! policy: no times need be kept for it, nor anything be done when the policy changes. The few whose
+//! sender has set a deadline of his own are sorted by that besides.
 
 mod lanes;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub struct Due {
     unreported: BTreeSet<QueueId>,
     /// Those that wait and whose delay was reported, by arrival.
     reported: BTreeSet<QueueId>,
+    /// Those that wait and whose sender has set a deadline, by that.
+    deadlines: BTreeSet<(Wall, QueueId)>,
     /// Those put apart, by when they go back to where they were.
     apart: BTreeSet<(Wall, QueueId)>,
     /// When a sender is to hear, as the last lease said.
@@ -65,6 +68,7 @@ struct Slot {
     held: bool,
     /// What it takes of the disk.
     octets: u64,
+    deadline: Option<Wall>,
     /// It was leased because it is overdue.
     overdue: bool,
 }
@@ -119,6 +123,7 @@ impl Due {
             delay_reported: waits.delay_reported,
             held: waits.held,
             octets: waits.octets,
+            deadline: waits.deadline,
             overdue: false,
         };
         self.slots.insert(id, slot);
@@ -190,6 +195,7 @@ impl Due {
         slot.overdue = false;
         if let Some(waits) = waits {
             slot.delay_reported = waits.delay_reported;
+            slot.deadline = waits.deadline;
             slot.held = waits.held;
             let octets = slot.octets;
             let places = self.places(waits.lanes, octets);
@@ -227,7 +233,7 @@ impl Due {
             State::Leased => room = self.lanes.unlease(id, slot.places.as_slice()),
             State::Waiting => {
                 self.lanes.step_out(id, slot.places.as_slice(), slot.held);
-                self.by_arrival(slot.delay_reported).remove(&id);
+                self.unlist(id, slot.delay_reported, slot.deadline);
             }
             State::Apart => self.apart.retain(|(_, apart)| *apart != id),
         }
@@ -295,12 +301,13 @@ impl Due {
         let Some(slot) = self.slots.get(&id) else {
             return false;
         };
-        let delay_reported = slot.delay_reported;
+        let (delay_reported, deadline) = (slot.delay_reported, slot.deadline);
         let due = self.lanes.step_in(id, slot.places.as_slice(), slot.held);
         self.by_arrival(delay_reported).insert(id);
+        self.deadlines.extend(deadline.map(|at| (at, id)));
         let overdue = self
             .horizon
-            .map(|horizon| horizon.wake(id.arrived(), delay_reported));
+            .map(|horizon| horizon.wake(id.arrived(), delay_reported, deadline));
         earlier(due, overdue).is_some_and(|at| self.wakes(at))
     }
 
@@ -311,10 +318,18 @@ impl Due {
         };
         slot.state = State::Leased;
         slot.overdue = overdue;
-        let delay_reported = slot.delay_reported;
+        let (delay_reported, deadline) = (slot.delay_reported, slot.deadline);
         self.lanes.step_out(id, slot.places.as_slice(), slot.held);
         self.lanes.lease(id, slot.places.as_slice());
+        self.unlist(id, delay_reported, deadline);
+    }
+
+    /// A message does not wait any more for its sender to hear.
+    fn unlist(&mut self, id: QueueId, delay_reported: bool, deadline: Option<Wall>) {
         self.by_arrival(delay_reported).remove(&id);
+        if let Some(at) = deadline {
+            self.deadlines.remove(&(at, id));
+        }
     }
 
     /// The next message whose sender is to hear, and when.
@@ -322,9 +337,10 @@ impl Due {
         let horizon = self.horizon?;
         let first = |of: &BTreeSet<QueueId>, delay_reported| {
             let id = *of.first()?;
-            Some((horizon.wake(id.arrived(), delay_reported), id))
+            Some((horizon.wake(id.arrived(), delay_reported, None), id))
         };
-        earlier(first(&self.unreported, false), first(&self.reported, true))
+        let ordinary = earlier(first(&self.unreported, false), first(&self.reported, true));
+        earlier(ordinary, self.deadlines.first().copied())
     }
 
     /// Those whose time apart is over wait again.

@@ -235,6 +235,7 @@ mod tests {
                 due: None,
                 later: Vec::new(),
                 delay_reported: false,
+                deadline_reported: false,
                 reports: Vec::new(),
             };
             spool.settle(lease, done).await.unwrap();

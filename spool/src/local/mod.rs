@@ -316,7 +316,7 @@ impl Spool for LocalSpool {
         settlement: Settlement,
     ) -> Pending<'static, Result<(), SettleError>> {
         let entry = lease.entry();
-        let kept = (entry.envelope.recipients.clone(), entry.orders.clone());
+        let kept = (entry.envelope.clone(), entry.orders.clone());
         Box::pin(Arc::clone(&self.shared).record(entry.id, kept, settlement))
     }
 

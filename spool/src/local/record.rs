@@ -11,7 +11,8 @@
 //! Version 2 of the envelope record has the trace fields, which version 1 has at the start of the
 //! content; version 3 has what MAIL and RCPT asked for, and on whose word the message was let in.
 //! What is not asked is not written. Version 2 of the progress record has what an operator has
-//! said of the message; where nothing was said, version 1 is written.
+//! said of the message, and that its sender was told of the deadline he had set; where neither is so,
+//! version 1 is written.
 
 mod requests;
 
@@ -28,7 +29,7 @@ use vouchsafe_proto::verify::VerdictResult;
 
 use self::requests::{RequestsSchema, ToSchema};
 use super::recover::Corruption;
-use crate::{Orders, Progress};
+use crate::{Orders, Progress, Waits};
 
 /// Octets before the JSON: kind, version, checksum.
 const HEAD: usize = 6;
@@ -86,6 +87,7 @@ pub(super) struct ProgressRecord {
     pub(super) due: Wall,
     pub(super) delay_reported: bool,
     pub(super) orders: Orders,
+    pub(super) deadline_reported: bool,
 }
 
 impl EnvelopeRecord {
@@ -109,17 +111,24 @@ impl EnvelopeRecord {
 impl ProgressRecord {
     /// The octets for the store.
     pub(super) fn encode(&self, id: QueueId) -> Result<Vec<u8>, serde_json::Error> {
-        let version = if self.orders.are_none() { 1 } else { 2 };
-        frame((Kind::Progress, version), id, &ProgressSchema::from(self))
+        let schema = ProgressSchema::from(self);
+        let version = if schema.is_of_version_2() { 2 } else { 1 };
+        frame((Kind::Progress, version), id, &schema)
     }
 
     /// Reads them back.
     pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
         let (version, schema): (_, ProgressSchema) = unframe(Kind::Progress, id, octets)?;
-        if version < 2 && (schema.held || schema.next_hop.is_some()) {
+        if version < 2 && schema.is_of_version_2() {
             return Err(Corruption::Schema);
         }
         Ok(schema.into())
+    }
+
+    /// What the index knows of a message with this progress.
+    pub(super) fn waits(&self, envelope: &Envelope) -> Waits {
+        let reported = (self.delay_reported, self.deadline_reported);
+        Waits::of(envelope, &self.progress, self.due, reported.0, reported.1).under(&self.orders)
     }
 }
 
@@ -242,7 +251,17 @@ struct ProgressSchema {
     /// From version 2 on, and absent if it goes where its routes lead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_hop: Option<Box<str>>,
+    /// From version 2 on, and absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deadline_reported: bool,
     recipients: Vec<RecipientSchema>,
+}
+
+impl ProgressSchema {
+    /// True if it has what no earlier version can have.
+    const fn is_of_version_2(&self) -> bool {
+        self.held || self.next_hop.is_some() || self.deadline_reported
+    }
 }
 
 /// What became of one recipient: done with its outcome, or waiting with its last one.
@@ -369,6 +388,7 @@ impl From<&ProgressRecord> for ProgressSchema {
             delay_reported: record.delay_reported,
             held: record.orders.held,
             next_hop: record.orders.next_hop.clone(),
+            deadline_reported: record.deadline_reported,
             recipients: record
                 .progress
                 .iter()
@@ -403,6 +423,7 @@ impl From<ProgressSchema> for ProgressRecord {
                 held: schema.held,
                 next_hop: schema.next_hop,
             },
+            deadline_reported: schema.deadline_reported,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use vouchsafe_proto::envelope::Recipient;
+use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
 
 use super::committer::{Failure, New, Operation, Told};
@@ -12,7 +12,7 @@ use super::draft::LocalDraft;
 use super::record::ProgressRecord;
 use super::threads::lock;
 use super::{Shared, id};
-use crate::{Amendment, Draft, Lease, Orders, Report, SettleError, Settlement, Waits};
+use crate::{Amendment, Draft, Lease, Orders, Report, SettleError, Settlement};
 
 impl Shared {
     /// Ends a lease by an operator's word: a settlement that changes nothing else.
@@ -29,6 +29,7 @@ impl Shared {
             due: Some(entry.due),
             later: Vec::new(),
             delay_reported: entry.delay_reported,
+            deadline_reported: entry.deadline_reported,
             reports: Vec::new(),
         };
         match amendment {
@@ -58,8 +59,8 @@ impl Shared {
         if !lock(&self.due).is_leased(id) {
             return Err(SettleError::Unknown(id));
         }
-        let recipients = &lease.entry().envelope.recipients;
-        match self.prepare(id, recipients, settlement, orders).await {
+        let envelope = &lease.entry().envelope;
+        match self.prepare(id, envelope, settlement, orders).await {
             Ok((progress, reports)) => {
                 let (reply, answer) = oneshot::channel();
                 self.queue.push(Operation::Settle {
@@ -84,13 +85,13 @@ impl Shared {
     pub(super) async fn record(
         self: Arc<Self>,
         id: QueueId,
-        (recipients, orders): (Vec<Recipient>, Orders),
+        (envelope, orders): (Envelope, Orders),
         settlement: Settlement,
     ) -> Result<(), SettleError> {
         if settlement.due.is_none() || !lock(&self.due).is_leased(id) {
             return Err(SettleError::Unknown(id));
         }
-        let (progress, reports) = self.prepare(id, &recipients, settlement, orders).await?;
+        let (progress, reports) = self.prepare(id, &envelope, settlement, orders).await?;
         let Some(progress) = progress else {
             return Ok(());
         };
@@ -110,11 +111,11 @@ impl Shared {
     async fn prepare(
         self: &Arc<Self>,
         id: QueueId,
-        recipients: &[Recipient],
+        envelope: &Envelope,
         settlement: Settlement,
         orders: Orders,
     ) -> Result<(Option<Told>, Vec<New>), SettleError> {
-        let (found, wanted) = (settlement.progress.len(), recipients.len());
+        let (found, wanted) = (settlement.progress.len(), envelope.recipients.len());
         if found != wanted {
             return Err(SettleError::Recipients { id, found, wanted });
         }
@@ -123,12 +124,11 @@ impl Shared {
             attempts: settlement.attempts,
             due,
             delay_reported: settlement.delay_reported,
+            deadline_reported: settlement.deadline_reported,
             orders,
         });
         let told = |record: ProgressRecord| {
-            let (due, reported) = (record.due, record.delay_reported);
-            let kept = Waits::of(recipients.iter(), &record.progress, due, reported);
-            let kept = kept.under(&record.orders);
+            let kept = record.waits(envelope);
             Ok(Told {
                 record: record.encode(id)?,
                 waits: kept.clone().with(&settlement.later),

@@ -208,10 +208,7 @@ impl Records {
 
     /// What the index knows of them.
     pub(super) fn waits(&self) -> Waits {
-        let recipients = self.envelope.envelope.recipients.iter();
-        let progress = &self.progress;
-        let (due, reported) = (progress.due, progress.delay_reported);
-        Waits::of(recipients, &progress.progress, due, reported).under(&progress.orders)
+        self.progress.waits(&self.envelope.envelope)
     }
 
     /// What the contract shows of them.
@@ -228,6 +225,7 @@ impl Records {
             due: self.progress.due,
             delay_reported: self.progress.delay_reported,
             orders: self.progress.orders,
+            deadline_reported: self.progress.deadline_reported,
             active,
         }
     }

@@ -75,6 +75,7 @@ async fn write_this_version() {
         due: Some(at(900)),
         later: Vec::new(),
         delay_reported: true,
+        deadline_reported: false,
         reports: vec![report(b"a report".to_vec())],
     };
     spool.settle(lease, settlement).await.unwrap();

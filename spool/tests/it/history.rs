@@ -53,6 +53,7 @@ enum State {
         due: Wall,
         delay_reported: bool,
         orders: Orders,
+        deadline_reported: bool,
     },
     Gone,
 }
@@ -99,6 +100,7 @@ impl From<&Entry> for State {
             due: entry.due,
             delay_reported: entry.delay_reported,
             orders: entry.orders.clone(),
+            deadline_reported: entry.deadline_reported,
         }
     }
 }
@@ -113,6 +115,7 @@ impl State {
                 due,
                 delay_reported: settlement.delay_reported,
                 orders: orders.clone(),
+                deadline_reported: settlement.deadline_reported,
             },
             None => Self::Gone,
         }

@@ -104,6 +104,7 @@ pub fn delivered(lease: &Lease) -> Settlement {
         due: None,
         later: Vec::new(),
         delay_reported: false,
+        deadline_reported: false,
         reports: Vec::new(),
     }
 }
@@ -117,6 +118,7 @@ pub fn deferred(lease: &Lease, due: Wall) -> Settlement {
         due: Some(due),
         later: Vec::new(),
         delay_reported: false,
+        deadline_reported: false,
         reports: Vec::new(),
     }
 }

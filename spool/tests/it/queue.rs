@@ -6,9 +6,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use vouchsafe_proto::envelope::Envelope;
+use vouchsafe_proto::envelope::{ByMode, DeliverBy, Envelope};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::retry::Policy;
 use vouchsafe_spool::{
     Amendment, Ask, BeginError, ClaimError, CommitError, ContentError, Lane, LocalSpool,
     OfflineSpool, OpenError, Options, Orders, Progress, SettleError, Settlement, Spool,
@@ -46,6 +47,60 @@ async fn what_is_taken_is_there_after_reopening() {
         assert_eq!(&read(&spool, *id).await.unwrap(), content);
     }
     assert_eq!(spool.list(None, 100).await.unwrap(), before);
+}
+
+/// A deadline of the sender's is a time to hear, whatever the lane is held back for: before any
+/// settlement, after one, and for whoever opens the folder later.
+#[tokio::test]
+async fn a_deadline_is_known_after_reopening_until_it_was_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = Ask {
+        overdue: 9,
+        horizon: Some(Policy::default().horizon()),
+        ..Ask::up_to(0)
+    };
+    let mut spool = open(&folder);
+    let mut late = envelope(&["ann@example.net"]);
+    late.requests.deliver_by = Some(DeliverBy {
+        deadline: at(600),
+        mode: ByMode::Notify,
+        trace: false,
+    });
+    let draft = spool.begin(at(0)).await.unwrap();
+    drop(draft.commit(late, at(0)).await.unwrap());
+    for _ in 0..2 {
+        let leased = spool.lease(at(599), ask).await.unwrap();
+        assert!(leased.leases.is_empty());
+        assert_eq!(leased.next_overdue, Some(at(600)));
+        drop(spool);
+        spool = open(&folder);
+    }
+    let mut leases = spool.lease(at(600), ask).await.unwrap().leases;
+    let lease = leases.pop().unwrap();
+    assert!(lease.is_overdue());
+    // Recorded without a word of it, it is still to come.
+    let settlement = deferred(&lease, at(900));
+    spool.settle(lease, settlement).await.unwrap();
+    drop(spool);
+    spool = open(&folder);
+    let mut leases = spool.lease(at(600), ask).await.unwrap().leases;
+    let lease = leases.pop().unwrap();
+    let told = Settlement {
+        delay_reported: true,
+        deadline_reported: true,
+        ..deferred(&lease, at(900))
+    };
+    spool.settle(lease, told).await.unwrap();
+    let expiry = Some(at(5 * 24 * 3_600));
+    for _ in 0..2 {
+        let leased = spool.lease(at(601), ask).await.unwrap();
+        assert!(leased.leases.is_empty());
+        assert_eq!(leased.next_overdue, expiry);
+        drop(spool);
+        spool = open(&folder);
+    }
+    let entry = spool.list(None, 1).await.unwrap().pop().unwrap();
+    assert!(entry.delay_reported && entry.deadline_reported);
 }
 
 #[tokio::test]
@@ -143,6 +198,7 @@ async fn a_settlement_is_all_there_after_reopening() {
         due: Some(at(600)),
         later: Vec::new(),
         delay_reported: true,
+        deadline_reported: false,
         reports: vec![report(large.clone()), report(b"small".to_vec())],
     };
     spool.settle(lease, settlement).await.unwrap();

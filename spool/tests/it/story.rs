@@ -338,6 +338,7 @@ impl Story {
             due: (!leaves).then(|| at(chance.next() % 1_000)),
             later: Vec::new(),
             delay_reported: chance.one_in(2),
+            deadline_reported: chance.one_in(4),
             reports: (0..reports)
                 .map(|_| report(content(self.number(), chance.of(&[40, 3_000, 17_000]))))
                 .collect(),

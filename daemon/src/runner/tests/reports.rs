@@ -383,6 +383,48 @@ async fn a_deadline_that_passes_is_reported_as_a_delay() {
     assert!(second.due.is_some());
 }
 
+/// The destination is held back for an hour; the deadline passes in the meantime, and is acted upon
+/// then and not behind it. The same after a restart.
+#[tokio::test]
+async fn a_deadline_is_kept_though_the_destination_is_held_back() {
+    for (mode, action, status) in [
+        (ByMode::Return, "failed", "5.4.7"),
+        (ByMode::Notify, "delayed", "4.3.2"),
+    ] {
+        let (_hop, mut home, mut bench) = with_home(
+            |_, line| match line {
+                "GREETING" => Say::Line("421 4.3.2 not now"),
+                _ => Say::Ordinary,
+            },
+            "[retry]\nfirst = \"1h\"\nlongest = \"1h\"\n",
+        )
+        .await;
+        let now = clock::now().wall;
+        // It is tried first, and so the destination is held back.
+        bench.put("a@example.net", &["x@example.org"], LETTER).await;
+        let first = bench.heard().await;
+        assert_eq!((first.attempts, first.reports), (0, 0));
+        let envelope = asking(&["b@example.org"], |envelope| {
+            envelope.requests.deliver_by = Some(DeliverBy {
+                deadline: now.plus(Duration::from_millis(1_500)),
+                mode,
+                trace: false,
+            });
+        });
+        bench.put_envelope(now, envelope, LETTER).await;
+        let got = home.next().await;
+        is_report(&got, action);
+        let status = format!("\r\nStatus: {status}\r\n");
+        assert!(got.content.contains(&status), "{}", got.content);
+        let told = bench.heard().await;
+        assert_eq!(
+            (told.reports, told.due.is_some()),
+            (1, mode == ByMode::Notify)
+        );
+        assert!(clock::now().wall.since(now) < Duration::from_mins(10));
+    }
+}
+
 /// `expire = "6h"` for sites that want a final answer: within six hours it is one.
 #[tokio::test]
 async fn a_final_answer_comes_within_six_hours_where_that_is_configured() {

@@ -223,6 +223,56 @@ fn the_overdue_are_leased_though_their_lane_is_held_back() {
 }
 
 #[test]
+fn a_deadline_of_the_senders_is_no_less_a_time_to_hear() {
+    let mut due = Due::default();
+    let ask = Ask {
+        overdue: 9,
+        horizon: Some(HORIZON),
+        ..Ask::up_to(9)
+    };
+    let by = |deadline, delay_reported| Waits {
+        delay_reported,
+        deadline: Some(deadline),
+        ..waits(&[("dead", hours(99))])
+    };
+    let (one, two) = (QueueId::new(hours(1), 1), QueueId::new(hours(1), 2));
+    due.limit(&lane("dead"), Some(0));
+    assert_eq!(due.lease(hours(1), &ask).next_overdue, None);
+    assert!(due.insert(one, by(hours(3), false)), "sooner than anything");
+    due.insert(two, waits(&[("dead", hours(99))]));
+    assert_eq!(due.lease(hours(2), &ask).next_overdue, Some(hours(3)));
+    let taken = due.lease(hours(3), &ask);
+    assert_eq!(
+        (taken.overdue, taken.next_overdue),
+        (vec![one], Some(hours(5)))
+    );
+    // Without a word it stands apart; told of its delay, it waits for its deadline all the same.
+    due.release(one, None);
+    assert_eq!(due.lease(hours(3), &ask).overdue, []);
+    assert_eq!(due.lease(hours(4), &ask).overdue, [one]);
+    assert!(
+        !due.release(one, Some(by(hours(7), true))),
+        "the other is first"
+    );
+    assert_eq!(due.lease(hours(5), &ask).overdue, [two]);
+    due.release(two, Some(by(hours(30), true)));
+    let taken = due.lease(hours(7), &ask);
+    assert_eq!(
+        (taken.overdue, taken.next_overdue),
+        (vec![one], Some(hours(21)))
+    );
+    let without = Ask {
+        horizon: None,
+        ..ask
+    };
+    due.release(one, Some(by(hours(7), true)));
+    assert_eq!(due.lease(hours(8), &without).overdue, []);
+    due.remove(one);
+    due.remove(two);
+    assert_eq!(due.lease(hours(90), &ask).next_overdue, None);
+}
+
+#[test]
 fn what_stands_apart_is_in_nobodys_way_until_its_time() {
     let mut due = Due::default();
     due.insert(id(1), waits(&[("a", at(1))]));
@@ -298,6 +348,8 @@ struct Model {
     leased: BTreeMap<QueueId, (Vec<(u8, u64)>, bool)>,
     apart: BTreeMap<QueueId, (Vec<(u8, u64)>, u64)>,
     limits: BTreeMap<u8, usize>,
+    /// Which sender has set which.
+    deadlines: BTreeMap<QueueId, Wall>,
 }
 
 impl Model {
@@ -314,7 +366,8 @@ impl Model {
     }
 
     fn is_overdue(&self, id: QueueId) -> bool {
-        at(self.now) >= HORIZON.wake(id.arrived(), false)
+        let deadline = self.deadlines.get(&id).copied();
+        at(self.now) >= HORIZON.wake(id.arrived(), false, deadline)
     }
 
     fn back_from_apart(&mut self) {
@@ -327,12 +380,13 @@ impl Model {
     }
 }
 
-fn named(lanes: &[(u8, u64)]) -> Waits {
+fn named(lanes: &[(u8, u64)], deadline: Option<Wall>) -> Waits {
     Waits {
         lanes: lanes
             .iter()
             .map(|(name, due)| (lane(&format!("l{name}")), at(*due)))
             .collect(),
+        deadline,
         ..Waits::default()
     }
 }
@@ -355,7 +409,10 @@ proptest! {
                     // Every third one came so long ago that it is overdue.
                     let long = if drawn % 3 == 0 { 0 } else { 1 << 40 };
                     let id = QueueId::new(Wall::from_millis(long), drawn);
-                    woken |= due.insert(id, named(&lanes));
+                    // And every fourth sender has set a deadline.
+                    let deadline = (drawn % 4 == 0).then(|| at(model.now + u64::from(lanes[0].0)));
+                    model.deadlines.extend(deadline.map(|at| (id, at)));
+                    woken |= due.insert(id, named(&lanes, deadline));
                     model.waiting.insert(id, lanes);
                 }
                 Step::Lease(on, want, late) => {
@@ -384,7 +441,8 @@ proptest! {
                     let ids: Vec<_> = model.leased.keys().copied().collect();
                     let Some(id) = ids.get(which % ids.len().max(1)) else { continue };
                     let (lanes, overdue) = model.leased.remove(id).unwrap();
-                    woken |= due.release(*id, to.as_deref().map(named));
+                    let deadline = model.deadlines.get(id).copied();
+                    woken |= due.release(*id, to.as_deref().map(|to| named(to, deadline)));
                     match to {
                         None if overdue => {
                             let until = model.now.max(1) + RESPITE.as_secs();
@@ -428,5 +486,6 @@ proptest! {
         prop_assert_eq!(due.lease_due(at(1 << 30), 9), (vec![], None));
         prop_assert!(due.lanes().is_empty() && due.slots.is_empty());
         prop_assert!(due.unreported.is_empty() && due.apart.is_empty());
+        prop_assert!(due.deadlines.is_empty());
     }
 }

@@ -9,8 +9,8 @@
 //!             · pieces (segment u32 · offset u32 · len u32) · how it waits · envelope record · progress record
 //! settlement  len of progress u32 (0: the message leaves) · reports u32 · how it waits · progress record
 //!             · reports (queue id 16 octets · len of body u32 · body)
-//! how it      due u64 · flags u32 (1: the delay was reported, 2: held) · lanes u32 · (len u32 · name) each
-//!   waits
+//! how it      due u64 · flags u32 (1: the delay was reported, 2: held, 4: with a deadline)
+//!   waits     · deadline u64, if any · lanes u32 · (len u32 · name) each
 //! ```
 
 use vouchsafe_proto::queue_id::QueueId;
@@ -40,6 +40,8 @@ const REPORT: usize = 20;
 const REPORTED: u32 = 1;
 /// How a message waits: an operator holds it. Formats before the fifth have none.
 const HELD: u32 = 2;
+/// How a message waits: a deadline follows.
+const DEADLINE: u32 = 4;
 
 /// A body as it lies in a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,17 +220,24 @@ impl Settled {
 /// Octets of how a message waits.
 fn waits_len(waits: &Waits) -> usize {
     let lanes = waits.lanes.iter();
-    16 + lanes
-        .map(|(lane, _)| 4 + lane.as_str().len())
-        .sum::<usize>()
+    let deadline = if waits.deadline.is_some() { 8 } else { 0 };
+    16 + deadline
+        + lanes
+            .map(|(lane, _)| 4 + lane.as_str().len())
+            .sum::<usize>()
 }
 
 /// Appends how a message waits: all its lanes are due at the same time.
 pub(super) fn put_waits(waits: &Waits, into: &mut Vec<u8>) {
     let due = waits.lanes.iter().map(|(_, due)| *due).min();
     into.extend(due.unwrap_or_default().as_millis().to_le_bytes());
-    let flags = u32::from(waits.delay_reported) * REPORTED + u32::from(waits.held) * HELD;
+    let flags = u32::from(waits.delay_reported) * REPORTED
+        + u32::from(waits.held) * HELD
+        + u32::from(waits.deadline.is_some()) * DEADLINE;
     into.extend(flags.to_le_bytes());
+    if let Some(deadline) = waits.deadline {
+        into.extend(deadline.as_millis().to_le_bytes());
+    }
     into.extend(count32(waits.lanes.len()));
     for (lane, _) in &waits.lanes {
         into.extend(count32(lane.as_str().len()));
@@ -240,6 +249,10 @@ pub(super) fn put_waits(waits: &Waits, into: &mut Vec<u8>) {
 pub(super) fn take_waits(reader: &mut Reader<'_>) -> Option<Waits> {
     let due = Wall::from_millis(reader.u64()?);
     let flags = reader.u32()?;
+    let deadline = match flags & DEADLINE {
+        0 => None,
+        _ => Some(Wall::from_millis(reader.u64()?)),
+    };
     let mut lanes = Vec::new();
     for _ in 0..reader.u32()? {
         let len = size(reader.u32()?);
@@ -251,6 +264,7 @@ pub(super) fn take_waits(reader: &mut Reader<'_>) -> Option<Waits> {
         delay_reported: flags & REPORTED != 0,
         held: flags & HELD != 0,
         octets: 0,
+        deadline,
     })
 }
 
@@ -295,6 +309,7 @@ mod tests {
             delay_reported: secs == 9,
             held: secs == 5,
             octets: 0,
+            deadline: (secs == 9).then_some(Wall::from_secs(77)),
         };
         let body = Body {
             waits: waits(5, &["", "example.org"]),

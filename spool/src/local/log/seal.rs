@@ -218,6 +218,7 @@ mod tests {
             delay_reported: true,
             held: true,
             octets: 0,
+            deadline: Some(Wall::from_secs(10)),
         };
         let notes = [
             Note::Accepted {

@@ -82,6 +82,7 @@ fn progress() -> ProgressRecord {
         due: Wall::from_secs(1_795_256_400),
         delay_reported: false,
         orders: Orders::default(),
+        deadline_reported: false,
     }
 }
 

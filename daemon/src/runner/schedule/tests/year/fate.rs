@@ -1,13 +1,17 @@
 //! What became of each recipient of each message, and what must have.
 
 use vouchsafe_proto::addr::ReversePath;
-use vouchsafe_proto::envelope::{ByMode, Clearance, DeliverBy, Envelope, Notify};
+use vouchsafe_proto::envelope::{ByMode, Clearance, Envelope, Notify};
 use vouchsafe_proto::outcome::Onward;
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 
 use super::peers::{number, onward};
-use super::{DAY, HOUR, MINUTE};
+use super::{DAY, DOWN, HOUR, MINUTE};
+
+/// How late a deadline may be acted upon: two attempts that were under way may be long.
+const LATE: u64 = 35 * MINUTE;
 
 /// How a recipient ended, as recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +21,14 @@ pub(super) enum End {
     Expired,
 }
 
-/// A moment: how long the world has gone, and how far its clock had been set back by then.
+/// A moment: how long the world has gone, and what had happened to its clock and process by then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) at: u64,
+    /// What the clock said.
+    pub(super) wall: Wall,
+    /// How often the process had been started anew.
+    pub(super) starts: u64,
     pub(super) set_back: u64,
 }
 
@@ -38,8 +46,8 @@ pub(super) struct Fate {
     pub(super) told: [u32; 3],
     /// Reports to the operator.
     pub(super) operator: u32,
-    /// When the delay was reported.
-    pub(super) delay: Option<Moment>,
+    /// When a delay was reported.
+    pub(super) delays: Vec<Moment>,
 }
 
 /// One message.
@@ -59,6 +67,8 @@ pub(super) struct Sums {
     pub(super) told: [u64; 3],
     pub(super) operator: u64,
     pub(super) twice: u64,
+    /// The longest that a deadline was not acted upon, in milliseconds, while there was a process.
+    pub(super) latest: u64,
     /// The longest that anybody waited for a word, in milliseconds.
     pub(super) longest: u64,
 }
@@ -123,7 +133,7 @@ impl Letter {
             Onward::Mailbox => success,
             Onward::Relay { reports, deadlines } => (success && !reports) || traced(deadlines),
         };
-        let [failed, delayed, succeeded] = fate.told;
+        let [failed, _, succeeded] = fate.told;
         assert_eq!(failed, u32::from(sender && !delivered && failure), "{what}");
         assert_eq!(
             succeeded,
@@ -142,40 +152,55 @@ impl Letter {
         for (sum, told) in sums.told.iter_mut().zip(fate.told) {
             *sum += u64::from(told);
         }
-        assert!(delayed <= 2, "{what}");
         sums.operator += u64::from(fate.operator);
         sums.twice += u64::from(fate.taken > 1);
     }
 
-    /// Whoever wants to hear of a delay hears of it in time, or that it is over; at most once, and
-    /// once more where he named a time himself.
+    /// Whoever wants to hear of a delay hears of it in time, or that it is over: once, and once more
+    /// where he has set a time himself; of that time when it is over.
     fn judge_delay(&self, fate: &Fate, wanted: bool, ended: Moment, what: &str, sums: &mut Sums) {
-        let delayed = fate.told[1];
+        let delayed = fate.delays.len();
+        assert_eq!(usize::try_from(fate.told[1]).unwrap(), delayed, "{what}");
         let by = self.envelope.requests.deliver_by;
-        let named = matches!(
-            by,
-            Some(DeliverBy {
-                mode: ByMode::Notify,
-                ..
-            })
-        );
-        let at_most = u32::from(wanted) * (1 + u32::from(named));
+        let named = by.filter(|by| by.mode == ByMode::Notify);
+        let at_most = usize::from(wanted) * (1 + usize::from(named.is_some()));
         assert!(delayed <= at_most, "told of a delay too often: {what}");
-        assert_eq!(delayed > 0, fate.delay.is_some(), "{what}");
+        let set = by.map(|by| (by, self.to(by.deadline)));
+        if let Some((_, set)) = set.filter(|(by, _)| by.mode == ByMode::Return) {
+            let late = self.running(ended).saturating_sub(set);
+            assert!(late <= LATE, "returned {} min late: {what}", late / MINUTE);
+            sums.latest = sums.latest.max(late);
+        }
         if !wanted {
             return;
         }
-        let heard = fate
-            .delay
-            .filter(|delay| delay.at < ended.at)
-            .unwrap_or(ended);
-        let heard = self.since(heard);
+        let mut words = fate.delays.iter().copied();
+        let heard = words.next().filter(|delay| delay.at < ended.at);
+        let heard = self.since(heard.unwrap_or(ended));
         assert!(
             heard <= 6 * HOUR,
             "heard after {} min: {what}",
             heard / MINUTE
         );
         sums.longest = sums.longest.max(heard);
+        if let Some((by, set)) = set.filter(|_| named.is_some()) {
+            let mut told = fate.delays.iter();
+            let told = told.find(|delay| delay.wall >= by.deadline).copied();
+            let late = self.running(told.unwrap_or(ended)).saturating_sub(set);
+            assert!(late <= LATE, "told {} min late: {what}", late / MINUTE);
+            sums.latest = sums.latest.max(late);
+        }
+    }
+
+    /// Milliseconds from the arrival to that time.
+    fn to(&self, then: Wall) -> u64 {
+        u64::try_from(then.since(self.came.wall).as_millis()).unwrap()
+    }
+
+    /// The same, without the time in which there was no process.
+    fn running(&self, then: Moment) -> u64 {
+        let down = (then.starts - self.came.starts) * DOWN;
+        self.since(then).saturating_sub(down)
     }
 
     /// How long after its arrival that is. A clock that is set back forgets that much of a wait.

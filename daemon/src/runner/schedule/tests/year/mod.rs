@@ -17,9 +17,11 @@ mod workers;
 mod world;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use vouchsafe_proto::addr::ReversePath;
-use vouchsafe_proto::envelope::{Clearance, Envelope, Origin};
+use vouchsafe_proto::envelope::{ByMode, Clearance, DeliverBy, Envelope, Origin, Requests};
+use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 
 use super::super::*;
@@ -33,6 +35,8 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
+/// How long there is no process where one has died.
+const DOWN: u64 = HOUR / 2;
 
 /// A number of the environment.
 fn number_of(variable: &str, otherwise: u64) -> u64 {
@@ -82,8 +86,9 @@ fn terms() -> Terms {
     }
 }
 
-/// Message `number`: from whom it is, and to whom.
-fn envelope(number: u64) -> Envelope {
+/// Message `number`, which arrives at `now`: from whom it is, and to whom; and in a tenth of all cases
+/// by when.
+fn envelope(number: u64, now: Wall) -> Envelope {
     let drawn = |what: u64| hash(&[number, what]);
     let from = match drawn(30) % 20 {
         0 => String::new(),
@@ -100,7 +105,20 @@ fn envelope(number: u64) -> Envelope {
         _ => (VerdictResult::Authorised, Clearance::Unneeded),
     };
     let from = ReversePath::parse_inside(&from).unwrap();
+    let deliver_by = drawn(33).is_multiple_of(10).then(|| DeliverBy {
+        deadline: now.plus(Duration::from_mins(1 + drawn(34) % (12 * 60))),
+        mode: if drawn(35).is_multiple_of(2) {
+            ByMode::Notify
+        } else {
+            ByMode::Return
+        },
+        trace: drawn(36).is_multiple_of(4),
+    });
     Envelope {
+        requests: Requests {
+            deliver_by,
+            ..Requests::default()
+        },
         clearance,
         recipients: recipients(number),
         ..Envelope::plain(from, verdict, origin, [])

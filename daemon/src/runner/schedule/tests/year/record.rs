@@ -81,15 +81,19 @@ impl World {
                 attempts: end.attempts,
                 due,
                 delay_reported: end.delay_reported,
+                deadline_reported: end.deadline_reported,
                 ..entry.clone()
             };
             let waits = waits(&after).with(&end.later);
             (after, waits)
         });
         let expired = end.failed.iter();
-        let expired = expired.filter(|(_, outcome)| outcome.class == OutcomeClass::Transient);
+        let expired = expired.filter(|(_, outcome)| {
+            outcome.class == OutcomeClass::Transient || outcome.status == deadline::PASSED
+        });
         let expired: Vec<_> = expired.map(|(index, _)| *index).collect();
-        assert!(expired.is_empty() || wall >= entry.arrived.plus(retry.expire));
+        let until = deadline::until(&entry.envelope.requests, entry.arrived, retry.expire);
+        assert!(expired.is_empty() || wall >= until);
         self.record(Recording {
             id: entry.id,
             after,
@@ -220,7 +224,7 @@ impl World {
                 }
                 fate.told[told.what] += 1;
                 if told.what == 1 {
-                    fate.delay.get_or_insert(now);
+                    fate.delays.push(now);
                     let early = fate.ends.iter().any(|(_, ended)| *ended != now);
                     assert!(!early, "a delay of what is over: {fate:?}");
                 }

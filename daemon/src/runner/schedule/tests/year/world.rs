@@ -15,7 +15,7 @@ use vouchsafe_spool::{Ask, Entry, Index, Taken, Waits};
 use super::fate::{Fate, Letter, Moment};
 use super::record::Recording;
 use super::workers::Seated;
-use super::{HOUR, MINUTE, SECOND, START, hash};
+use super::{DOWN, MINUTE, SECOND, START, hash};
 use crate::runner::outlook::Outlook;
 use crate::runner::schedule::*;
 
@@ -139,6 +139,8 @@ impl World {
     pub(super) fn moment(&self) -> Moment {
         Moment {
             at: self.now,
+            wall: self.time().wall,
+            starts: self.counts.starts,
             set_back: self.set_back,
         }
     }
@@ -233,6 +235,8 @@ impl World {
             attempts: 0,
             due: wall,
             delay_reported: false,
+            deadline_reported: false,
+            orders: vouchsafe_spool::Orders::default(),
             active: false,
         };
         self.index.hear(wall);
@@ -390,7 +394,7 @@ impl World {
             use Event::{Arrives, Dies, Jumps, Stops};
             matches!(event, Arrives(_) | Dies | Stops | Jumps(_))
         });
-        self.now += HOUR / 2;
+        self.now += DOWN;
         self.schedule = Schedule::default();
         self.index = Index::default();
         self.outlook = Outlook::new();
@@ -414,7 +418,7 @@ impl World {
 
     fn step(&mut self, event: Event) {
         match event {
-            Event::Arrives(number) => self.take(super::envelope(number)),
+            Event::Arrives(number) => self.take(super::envelope(number, self.time().wall)),
             Event::Stands(worker) if self.workers.contains_key(&worker) => {
                 self.news.push_back(News::Stands(worker));
             }
@@ -454,8 +458,14 @@ impl World {
 }
 
 pub(super) fn waits(entry: &Entry) -> Waits {
-    let recipients = entry.envelope.recipients.iter();
-    Waits::of(recipients, &entry.progress, entry.due, entry.delay_reported)
+    let reported = (entry.delay_reported, entry.deadline_reported);
+    Waits::of(
+        &entry.envelope,
+        &entry.progress,
+        entry.due,
+        reported.0,
+        reported.1,
+    )
 }
 
 /// How long a session that nobody needs stays.
