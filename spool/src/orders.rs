@@ -40,10 +40,3 @@ pub enum Amendment {
     /// The message leaves, and these reports are taken into custody; all in one step.
     Remove(Vec<Report>),
 }
-
-impl Orders {
-    /// True if nothing was said.
-    pub(crate) fn are_none(&self) -> bool {
-        *self == Self::default()
-    }
-}

@@ -274,6 +274,7 @@ impl History {
             attempts: 0,
             due: entry.due,
             delay_reported: false,
+            deadline_reported: false,
             orders: Orders::default(),
         };
         let known = state == first || life.told.iter().any(|told| told.state == state);

@@ -69,9 +69,9 @@ async fn a_deadline_is_known_after_reopening_until_it_was_reported() {
     let draft = spool.begin(at(0)).await.unwrap();
     drop(draft.commit(late, at(0)).await.unwrap());
     for _ in 0..2 {
-        let leased = spool.lease(at(599), ask).await.unwrap();
-        assert!(leased.leases.is_empty());
-        assert_eq!(leased.next_overdue, Some(at(600)));
+        let found = spool.lease(at(599), ask).await.unwrap();
+        assert!(found.leases.is_empty());
+        assert_eq!(found.next_overdue, Some(at(600)));
         drop(spool);
         spool = open(&folder);
     }
@@ -93,9 +93,9 @@ async fn a_deadline_is_known_after_reopening_until_it_was_reported() {
     spool.settle(lease, told).await.unwrap();
     let expiry = Some(at(5 * 24 * 3_600));
     for _ in 0..2 {
-        let leased = spool.lease(at(601), ask).await.unwrap();
-        assert!(leased.leases.is_empty());
-        assert_eq!(leased.next_overdue, expiry);
+        let found = spool.lease(at(601), ask).await.unwrap();
+        assert!(found.leases.is_empty());
+        assert_eq!(found.next_overdue, expiry);
         drop(spool);
         spool = open(&folder);
     }

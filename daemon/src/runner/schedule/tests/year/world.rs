@@ -15,8 +15,8 @@ use vouchsafe_spool::{Ask, Entry, Index, Taken, Waits};
 use super::fate::{Fate, Letter, Moment};
 use super::record::Recording;
 use super::workers::Seated;
-use super::{DOWN, MINUTE, SECOND, START, hash};
-use crate::runner::outlook::Outlook;
+use super::{DAY, DOWN, LAST_DAY, MINUTE, SECOND, START, hash};
+use crate::runner::outlook::{LONGEST_SLEEP, Outlook};
 use crate::runner::schedule::*;
 
 /// What is to happen.
@@ -56,6 +56,7 @@ pub(super) enum News {
     Recorded(QueueId),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is another's business")]
 pub(super) struct World {
     /// Milliseconds since the beginning.
     pub(super) now: u64,
@@ -87,8 +88,10 @@ pub(super) struct World {
     outlook: Outlook,
     asked: Option<(Wall, Ask, Taken)>,
     looks_on: bool,
-    /// When its timer goes off.
-    timer: Option<u64>,
+    /// Until when it sleeps if nothing wakes it, and whether it knows of nothing to wake up for.
+    sleeps: Option<(u64, bool)>,
+    /// It has woken up so: there must be nothing for it.
+    for_nothing: bool,
     stopping: bool,
     pub(super) letters: BTreeMap<QueueId, Letter>,
     pub(super) counts: Counts,
@@ -129,7 +132,8 @@ impl World {
             outlook: Outlook::new(),
             asked: None,
             looks_on: true,
-            timer: None,
+            sleeps: None,
+            for_nothing: false,
             stopping: false,
             letters: BTreeMap::new(),
             counts: Counts::default(),
@@ -257,34 +261,41 @@ impl World {
                 continue;
             }
             self.looks_on = false;
+            if self.sleeps.is_none() && !self.stopping {
+                self.lie_down();
+            }
             if let Some(news) = self.news.pop_front() {
                 self.hear(news);
             } else if self.rung && !self.outlook.is_open() && !self.stopping {
                 self.rung = false;
                 self.outlook.look();
+            } else if let Some((_, idly)) = self.sleeps.filter(|(until, _)| *until <= self.now) {
+                self.with(Schedule::moment);
+                self.outlook.look();
+                self.for_nothing |= idly;
             } else {
-                let now = self.time();
-                let outlook = self.outlook.next_moment(now).filter(|_| !self.stopping);
-                let next = outlook.into_iter().chain(self.schedule.next_moment()).min();
-                let next = next.map(|at| at.as_millis().saturating_sub(1));
-                match next {
-                    Some(at) if at <= self.now => {
-                        self.with(Schedule::moment);
-                        self.outlook.look();
-                    }
-                    Some(at) => return self.set_timer(at),
-                    None => return,
-                }
+                return;
             }
+            self.sleeps = None;
             self.looks_on = true;
         }
     }
 
-    fn set_timer(&mut self, at: u64) {
-        if self.timer.is_none_or(|set| at < set || set <= self.now) {
-            self.timer = Some(at);
-            self.at(at, Event::Wakes);
-        }
+    /// The dispatcher waits for news, or for a moment: one that it knows of, or none at all, and then
+    /// it looks after a while whatever it knows.
+    fn lie_down(&mut self) {
+        let now = self.time();
+        let look = self.outlook.next_moment(now);
+        let (due, overdue) = self.outlook.known();
+        let mut known = due.into_iter().chain(overdue);
+        let idly = look == now.mono.plus(LONGEST_SLEEP)
+            && !known.any(|at| at == now.wall.plus(LONGEST_SLEEP));
+        let next = self.schedule.next_moment();
+        let idly = idly && next.is_none_or(|next| next > look) && !self.outlook.is_open();
+        let until = next.map_or(look, |next| next.min(look));
+        let until = until.as_millis().saturating_sub(1).max(self.now);
+        self.sleeps = Some((until, idly));
+        self.at(until, Event::Wakes);
     }
 
     /// The dispatcher asks for leases. They are taken a little later, and a little later it has
@@ -311,6 +322,10 @@ impl World {
             return;
         };
         *taken = self.index.lease(*wall, ask);
+        if std::mem::take(&mut self.for_nothing) {
+            let nothing = taken.due.is_empty() && taken.overdue.is_empty();
+            assert!(nothing || self.rung, "nobody was told of {taken:?}");
+        }
         let answered = self.now + self.a_while();
         self.at(answered, Event::Answered);
     }
@@ -398,7 +413,7 @@ impl World {
         self.schedule = Schedule::default();
         self.index = Index::default();
         self.outlook = Outlook::new();
-        (self.asked, self.timer) = (None, None);
+        (self.asked, self.sleeps, self.for_nothing) = (None, None, false);
         (self.stopping, self.looks_on, self.rung) = (false, true, false);
         self.news.clear();
         self.carried.clear();
@@ -412,6 +427,9 @@ impl World {
     }
 
     fn jumps(&mut self, by: i64) {
+        // What it meant to wake up for is at another time now.
+        self.sleeps = self.sleeps.map(|(until, _)| (until, false));
+        self.for_nothing = false;
         self.ahead += by;
         self.set_back += by.min(0).unsigned_abs();
     }
@@ -441,6 +459,12 @@ impl World {
         self.drive();
         while let Some(Reverse((at, _, event))) = self.events.pop() {
             self.now = self.now.max(at);
+            let quiet = |Reverse((.., event)): &Reverse<(u64, u64, Event)>| *event == Event::Wakes;
+            let over = self.store.is_empty() && self.events.iter().all(quiet);
+            let over = over && event == Event::Wakes && self.in_hand() + self.remembered() == 0;
+            if self.now > LAST_DAY * DAY || over {
+                return;
+            }
             self.step(event);
             self.drive();
         }
