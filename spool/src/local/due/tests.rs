@@ -434,7 +434,7 @@ proptest! {
                     prop_assert!(taken.due.len() == want || !ready, "left out");
                     let overdue = model.waiting.keys().any(|id| model.is_overdue(*id));
                     prop_assert!(taken.overdue.len() == late || !overdue, "unheard");
-                    (told, woken) = (taken.next_due, false);
+                    (told, woken) = (earlier(taken.next_due, taken.next_overdue), false);
                     prop_assert_eq!(taken.next_due.is_some_and(|next| next <= at(model.now)), ready);
                 }
                 Step::Release(which, to) => {
