@@ -23,6 +23,7 @@ mod metrics;
 mod mta_sts;
 mod mx_lookup;
 mod open_files;
+mod operator;
 pub mod perimeter;
 mod rates;
 mod runner;

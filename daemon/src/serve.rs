@@ -11,6 +11,7 @@
 //!
 //! Left to others: everything that the parts do.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use vouchsafe_proto::dns::Question;
 use vouchsafe_spool::fs::LocalDisk;
-use vouchsafe_spool::{Finding, LocalSpool, OpenError, Options, Spool};
+use vouchsafe_spool::{Finding, Frozen, Lane, LocalSpool, OpenError, Options, Spool};
 
 use crate::cli::{Ended, Exit, Failure, OrExit as _};
 use crate::config::schema::{Listen, control_socket};
@@ -33,6 +34,7 @@ use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
 use crate::history::{Keeping, Kept, Notebook};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
+use crate::operator::Hand;
 use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
 use crate::runner::{Environment, Runner};
@@ -127,20 +129,22 @@ impl Service {
         };
         let addresses: Vec<_> = sockets.iter().map(Listener::address).collect();
         // All that can fail has been done: from here on things run.
-        let runner = Runner::start(Environment {
+        let frozen = read_frozen(config).await?;
+        let environment = Environment {
             spool: Arc::clone(&shared.spool),
             current: Arc::clone(&current),
             resolver: Arc::clone(&shared.resolver) as Arc<dyn Resolver>,
             tls: Arc::clone(&shared.tls),
             policies: open_policies(config, &shared).await?,
-        });
+        };
+        let runner = Runner::start(environment, frozen);
         let house = Arc::new(House::default());
         let listeners = open_doors(sockets, &house, &site, &shutdown);
 
         let rates = Arc::new(shared.rates());
         let sources = Arc::new(Sources {
             rates: Arc::clone(&rates),
-            spool: Arc::clone(&shared.spool),
+            hand: Hand::new(Arc::clone(&shared.spool), runner.desk(), &config.data_dir),
             current: Arc::clone(&current),
             shutdown,
             started: clock::now().wall,
@@ -257,8 +261,23 @@ async fn open_spool(config: &Config) -> Result<Arc<LocalSpool>, Failure> {
     Ok(Arc::new(spool))
 }
 
+/// The domains that the operator has frozen. Not to know them is no reason to send their mail.
+async fn read_frozen(config: &Config) -> Result<BTreeSet<Lane>, Failure> {
+    let frozen = Frozen::new(Arc::new(LocalDisk::new(config.data_dir.clone())));
+    let read = tokio::task::spawn_blocking(move || frozen.read())
+        .await
+        .or_exit(Exit::Software)?;
+    let lanes = read
+        .context("cannot read the list of frozen domains, the file \"frozen\" in data_dir")
+        .or_exit(Exit::Io)?;
+    for lane in &lanes {
+        warn!(domain = %lane, "frozen by the operator: its mail waits");
+    }
+    Ok(lanes)
+}
+
 /// The queue, with a memory of what has left it if one is wanted.
-fn with_history(config: &Config, spool: &Arc<LocalSpool>) -> Result<Arc<dyn Spool>, Failure> {
+pub fn with_history(config: &Config, spool: &Arc<LocalSpool>) -> Result<Arc<dyn Spool>, Failure> {
     let spool = Arc::clone(spool) as Arc<dyn Spool>;
     if config.history.is_zero() {
         return Ok(spool);

@@ -21,6 +21,7 @@
 //! and the settlement that records it means one more attempt.
 
 mod error;
+mod frozen;
 pub mod fs;
 mod lane;
 pub mod local;
@@ -31,6 +32,7 @@ pub use error::{
     AppendError, BeginError, ClaimError, CommitError, ContentError, LeaseError, ListError,
     ReadBackError, SettleError,
 };
+pub use frozen::Frozen;
 pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, Index, LocalSpool, OfflineSpool, OpenError, Options, Taken};
 pub use orders::{Amendment, Orders};

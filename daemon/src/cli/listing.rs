@@ -65,10 +65,13 @@ fn row(message: &Message) -> [String; COLUMNS] {
         [one] => one.forward_path.clone(),
         [one, more @ ..] => format!("{} +{}", one.forward_path, more.len()),
     };
-    let reason = waiting
-        .iter()
-        .find_map(|recipient| recipient.diagnostic.clone())
-        .unwrap_or_else(|| String::from("-"));
+    let seen = message.held_back.as_ref();
+    let seen = seen.map(|held_back| held_back.reason.clone());
+    let said = || {
+        let mut said = waiting.iter();
+        said.find_map(|recipient| recipient.diagnostic.clone())
+    };
+    let reason = seen.or_else(said).unwrap_or_else(|| String::from("-"));
     [
         message.id.clone(),
         span(message.age_seconds),
@@ -144,7 +147,27 @@ pub fn show(message: &Message) -> String {
         &format!("{} octets, {}{utf8}", message.size, message.body),
     );
     say("Attempts", &message.attempts.to_string());
-    say("Next", &format!("{} ({})", message.due, next(message)));
+    let tried = message.held_back.as_ref();
+    let tried = tried.and_then(|held_back| held_back.next_try.as_ref());
+    let when = tried.unwrap_or(&message.due);
+    say("Next", &format!("{when} ({})", next(message)));
+    if message.held {
+        say("Held", "by the operator; its sender still hears in time");
+    }
+    if let Some(held_back) = &message.held_back {
+        let next_hop = held_back.next_hop.as_ref();
+        let whose = next_hop.map_or_else(|| held_back.lane.clone(), Clone::clone);
+        say(
+            "Held back",
+            &format!("{}: {}", Peer(whose), Peer(&held_back.reason)),
+        );
+    }
+    if let Some(next_hop) = &message.next_hop {
+        say(
+            "Goes to",
+            &format!("{} (rerouted by the operator)", Peer(next_hop)),
+        );
+    }
     if message.delay_reported {
         say("Delay", "reported to the sender");
     }
@@ -195,6 +218,11 @@ fn next(message: &Message) -> String {
         String::from("now")
     } else if message.held {
         String::from("held")
+    } else if let Some(held_back) = &message.held_back {
+        held_back.next_try_in_seconds.map_or_else(
+            || String::from("frozen"),
+            |left| format!("in {}", span(left)),
+        )
     } else if message.due_in_seconds == 0 {
         String::from("due")
     } else {
@@ -203,7 +231,7 @@ fn next(message: &Message) -> String {
 }
 
 /// A span of time in its largest unit.
-fn span(seconds: u64) -> String {
+pub fn span(seconds: u64) -> String {
     for (unit, length) in [("d", 86_400), ("h", 3600), ("m", 60)] {
         let count = seconds.checked_div(length).unwrap_or(0);
         // Two of the smaller unit say more than one of the larger.
@@ -215,7 +243,7 @@ fn span(seconds: u64) -> String {
 }
 
 /// An amount of octets with one digit behind the point.
-fn amount(octets: u64) -> String {
+pub fn amount(octets: u64) -> String {
     for (unit, factor) in [("G", 1u64 << 30), ("M", 1 << 20), ("K", 1 << 10)] {
         if octets >= factor {
             let tenths = octets.saturating_mul(10).checked_div(factor).unwrap_or(0);
@@ -250,6 +278,7 @@ mod tests {
             active: false,
             held: false,
             next_hop: None,
+            held_back: None,
             delay_reported: true,
             reverse_path: String::new(),
             verdict: String::from("unknown"),

@@ -51,7 +51,7 @@ enum Command {
     /// Check the configuration, or show what holds
     #[command(subcommand)]
     Config(config::Command),
-    /// Look at the mail that waits
+    /// Look at the mail that waits, and say what becomes of it
     #[command(subcommand)]
     Queue(queue::Command),
     /// Tell one message's life: custody, verdict, attempts, replies, reports, with their times
@@ -95,6 +95,7 @@ Examples:
   vouchsafe simulate --levels 10,50           what adoption changes, in a made-up world
   vouchsafe config check -c vouchsafe.toml    is the configuration right?
   vouchsafe queue list                        what waits, and why
+  vouchsafe queue top                         where it waits; queue --help: hold, retry, remove, reroute
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
   vouchsafe trace 1M2RA1CGT0QK7XHBD4ZN        its whole life, also after it has left
 

@@ -12,18 +12,18 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tracing::{error, warn};
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::Spool;
 
-use super::wire::{Message, Refusal, Reply, Request, Status};
+use super::wire::{Refusal, Reply, Request, Status};
 use crate::clock;
 use crate::current::Current;
 use crate::log::chain;
+use crate::operator::{self, FreezeError, Gone, Hand};
 use crate::rates::Rates;
 use crate::shutdown::Shutdown;
 use crate::smtp_in::House;
 
-/// Octets of a request: the longest is a verb and a queue id.
-const LONGEST_REQUEST: u64 = 4096;
+/// Octets of a request: the longest names a few thousand messages.
+const LONGEST_REQUEST: u64 = 128 * 1024;
 
 /// Connections at the same time; whoever comes after waits. Each may hold a page of the queue.
 const MOST_CONNECTIONS: usize = 8;
@@ -31,13 +31,13 @@ const MOST_CONNECTIONS: usize = 8;
 /// How long a request may take to come, and a reader to take one line.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Messages taken from the spool at a time.
-const PAGE: usize = 100;
+/// Answers that may wait for the reader.
+const WAITING: usize = 256;
 
 /// What requests are answered from.
 pub struct Sources {
-    /// The queue.
-    pub spool: Arc<dyn Spool>,
+    /// The queue, and what an operator may do there.
+    pub hand: Hand,
     /// The configuration in force.
     pub current: Arc<Current>,
     /// Whether the service is stopping.
@@ -149,7 +149,7 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers one request.
-async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
+async fn converse(stream: UnixStream, sources: &Arc<Sources>) -> io::Result<()> {
     let (read, write) = stream.into_split();
     let mut line = Vec::new();
     let mut reader = BufReader::new(read.take(LONGEST_REQUEST));
@@ -166,22 +166,38 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
 type Out = BufWriter<tokio::net::unix::OwnedWriteHalf>;
 
 /// Every line of the answer.
-async fn answer(request: &Request, sources: &Sources, out: &mut Out) -> io::Result<()> {
+async fn answer(request: &Request, sources: &Arc<Sources>, out: &mut Out) -> io::Result<()> {
     let last = match request {
         Request::Ping => Reply::End,
         Request::Status => {
             say(out, &Reply::Status(status(sources))).await?;
             Reply::End
         }
-        Request::List => list(sources, out).await?,
+        Request::List { .. } | Request::Act { .. } | Request::Top { .. } => {
+            work(request, sources, out).await?
+        }
+        Request::Freeze { domain, frozen } => {
+            match operator::freeze(&sources.hand, domain, *frozen).await {
+                Ok(changed) => {
+                    say(out, &Reply::Frozen(changed)).await?;
+                    Reply::End
+                }
+                Err(FreezeError::Domain(_)) => Reply::Error(Refusal::Request),
+                Err(why) => {
+                    error!(error = %chain(&why), "frozen domains");
+                    Reply::Error(Refusal::List)
+                }
+            }
+        }
         Request::Show { id } => {
             let found = match id.parse() {
-                Ok(id) => sources.spool.show(id).await,
+                Ok(id) => sources.hand.spool.show(id).await,
                 Err(_) => Ok(None),
             };
             match found {
                 Ok(Some(entry)) => {
-                    let message = Message::of(&entry, clock::now().wall);
+                    let views = sources.hand.views().await;
+                    let message = views.show(&entry, clock::now().wall);
                     say(out, &Reply::Message(Box::new(message))).await?;
                     Reply::End
                 }
@@ -193,23 +209,61 @@ async fn answer(request: &Request, sources: &Sources, out: &mut Out) -> io::Resu
     say(out, &last).await
 }
 
-/// Every message; gives the last line.
-async fn list(sources: &Sources, out: &mut Out) -> io::Result<Reply> {
-    let mut after = None;
-    loop {
-        let page = match sources.spool.list(after, PAGE).await {
-            Ok(page) => page,
-            Err(why) => return Ok(unreadable(&why)),
-        };
-        let Some(last) = page.last() else {
-            return Ok(Reply::End);
-        };
-        after = Some(last.id);
-        for entry in &page {
-            let message = Message::of(entry, clock::now().wall);
-            say(out, &Reply::Message(Box::new(message))).await?;
-        }
+/// What takes a while: answers go out as they come; whoever goes ends it. Gives the last line.
+async fn work(request: &Request, sources: &Arc<Sources>, out: &mut Out) -> io::Result<Reply> {
+    let (told, mut answers) = tokio::sync::mpsc::channel(WAITING);
+    let (request, sources) = (request.clone(), Arc::clone(sources));
+    let working = tokio::spawn(async move { operate(&request, &sources, &told).await });
+    while let Some(reply) = answers.recv().await {
+        say(out, &reply).await?;
     }
+    match working.await {
+        Ok(Ok(last)) => Ok(last),
+        Ok(Err(Gone)) => Err(io::ErrorKind::BrokenPipe.into()),
+        Err(broken) => Err(io::Error::other(broken)),
+    }
+}
+
+/// Does it; gives the last line.
+async fn operate(
+    request: &Request,
+    sources: &Sources,
+    told: &operator::Told,
+) -> Result<Reply, Gone> {
+    let hand = &sources.hand;
+    let done = match request {
+        Request::List { filter, limit } => {
+            if filter.mistake().is_some() {
+                return Ok(Reply::Error(Refusal::Request));
+            }
+            match operator::list(hand, filter, *limit, told).await? {
+                Ok(true) => {
+                    told.send(Reply::More).await.map_err(|_| Gone)?;
+                    Ok(())
+                }
+                listed => listed.map(|_| ()),
+            }
+        }
+        Request::Act {
+            act,
+            filter,
+            all,
+            dry_run,
+        } => {
+            let wrong = filter.mistake().or_else(|| act.mistake());
+            if wrong.is_some() || (filter.means_all() && !all) {
+                return Ok(Reply::Error(Refusal::Request));
+            }
+            let terms = sources.current.take();
+            operator::act(hand, &terms, (act, filter, *dry_run), told).await?
+        }
+        Request::Top { rows, sample } => operator::top(hand, (*rows, *sample), told).await?,
+        Request::Ping | Request::Status | Request::Show { .. } | Request::Freeze { .. } => Ok(()),
+    };
+    Ok(match done {
+        Ok(()) => Reply::End,
+        Err(why) => unreadable(&why),
+    })
 }
 
 /// How the service is.
@@ -229,7 +283,7 @@ fn status(sources: &Sources) -> Status {
             .into_iter()
             .map(|(name, figures)| (String::from(name), figures))
             .collect(),
-        sound: sources.spool.is_sound(),
+        sound: sources.hand.spool.is_sound(),
         stopping: sources.shutdown.has_begun(),
     }
 }

@@ -19,7 +19,9 @@ use crate::clock;
 use crate::config::parse;
 use crate::config::schema::control_socket;
 use crate::current::Current;
+use crate::operator::{Filter, Hand};
 use crate::rates::Rates;
+use crate::runner::Desk;
 use crate::shutdown::Shutdown;
 
 /// A service that is nothing but its control socket.
@@ -40,7 +42,7 @@ impl World {
         let options = Options::default().with_reserve(0);
         let spool = LocalSpool::open(folder.path(), options).unwrap();
         let sources = Arc::new(Sources {
-            spool: Arc::new(spool),
+            hand: Hand::new(Arc::new(spool), Desk::empty(), folder.path()),
             current: Arc::new(Current::new(config, None).unwrap()),
             shutdown: Shutdown::new(),
             started: clock::now().wall,
@@ -57,7 +59,7 @@ impl World {
     /// Puts a message into the queue.
     async fn store(&self, recipient: &str) -> String {
         let now = clock::now().wall;
-        let mut draft = self.sources.spool.begin(now).await.unwrap();
+        let mut draft = self.sources.hand.spool.begin(now).await.unwrap();
         draft.append(Bytes::from_static(b"a: b\r\n")).await.unwrap();
         let origin = Origin::Client {
             address: "192.0.2.1".parse().unwrap(),
@@ -89,17 +91,25 @@ impl World {
     }
 }
 
+/// Everything.
+fn list() -> Request {
+    Request::List {
+        filter: Filter::default(),
+        limit: None,
+    }
+}
+
 #[tokio::test]
 async fn the_queue_is_listed_and_shown() {
     let world = World::new();
     let service = tokio::spawn(world.open().unwrap().serve(Arc::clone(&world.sources)));
-    assert_eq!(world.ask(Request::List).await.unwrap(), []);
+    assert_eq!(world.ask(list()).await.unwrap(), []);
     // More than one page.
     let mut ids = Vec::new();
     for number in 0..130 {
         ids.push(world.store(&format!("b{number}@example.org")).await);
     }
-    let listed = world.ask(Request::List).await.unwrap();
+    let listed = world.ask(list()).await.unwrap();
     let found: Vec<_> = listed
         .iter()
         .map(|reply| match reply {
@@ -152,7 +162,7 @@ async fn what_is_no_request_is_refused_and_bounded() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = World::new();
     let service = tokio::spawn(world.open().unwrap().serve(Arc::clone(&world.sources)));
-    for request in ["\n", "{\"verb\":\"fly\"}\n", &"x".repeat(4096)] {
+    for request in ["\n", "{\"verb\":\"fly\"}\n", &"x".repeat(128 * 1024)] {
         let socket = control_socket(world.folder.path());
         let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();

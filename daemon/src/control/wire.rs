@@ -9,6 +9,8 @@ use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{Entry, Progress};
 
 use crate::bounded::Figures;
+use crate::operator::{Act, Filter, LaneRow, ReasonRow, Summary, Touched};
+use crate::runner;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +20,43 @@ pub enum Request {
     Ping,
     /// How the service is.
     Status,
-    /// Every message in custody, by arrival.
-    List,
+    /// Messages in custody, by arrival.
+    List {
+        /// Which.
+        #[serde(default)]
+        filter: Filter,
+        /// At most so many.
+        #[serde(default)]
+        limit: Option<usize>,
+    },
+    /// Something is done to messages.
+    Act {
+        /// What.
+        #[serde(flatten)]
+        act: Act,
+        /// To which.
+        filter: Filter,
+        /// To all, if the filter has no condition.
+        #[serde(default)]
+        all: bool,
+        /// Nothing is changed.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Where mail waits, and why.
+    Top {
+        /// Rows of each kind.
+        rows: usize,
+        /// Messages that are read for the reasons.
+        sample: usize,
+    },
+    /// A domain is frozen, or thawed.
+    Freeze {
+        /// Which.
+        domain: String,
+        /// False to thaw it.
+        frozen: bool,
+    },
     /// One message.
     Show {
         /// Its queue id.
@@ -35,6 +72,22 @@ pub enum Reply {
     Status(Status),
     /// To [`Request::List`] and [`Request::Show`].
     Message(Box<Message>),
+    /// There are more than were asked for.
+    More,
+    /// To [`Request::Act`]: so many messages there are that may be meant.
+    Scope(usize),
+    /// To [`Request::Act`]: so many more of them have been looked at.
+    Looked(usize),
+    /// To [`Request::Act`]: one of those that were meant.
+    Touched(Touched),
+    /// To [`Request::Top`].
+    Lane(Box<LaneRow>),
+    /// To [`Request::Top`].
+    Reason(Box<ReasonRow>),
+    /// To [`Request::Top`]: the last of it.
+    Summary(Summary),
+    /// To [`Request::Freeze`]: false if it was so before.
+    Frozen(bool),
     /// That was all.
     End,
     /// It cannot be done.
@@ -52,6 +105,9 @@ pub enum Refusal {
     /// There is no such message.
     #[error("no such message in the queue")]
     Unknown,
+    /// The list of frozen domains cannot be read or written; the service's log says why.
+    #[error("the service cannot keep the list of frozen domains; see its log")]
+    List,
     /// The queue cannot be read; the service's log says why.
     #[error("the service cannot read its queue; see its log")]
     Queue,
@@ -113,6 +169,9 @@ pub struct Message {
     /// Where an operator has sent it, if he has.
     #[serde(default)]
     pub next_hop: Option<String>,
+    /// It is due, or will be, and does not go: why.
+    #[serde(default)]
+    pub held_back: Option<HeldBack>,
     /// Its sender has been told of a delay.
     pub delay_reported: bool,
     /// Without brackets; empty for the null reverse-path.
@@ -127,6 +186,46 @@ pub struct Message {
     pub smtputf8: bool,
     /// All its recipients, in order.
     pub recipients: Vec<Recipient>,
+}
+
+/// Why nothing goes from where a message waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// The domain, or the next hop to which an operator has sent what waits there.
+    pub lane: String,
+    /// An operator has frozen it.
+    pub frozen: bool,
+    /// In words.
+    pub reason: String,
+    /// The next hop that cannot be reached, if that is why.
+    pub next_hop: Option<String>,
+    /// When one message is tried again; none while it is frozen.
+    pub next_try: Option<String>,
+    /// Seconds until then.
+    pub next_try_in_seconds: Option<u64>,
+}
+
+impl HeldBack {
+    /// As it is seen at `now`.
+    pub fn of(held_back: &runner::HeldBack, now: Wall) -> Self {
+        let unreached = held_back.unreached.as_ref();
+        let reason = if held_back.frozen {
+            String::from("frozen by the operator")
+        } else {
+            unreached.map_or_else(
+                || String::from("its next hop cannot be reached"),
+                |(_, outcome)| outcome.diagnostic.text().to_owned(),
+            )
+        };
+        Self {
+            lane: held_back.lane.to_string(),
+            frozen: held_back.frozen,
+            reason,
+            next_hop: unreached.map(|(next_hop, _)| next_hop.clone()),
+            next_try: held_back.until.map(|until| until.to_string()),
+            next_try_in_seconds: held_back.until.map(|until| until.since(now).as_secs()),
+        }
+    }
 }
 
 /// Who gave us a message.
@@ -182,6 +281,7 @@ impl Message {
             active: entry.active,
             held: entry.orders.held,
             next_hop: entry.orders.next_hop.as_deref().map(String::from),
+            held_back: None,
             delay_reported: entry.delay_reported,
             reverse_path: envelope.reverse_path.to_string(),
             verdict: envelope.verdict.to_string(),
@@ -204,6 +304,17 @@ impl Message {
                 .map(|(recipient, progress)| Recipient::of(recipient.to_string(), progress))
                 .collect(),
         }
+    }
+
+    /// With why it does not go, unless it waits for longer by itself.
+    #[must_use]
+    pub fn held_back_by(mut self, held_back: &runner::HeldBack, now: Wall) -> Self {
+        let held_back = HeldBack::of(held_back, now);
+        let until = held_back.next_try_in_seconds;
+        if held_back.frozen || until.is_some_and(|until| until > self.due_in_seconds) {
+            self.held_back = Some(held_back);
+        }
+        self
     }
 
     /// Recipients that are not done with.

@@ -25,6 +25,7 @@ use crate::control::wire::{Message, Reply, Request};
 use crate::current::Current;
 use crate::dns::authority::{Authority, Zones};
 use crate::dns::{Settings, Stub};
+use crate::operator::Filter;
 use crate::perimeter::Perimeter;
 use crate::serve::Service;
 use crate::shutdown::Shutdown;
@@ -142,7 +143,13 @@ impl World {
     pub async fn queue(&self) -> Result<Vec<Message>, Differed> {
         let socket = control_socket(&self.config.data_dir);
         let asking = tokio::task::spawn_blocking(move || {
-            let replies = ask(&socket, &Request::List)?;
+            let replies = ask(
+                &socket,
+                &Request::List {
+                    filter: Filter::default(),
+                    limit: None,
+                },
+            )?;
             let messages = replies.filter_map(|reply| match reply {
                 Ok(Reply::Message(message)) => Some(Ok(*message)),
                 Ok(_) => None,

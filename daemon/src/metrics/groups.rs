@@ -258,7 +258,7 @@ impl Queue {
                 registry,
                 "queue_messages",
                 "Messages in the queue, each once for each destination it waits for",
-                ("state", &["waiting", "active"]),
+                ("state", &["waiting", "active", "held"]),
             ),
         }
     }

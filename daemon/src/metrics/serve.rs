@@ -93,7 +93,7 @@ async fn metrics(State(sources): State<Arc<Sources>>) -> Response {
 
 /// Whether mail is taken.
 async fn ready(State(sources): State<Arc<Sources>>) -> Response {
-    if !sources.spool.is_sound() {
+    if !sources.hand.spool.is_sound() {
         (StatusCode::SERVICE_UNAVAILABLE, "the queue takes nothing\n").into_response()
     } else if sources.shutdown.has_begun() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
@@ -110,7 +110,7 @@ impl Figures {
         set(&self.sessions.panics, sources.house.panics());
         let open = i64::try_from(sources.house.door.open()).unwrap_or(i64::MAX);
         self.sessions.open.set(open);
-        self.queue.take_stock(&*sources.spool).await;
+        self.queue.take_stock(&*sources.hand.spool).await;
         for (cache, figures) in sources.rates.totals() {
             for (counted, value) in [
                 (&self.caches.hits, figures.hits),
@@ -135,6 +135,7 @@ impl Queue {
         let sum = |of: fn(&LaneEntry) -> usize| lanes.iter().map(of).sum();
         self.messages.set("waiting", sum(|lane| lane.waiting));
         self.messages.set("active", sum(|lane| lane.leased));
+        self.messages.set("held", sum(|lane| lane.held));
         self.lanes
             .set(i64::try_from(lanes.len()).unwrap_or(i64::MAX));
         // A queue that cannot be read is told of by its own figure.

@@ -18,12 +18,13 @@ pub(super) enum Tally {
     Untouched,
     /// Put off without a try: it broke its worker.
     Postponed(Wall),
-    /// Its next hop cannot be reached. That is no attempt of the message's: it waits with its lane.
+    /// Its next hop cannot be reached, or the operator holds it. That is no attempt of the message's:
+    /// it waits, with its lane.
     Unreached {
         /// What was seen.
         outcome: Outcome,
-        /// Where.
-        next_hop: NextHop,
+        /// Where; `None` if it is held.
+        next_hop: Option<NextHop>,
     },
     /// Tried.
     Tried {

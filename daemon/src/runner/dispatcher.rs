@@ -1,7 +1,7 @@
 //! The driver of [`super::schedule`]: one task that owns it, gives it leases and the workers' news,
 //! and does what it says. Settlements go on beside.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use tokio::time::{sleep_until, timeout_at};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::time::Mono;
-use vouchsafe_spool::{Lease, LeaseError, Settlement};
+use vouchsafe_spool::{Lane, Lease, LeaseError, Settlement};
 
 use super::conclusion::{Tally, conclude, conclude_part};
+use super::desk::Word;
 use super::outlook::{LONGEST_SLEEP, Outlook};
 use super::schedule::{Action, Given, Schedule, Terms, Work, WorkerId};
 use super::settlement::{Record, Settled, log_attempt, settle};
@@ -32,6 +33,8 @@ pub(super) struct Dispatcher {
     terms: (Arc<InForce>, Arc<Terms>),
     /// Told when to stop.
     stop: watch::Receiver<Option<Mono>>,
+    /// From the operator.
+    words: mpsc::Receiver<Word>,
     /// Until when attempts in hand may go on, once it is told.
     deadline: Option<Mono>,
     /// The workers' ends: where their next work goes, and which task they are.
@@ -60,6 +63,8 @@ pub(super) struct Dispatcher {
 enum Wake {
     /// A worker.
     News(News),
+    /// The operator.
+    Word(Word),
     /// The spool has something new.
     Arrived,
     /// A settlement has come to its end.
@@ -76,7 +81,11 @@ enum Wake {
 
 impl Dispatcher {
     /// Nothing in hand.
-    pub(super) fn new(environment: Environment, stop: watch::Receiver<Option<Mono>>) -> Self {
+    pub(super) fn new(
+        environment: Environment,
+        stop: watch::Receiver<Option<Mono>>,
+        words: mpsc::Receiver<Word>,
+    ) -> Self {
         let in_force = environment.current.take();
         let terms = Arc::new(terms(&in_force));
         Self {
@@ -84,6 +93,7 @@ impl Dispatcher {
             schedule: Schedule::default(),
             terms: (in_force, terms),
             stop,
+            words,
             deadline: None,
             works: HashMap::new(),
             news: mpsc::channel(NEWS_AT_ONCE),
@@ -99,7 +109,8 @@ impl Dispatcher {
     }
 
     /// Runs until it is stopped.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, frozen: BTreeSet<Lane>) {
+        self.with(|schedule, given| schedule.freeze(frozen, given));
         loop {
             if self.deadline.is_none() {
                 self.take_leases().await;
@@ -111,6 +122,7 @@ impl Dispatcher {
             }
             match self.wake().await {
                 Wake::News(news) => self.hear(news),
+                Wake::Word(word) => self.obey(word),
                 Wake::Arrived => self.outlook.look(),
                 Wake::Settled(settled) => self.settled(settled),
                 Wake::Recorded(id) => self.with(|schedule, _| schedule.recorded(id)),
@@ -151,6 +163,7 @@ impl Dispatcher {
                 Some(ended) = self.workers.join_next() => if let Err(error) = ended {
                     return Wake::Broken(error);
                 },
+                Some(word) = self.words.recv() => return Wake::Word(word),
                 () = self.environment.spool.arrived(), if !stopping && !self.outlook.is_open() =>
                     return Wake::Arrived,
                 // A handle that was dropped stops the runner too.
@@ -158,6 +171,20 @@ impl Dispatcher {
                 () = &mut moment => return Wake::Due,
             }
         }
+    }
+
+    /// Does what the operator says.
+    fn obey(&mut self, word: Word) {
+        match word {
+            Word::LetGo(lanes) => self.with(|schedule, given| schedule.let_go(&lanes, given)),
+            Word::Freeze(lanes) => self.with(|schedule, given| schedule.freeze(lanes, given)),
+            Word::Tell(reply) => {
+                let told = self.with(|schedule, given| schedule.held_back(given));
+                // Who has gone has no use for it.
+                let _ = reply.send(told);
+            }
+        }
+        self.outlook.look();
     }
 
     /// The next moment at which something is to be done without news.

@@ -9,13 +9,15 @@
 //! It does not promise that nothing arrives twice: between a next hop's 250 and the settlement
 //! that records it lies a moment in which the process can die.
 //!
-//! Files: `schedule` decides who carries what, and when; `dispatcher` does it; `outlook` when the
+//! Files: `schedule` decides who carries what, and when; `dispatcher` does it; `desk` is where an operator
+//! speaks to it; `outlook` when the
 //! queue is looked at again; `worker` one session at a time with a next hop; `hosts` which hosts it
 //! has; `conclusion` what follows from an attempt; `settlement` its record, its log lines and its
 //! reports.
 
 mod conclusion;
 mod deadline;
+mod desk;
 mod dispatcher;
 mod hosts;
 mod outlook;
@@ -25,20 +27,24 @@ mod settlement;
 mod tests;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use vouchsafe_proto::time::Mono;
-use vouchsafe_spool::Spool;
+use vouchsafe_spool::{Lane, Spool};
 
 use crate::clock;
 use crate::current::Current;
 use crate::dns::Resolver;
 use crate::mta_sts;
 use crate::tls::next_hop::Client;
+pub use desk::Desk;
 use dispatcher::Dispatcher;
+pub use schedule::HeldBack;
+pub(crate) use settlement::removal_reports;
 
 /// What the runner works with.
 pub struct Environment {
@@ -61,14 +67,23 @@ pub struct Runner {
     task: JoinHandle<()>,
     /// Set when it is to stop: until when attempts in hand may go on.
     stop: watch::Sender<Option<Mono>>,
+    /// Where it hears an operator.
+    desk: Desk,
 }
 
 impl Runner {
-    /// Starts; what is due in the queue is on its way at once.
-    pub fn start(environment: Environment) -> Self {
+    /// Starts; what is due in the queue, and not in a frozen lane, is on its way at once.
+    pub fn start(environment: Environment, frozen: BTreeSet<Lane>) -> Self {
         let (stop, stopped) = watch::channel(None);
-        let task = tokio::spawn(Dispatcher::new(environment, stopped).run());
-        Self { task, stop }
+        let (speak, words) = mpsc::channel(WORDS_AT_ONCE);
+        let task = tokio::spawn(Dispatcher::new(environment, stopped, words).run(frozen));
+        let desk = Desk(speak);
+        Self { task, stop, desk }
+    }
+
+    /// Where an operator speaks to it.
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
     }
 
     /// Stops: nothing new is begun, attempts in hand have `grace` to end, then their connections
@@ -93,6 +108,9 @@ fn pass_on(ended: Result<(), tokio::task::JoinError>) {
         std::panic::resume_unwind(error.into_panic());
     }
 }
+
+/// Words of operators that may be on their way.
+const WORDS_AT_ONCE: usize = 16;
 
 /// A number that nobody can foresee; 0 where there is no chance, which only makes for less spread.
 fn chance() -> u64 {

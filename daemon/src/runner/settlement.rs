@@ -13,12 +13,13 @@ use vouchsafe_proto::envelope::{Envelope, Ret};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::{Entry, Lane, Lease, Progress, Report, SettleError, Settlement};
+use vouchsafe_spool::{Entry, Lane, Lease, Progress, Report, SettleError, Settlement, Spool};
 
 use super::Environment;
 use super::conclusion::{Conclusion, Tally};
 use super::deadline;
 use crate::clock;
+use crate::current::InForce;
 use crate::log::Peer;
 use crate::metrics::figures;
 
@@ -68,7 +69,9 @@ pub(super) async fn settle(environment: Arc<Environment>, lease: Lease, record: 
     let kept = match record {
         Record::Again(kept) => kept,
         Record::New(conclusion) => {
-            let reports = make_reports(&environment, lease.entry(), &conclusion).await;
+            let in_force = environment.current.take();
+            let reports =
+                make_reports(&*environment.spool, &in_force, lease.entry(), &conclusion).await;
             Kept {
                 progress: conclusion.progress,
                 attempts: conclusion.attempts,
@@ -129,11 +132,11 @@ impl Kept {
 /// The reports that a conclusion asks for. Where nobody may be told there is none, only a line in
 /// the log that has all of it.
 async fn make_reports(
-    environment: &Environment,
+    spool: &dyn Spool,
+    in_force: &InForce,
     entry: &Entry,
     conclusion: &Conclusion,
 ) -> Vec<(Envelope, Bytes)> {
-    let in_force = environment.current.take();
     let requests = &entry.envelope.requests;
     let until = deadline::until(requests, entry.arrived, in_force.config.retry.expire);
     let mut reports = Vec::new();
@@ -149,7 +152,7 @@ async fn make_reports(
             continue;
         };
         if message.is_none() {
-            message = Some(read_message(environment, entry).await);
+            message = Some(read_message(spool, entry).await);
         }
         let request = dsn::Request {
             kind,
@@ -202,6 +205,34 @@ async fn make_reports(
     reports
 }
 
+/// The reports that the removal of a message by the operator asks for: everybody who still waited has
+/// not got it.
+pub(crate) async fn removal_reports(
+    spool: &dyn Spool,
+    in_force: &InForce,
+    entry: &Entry,
+) -> Vec<Report> {
+    let text = "the operator of this server removed the message";
+    let waiting = entry.progress.iter().enumerate();
+    let waiting = waiting.filter(|(_, progress)| progress.is_waiting());
+    let failed = waiting.map(|(index, _)| (index, Outcome::local((5, 3, 0), None, text)));
+    let conclusion = Conclusion {
+        progress: entry.progress.clone(),
+        attempts: entry.attempts,
+        due: None,
+        later: Vec::new(),
+        delay_reported: entry.delay_reported,
+        deadline_reported: entry.deadline_reported,
+        failed: failed.collect(),
+        delayed: Vec::new(),
+        succeeded: Vec::new(),
+    };
+    let reports = make_reports(spool, in_force, entry, &conclusion).await;
+    let reports = reports.into_iter();
+    let reports = reports.map(|(envelope, content)| Report { envelope, content });
+    reports.collect()
+}
+
 /// Who is in a report, and to whom it goes; `None` if nobody is. Those of whom nobody is told are in
 /// the log.
 pub(super) fn concerned<'a>(
@@ -230,14 +261,14 @@ pub(super) fn concerned<'a>(
 
 /// The first octets of the message, enough for its header; or all of it, and then true, where the
 /// sender wants it back and it is small enough. One that cannot be read is reported on without.
-async fn read_message(environment: &Environment, entry: &Entry) -> (Vec<u8>, bool) {
+async fn read_message(spool: &dyn Spool, entry: &Entry) -> (Vec<u8>, bool) {
     let id = entry.id;
     let bound = u64::try_from(MAX_RETURNED).unwrap_or(u64::MAX);
     let wants_all = entry.envelope.requests.ret == Some(Ret::Full) && entry.size <= bound;
     let mut beginning = Vec::new();
     let mut whole = false;
     let read = async {
-        let mut content = environment.spool.content(id).await?;
+        let mut content = spool.content(id).await?;
         while wants_all || beginning.len() < MAX_HEADER {
             let Some(piece) = content.next().await? else {
                 whole = true;
@@ -293,8 +324,9 @@ pub(super) fn log_attempt(entry: &Entry, tallies: &[Tally], conclusion: &Conclus
     let recipients = entry.envelope.recipients.iter().zip(&conclusion.progress);
     for ((recipient, progress), tally) in recipients.zip(tallies) {
         let (outcome, next_hop) = match tally {
-            Tally::Tried { outcome, next_hop } => (outcome, next_hop.as_ref()),
-            Tally::Unreached { outcome, next_hop } => (outcome, Some(next_hop)),
+            Tally::Tried { outcome, next_hop } | Tally::Unreached { outcome, next_hop } => {
+                (outcome, next_hop.as_ref())
+            }
             Tally::Untouched | Tally::Postponed(_) => continue,
         };
         let remote = outcome.remote.as_ref();

@@ -42,7 +42,7 @@ use crate::cli::{Ended, Exit, Failure, Format, OrExit as _, Output, print_out};
 
 use self::judge::{Judge, Rule};
 use self::play::Play;
-use self::progress::Progress;
+pub use self::progress::Progress;
 use self::tally::Tally;
 use self::world::{Adoption, World};
 

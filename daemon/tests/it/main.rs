@@ -32,6 +32,7 @@ mod memory;
 mod metrics;
 mod nowhere;
 mod nsd;
+mod operator;
 mod publish;
 #[path = "../../../proto/tests/dialogue/script.rs"]
 mod script;

@@ -43,6 +43,11 @@ impl Reach {
         *self = Self::Stands;
     }
 
+    /// Somebody says that it is worth a try: one may go.
+    pub const fn forget(&mut self) {
+        *self = Self::Unknown;
+    }
+
     /// No session could be had. Gives the moment at which the next may be tried; `jitter` is any
     /// number.
     pub fn failed(&mut self, policy: &Policy, jitter: u32, now: Mono) -> Mono {
@@ -54,6 +59,14 @@ impl Reach {
         let until = now.plus(wait(policy, failures, jitter));
         *self = Self::Held { failures, until };
         until
+    }
+
+    /// When the next may be tried, while nobody may go.
+    pub fn shut_until(&self, now: Mono) -> Option<Mono> {
+        match self {
+            Self::Held { until, .. } if now < *until => Some(*until),
+            _ => None,
+        }
     }
 
     /// Who may go at `now`.
@@ -101,6 +114,13 @@ mod tests {
         assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
         assert!(!reach.is_stale(&policy, at));
         assert!(reach.is_stale(&policy, at.plus(policy.longest)));
+        assert_eq!(reach.failed(&policy, 0, at), at.plus(policy.longest));
+        assert_eq!(reach.shut_until(at), Some(at.plus(policy.longest)));
+        reach.forget();
+        assert_eq!(
+            (reach.passage(at), reach.shut_until(at)),
+            (Passage::One, None)
+        );
         reach.stands();
         assert_eq!(reach.passage(at), Passage::Open);
         assert_eq!(

@@ -26,6 +26,8 @@ pub(in crate::runner) struct Work {
     pub(in crate::runner) size: u64,
     /// What else MAIL asks for.
     pub(in crate::runner) requests: Requests,
+    /// The lane of all of them, where that is not their domains'.
+    pub(in crate::runner) lane: Option<Lane>,
     /// The recipients, with their places in the envelope.
     pub(in crate::runner) recipients: Vec<(usize, Recipient)>,
 }

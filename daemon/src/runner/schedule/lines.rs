@@ -98,11 +98,11 @@ impl Schedule {
         self.invited.remove(next_hop);
         let share = share(given);
         let destination = self.destinations.entry(next_hop.clone()).or_default();
-        for (_, recipient) in &work.recipients {
-            destination
-                .lanes
-                .entry(Lane::of(&recipient.path))
-                .or_default();
+        let own = work.lane.is_none();
+        let domains = work.recipients.iter().filter(|_| own);
+        let domains = domains.map(|(_, recipient)| Lane::of(&recipient.path));
+        for lane in work.lane.iter().cloned().chain(domains) {
+            destination.lanes.entry(lane).or_default();
         }
         if let Some(outcome) = destination.shut(given.now.mono).cloned() {
             self.tell(next_hop, given);
@@ -181,7 +181,7 @@ impl Schedule {
         let told = work.recipients.iter().map(|(index, _)| {
             let tally = Tally::Unreached {
                 outcome: outcome.clone(),
-                next_hop: next_hop.clone(),
+                next_hop: Some(next_hop.clone()),
             };
             (*index, tally)
         });
@@ -199,6 +199,11 @@ impl Schedule {
         };
         let limit = destination.limit(share(given), given.now.mono);
         for (lane, told) in &mut destination.lanes {
+            let limit = if self.frozen.contains(lane) {
+                Some(0)
+            } else {
+                limit
+            };
             if *told != limit {
                 *told = limit;
                 let lane = lane.clone();
@@ -223,7 +228,7 @@ impl Schedule {
                 self.moments.remove(&(at, next_hop.clone()));
             }
             for (lane, told) in destination.lanes {
-                if told.is_some() {
+                if told.is_some() && !self.frozen.contains(&lane) {
                     self.actions.push(super::Action::Limit(lane, None));
                 }
             }

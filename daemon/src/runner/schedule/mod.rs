@@ -13,11 +13,15 @@
 //!
 //! A message that is overdue is tried if that can be at once; else its sender hears now.
 //!
-//! Files: state and messages here; `lines` what waits for a next hop; `seats` who carries it;
+//! What the operator holds, or whose domain is frozen, is not tried; where such a message is leased all
+//! the same, because its sender is to hear, he is told that.
+//!
+//! Files: state and messages here; `operator` what he says; `lines` what waits for a next hop; `seats` who carries it;
 //! `destination` what is known of it.
 
 mod destination;
 mod lines;
+mod operator;
 mod seats;
 #[cfg(test)]
 mod tests;
@@ -25,18 +29,20 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::retry::Policy;
 use vouchsafe_proto::route::{NextHop, RouteError, Routes};
 use vouchsafe_proto::time::{Mono, Now};
-use vouchsafe_spool::{Lane, Lease, Progress};
+use vouchsafe_spool::{Entry, Lane, Lease, Progress};
 
 use super::conclusion::Tally;
 use super::deadline;
 use crate::config::schema::Delivery;
 use destination::Destination;
 pub(super) use destination::{Work, WorkerId};
+pub use operator::HeldBack;
 use seats::Seat;
 
 /// What of the configuration is needed.
@@ -98,6 +104,8 @@ pub(super) struct Schedule {
     moments: BTreeSet<(Mono, NextHop)>,
     /// Workers that have had no session yet with the stranger they are for.
     probing: usize,
+    /// Lanes from which nothing goes until the operator says so.
+    frozen: BTreeSet<Lane>,
     /// The last worker's number.
     last_worker: u64,
     /// Nothing new is begun.
@@ -168,8 +176,11 @@ impl Schedule {
                 put(&mut tallies, index, tally);
                 continue;
             }
-            // Whether the client might relay was decided when the recipient was accepted.
-            match given.terms.routes.route(&recipient.path, true) {
+            if let Some(tally) = self.stays_here(&lease, recipient) {
+                put(&mut tallies, index, tally);
+                continue;
+            }
+            match route(entry, recipient, given) {
                 Ok(next_hop) => works
                     .entry(next_hop)
                     .or_insert_with(|| Work {
@@ -179,6 +190,7 @@ impl Schedule {
                         smtputf8: entry.envelope.smtputf8,
                         size: entry.size,
                         requests: entry.envelope.requests.clone(),
+                        lane: entry.orders.next_hop.as_deref().map(Lane::of_next_hop),
                         recipients: Vec::new(),
                     })
                     .recipients
@@ -299,6 +311,17 @@ impl Schedule {
         if let Some(job) = self.jobs.remove(&id) {
             self.actions.push(Action::Finish(job.lease, job.tallies));
         }
+    }
+}
+
+/// Where a recipient's mail goes: where the operator says, or where its route leads. Whether the
+/// client might relay was decided when the recipient was accepted.
+fn route(entry: &Entry, recipient: &Recipient, given: &Given<'_>) -> Result<NextHop, RouteError> {
+    let ordered = entry.orders.next_hop.as_deref();
+    // What cannot be read was never ordered.
+    match ordered.and_then(|text| NextHop::parse(text).ok()) {
+        Some(next_hop) => Ok(next_hop),
+        None => given.terms.routes.route(&recipient.path, true),
     }
 }
 

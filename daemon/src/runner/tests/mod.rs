@@ -5,6 +5,7 @@ mod hop;
 mod interop;
 mod reports;
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -262,7 +263,7 @@ impl Bench {
         });
         let tls = Arc::new(Client::new(rustls::RootCertStore::empty()).unwrap());
         let resolver: Arc<dyn Resolver> = Arc::new(world);
-        let runner = Runner::start(Environment {
+        let environment = Environment {
             spool: Arc::<Watched>::clone(&spool),
             current,
             policies: Arc::new(mta_sts::Policies::open(
@@ -272,7 +273,8 @@ impl Bench {
             )),
             resolver,
             tls,
-        });
+        };
+        let runner = Runner::start(environment, BTreeSet::new());
         Self {
             folder,
             spool,

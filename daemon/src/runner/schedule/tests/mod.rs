@@ -1,3 +1,4 @@
 //! The schedule on a clock of its own.
 
+mod operator;
 mod year;
