@@ -9,8 +9,9 @@
 use std::io;
 use std::sync::Arc;
 
+use super::maker::Maker;
 use super::segment::{FIRST, Segment, name};
-use super::{Head, Log, Maker, kept, least, room_in, seal, step};
+use super::{Head, Log, kept, least, room_in, seal, step};
 use crate::local::soundness::is_full;
 use crate::local::threads::lock;
 

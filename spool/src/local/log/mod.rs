@@ -14,6 +14,7 @@ pub(in crate::local) mod body;
 pub(in crate::local) mod frame;
 pub(in crate::local) mod index;
 pub(in crate::local) mod keeper;
+mod maker;
 pub(in crate::local) mod scan;
 pub(in crate::local) mod seal;
 pub(in crate::local) mod segment;
@@ -24,7 +25,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use self::bell::Bell;
 use self::frame::{PAGE, Stamp};
-use self::segment::{FIRST, FOLDER, Header, Pin, Segment, name, renew};
+use self::maker::{Maker, random};
+use self::segment::{FIRST, Pin, Segment};
 use super::soundness::{Soundness, is_full};
 use super::store::Store;
 use super::threads::lock;
@@ -367,93 +369,6 @@ impl Head {
     }
 }
 
-/// Makes and prepares segments.
-struct Maker<'a> {
-    disk: &'a dyn Disk,
-    soundness: &'a Soundness,
-    bell: &'a Arc<Bell>,
-    number: u32,
-    generation: u64,
-}
-
-impl Maker<'_> {
-    /// The next header.
-    fn header(&mut self) -> io::Result<Header> {
-        self.generation += 1;
-        Ok(Header {
-            generation: self.generation,
-            nonce: random()?,
-        })
-    }
-
-    /// A new file, of so many octets.
-    fn make(&mut self, len: u32) -> io::Result<Arc<Segment>> {
-        self.number += 1;
-        let (number, header) = (self.number, self.header()?);
-        let file = self.disk.create(&name(number))?;
-        let made = self.fill_new(&*file, number, header, len);
-        if let Err(error) = made {
-            // Nothing in it counts; if it stays, it is used at the next start.
-            let _ = self.disk.remove(&name(number));
-            return Err(error);
-        }
-        Ok(Arc::new(Segment::new(number, header, file, self.bell)?))
-    }
-
-    /// Brings a new file and its name to the disk.
-    fn fill_new(
-        &self,
-        file: &dyn DiskFile,
-        number: u32,
-        header: Header,
-        len: u32,
-    ) -> io::Result<()> {
-        fill(file, FIRST, len)?;
-        renew(file, number, header, self.soundness)?;
-        self.disk
-            .sync_dir(FOLDER)
-            .inspect_err(|_| self.soundness.poison())
-    }
-
-    /// A file that is there, for a new use.
-    fn reuse(&mut self, number: u32, file: Arc<dyn DiskFile>) -> io::Result<Arc<Segment>> {
-        let header = self.header()?;
-        renew(&*file, number, header, self.soundness)?;
-        Ok(Arc::new(Segment::new(number, header, file, self.bell)?))
-    }
-
-    /// Writes zeros up to `len`, where nobody has written yet.
-    fn prepare(&self, segment: &Segment, len: u32) -> io::Result<()> {
-        let prepared = segment.prepared();
-        if prepared >= len {
-            return Ok(());
-        }
-        fill(&*segment.file, prepared, len)?;
-        self.soundness.flush(&*segment.file)?;
-        segment
-            .prepared
-            .store(len, std::sync::atomic::Ordering::Release);
-        Ok(())
-    }
-}
-
-/// Writes zeros.
-fn fill(file: &dyn DiskFile, from: u32, to: u32) -> io::Result<()> {
-    let zeros = vec![0; CHUNK];
-    let mut at = from;
-    while at < to {
-        let piece = zeros
-            .get(..body::size(to - at).min(CHUNK))
-            .unwrap_or(&zeros);
-        file.write_at(u64::from(at), piece)?;
-        at = at.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
-    }
-    Ok(())
-}
-
-/// Octets of zeros written at once.
-const CHUNK: usize = 256 * 1024;
-
 /// What is kept for outcomes: some hundreds of them, if each comes alone and takes a page; many
 /// thousands, if they come together.
 fn kept(size: u32) -> u32 {
@@ -478,11 +393,4 @@ fn step(prepared: u32) -> u32 {
 /// Octets of frames a spare has room for.
 fn room_in(segment: &Segment) -> u64 {
     u64::from(segment.prepared().saturating_sub(FIRST))
-}
-
-/// A number that nobody can guess.
-fn random() -> io::Result<u64> {
-    let mut octets = [0; 8];
-    getrandom::fill(&mut octets).map_err(io::Error::other)?;
-    Ok(u64::from_le_bytes(octets))
 }
