@@ -63,7 +63,9 @@ pub(super) enum Operation {
     },
     /// A leased message cannot be read.
     SetAside(Doomed),
-    /// A message left, which must be said once more.
+    /// A message is written once more, somewhere else (`compact.rs`).
+    Move(Moved),
+    /// A message left, which must be said once more (`compact.rs`).
     Forget(QueueId),
 }
 
@@ -87,6 +89,15 @@ pub(super) struct New {
     pub(super) pieces: Vec<Piece>,
     /// The rest of it.
     pub(super) rest: Vec<u8>,
+}
+
+/// A message to be written once more.
+pub(super) struct Moved {
+    pub(super) new: New,
+    /// The number of its last settlement, which is in its progress.
+    pub(super) state: u64,
+    /// How often it was moved, this time included.
+    pub(super) copy: u32,
 }
 
 /// A piece of content in the log, kept there.
@@ -118,7 +129,7 @@ impl Operation {
     /// True if it brings no mail, and may use the room that is kept for such.
     pub(super) fn is_outcome(&self) -> bool {
         match self {
-            Self::Commit { .. } => false,
+            Self::Commit { .. } | Self::Move(_) => false,
             Self::Settle { reports, .. } | Self::Record { reports, .. } => reports.is_empty(),
             Self::SetAside(_) | Self::Forget(_) => true,
         }
@@ -228,7 +239,13 @@ fn commit(shared: &Arc<Shared>, hand: &mut Hand, group: Group) {
             succeed(shared, group.operations, laid.laid);
             // Only now may the segment be used again.
             drop(laid.room);
-            if lock(&shared.store.index).take_emptied() {
+            let mut index = lock(&shared.store.index);
+            let emptied = index.take_emptied();
+            if index.take_faded(shared.log.faded()) {
+                shared.log.compact();
+            }
+            drop(index);
+            if emptied {
                 shared.log.look();
             }
         }
@@ -318,7 +335,8 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
                 lock(&shared.store.index).remove(doomed.id, segment);
                 wake |= lock(&shared.due).remove(doomed.id);
             }
-            Operation::Forget(id) => lock(&shared.store.index).remove(id, segment),
+            // Whoever moves messages writes by itself.
+            Operation::Move(_) | Operation::Forget(_) => {}
         }
     }
     shared.tell(wake);
@@ -349,7 +367,7 @@ fn fail(shared: &Arc<Shared>, operations: Vec<Operation>, failure: &Failure) {
                 let _ = reply.send(Err(again(failure)));
             }
             Operation::SetAside(doomed) => shared.postpone(doomed.id),
-            Operation::Forget(_) => {}
+            Operation::Move(_) | Operation::Forget(_) => {}
         }
     }
 }

@@ -14,7 +14,6 @@ use vouchsafe_proto::queue_id::QueueId;
 
 use super::Shared;
 use super::log::body::Place;
-use super::log::index::octets;
 use super::record::ContentRecord;
 use super::store::Found;
 use crate::{Content, ContentError, Pending};
@@ -130,12 +129,7 @@ fn cut(place: Place) -> impl Iterator<Item = Place> {
 
 /// Reads a piece. Blocks.
 fn read(found: &Found, place: Place) -> io::Result<Bytes> {
-    let segment = found
-        .segment(place.segment)
-        .ok_or(io::ErrorKind::NotFound)?;
-    let mut into = octets(place);
-    segment.file.read_at(u64::from(place.offset), &mut into)?;
-    Ok(Bytes::from(into))
+    found.read(place).map(Bytes::from)
 }
 
 impl Content for LocalContent {

@@ -10,7 +10,7 @@ use vouchsafe_proto::queue_id::QueueId;
 
 use super::log::body::Place;
 use super::log::frame::Kind;
-use super::log::index::{Index, Item};
+use super::log::index::Item;
 use super::log::scan::{Note, Scan};
 use super::recover::{Corruption, Finding, Recovered};
 use super::threads::lock;
@@ -19,13 +19,16 @@ use crate::Waits;
 /// A segment by its age, and by its number.
 type From = (u64, u32);
 
+/// The number of a settlement, how often the message was moved since, and where that is.
+type Age = (u64, u32, From);
+
 /// What is known of a message so far.
 #[derive(Default)]
 struct Gathered {
     /// The newest body.
-    body: Option<(u64, From, Item, Waits)>,
+    body: Option<(Age, Item, Waits)>,
     /// The newest progress.
-    progress: Option<(u64, From, Place, Waits)>,
+    progress: Option<(Age, Place, Waits)>,
     /// What says that it left.
     gone: Option<From>,
     /// Wherever something older is.
@@ -39,6 +42,8 @@ pub(super) struct Gathering {
     /// The highest number of a settlement.
     settlements: u64,
     damage: Vec<Note>,
+    /// Messages of which a copy is not whole.
+    doubted: Vec<QueueId>,
     durable: HashMap<u64, u64>,
 }
 
@@ -51,14 +56,15 @@ impl Gathering {
                 Note::Accepted {
                     id,
                     state,
+                    copy,
                     body,
                     waits,
                     content,
                 } => {
                     self.settlements = self.settlements.max(state);
-                    let item = Item::new(body, state, &content);
+                    let item = Item::new(body, state, copy, &content);
                     let message = self.messages.entry(id).or_default();
-                    let newer = (state, from, item, waits);
+                    let newer = ((state, copy, from), item, waits);
                     message.older.extend(newest(&mut message.body, newer));
                 }
                 Note::Progress {
@@ -69,7 +75,7 @@ impl Gathering {
                 } => {
                     self.settlements = self.settlements.max(state);
                     let message = self.messages.entry(id).or_default();
-                    let newer = (state, from, record, waits);
+                    let newer = ((state, 0, from), record, waits);
                     message.older.extend(newest(&mut message.progress, newer));
                 }
                 Note::Gone { id } => {
@@ -96,17 +102,19 @@ impl Gathering {
 
     /// Of a group that may never have been durable, a frame counts only if all the content that it
     /// speaks of is there: a torn write leaves any part of it.
-    pub(super) fn doubt(&self, scan: &mut Scan, recovered: &mut Recovered) {
+    pub(super) fn doubt(&mut self, scan: &mut Scan, recovered: &mut Recovered) {
         let mut notes = std::mem::take(&mut scan.notes).into_iter();
         for (run, batch, count) in &scan.frames {
             let frame: Vec<Note> = notes.by_ref().take(*count).collect();
             let torn = frame.iter().find_map(|note| match note {
-                Note::Accepted { id, body, .. } => Some(*id)
+                Note::Accepted { id, body, copy, .. } => Some((*id, *copy))
                     .filter(|_| !self.was_durable(*run, *batch) && !recovered.is_whole(*id, *body)),
                 _ => None,
             });
             match torn {
-                Some(id) => recovered.findings.push(Finding::Orphan(id)),
+                Some((id, 0)) => recovered.findings.push(Finding::Orphan(id)),
+                // What it was copied from is there, unless the copy was damaged later.
+                Some((id, _)) => self.doubted.push(id),
                 None => scan.notes.extend(frame),
             }
         }
@@ -116,6 +124,11 @@ impl Gathering {
     pub(super) fn settle(mut self, recovered: &mut Recovered) {
         recovered.settlements = self.settlements;
         let damage = std::mem::take(&mut self.damage);
+        for id in std::mem::take(&mut self.doubted) {
+            if !self.messages.contains_key(&id) {
+                recovered.findings.push(Finding::Orphan(id));
+            }
+        }
         let mut bad = HashMap::new();
         for note in &damage {
             self.look_at(note, recovered, &mut bad);
@@ -167,21 +180,18 @@ impl Gathering {
 }
 
 /// Puts the newer of two in place, and says where the other is.
-fn newest<T>(
-    held: &mut Option<(u64, From, T, Waits)>,
-    found: (u64, From, T, Waits),
-) -> Option<From> {
+fn newest<T>(held: &mut Option<(Age, T, Waits)>, found: (Age, T, Waits)) -> Option<From> {
     match held {
-        Some(held) if (held.0, held.1) >= (found.0, found.1) => Some(found.1),
-        held => held.replace(found).map(|older| older.1),
+        Some(held) if held.0 >= found.0 => Some(found.0.2),
+        held => held.replace(found).map(|older| older.0.2),
     }
 }
 
 impl Gathered {
     /// Where anything about it is.
     fn all(&self) -> Vec<From> {
-        let body = self.body.iter().map(|(_, from, ..)| *from);
-        let progress = self.progress.iter().map(|(_, from, ..)| *from);
+        let body = self.body.iter().map(|(age, ..)| age.2);
+        let progress = self.progress.iter().map(|(age, ..)| age.2);
         self.older
             .iter()
             .copied()
@@ -196,29 +206,28 @@ impl Gathered {
         let store = Arc::clone(&recovered.store);
         let segments: Vec<u32> = all.iter().map(|(_, number)| *number).collect();
         if let Some(gone) = self.gone {
-            outlive(&mut lock(&store.index), gone, &all);
-            if all.iter().any(|from| *from > gone) {
-                // Until it is said once more, what says it must stay.
-                for segment in &segments {
-                    lock(&store.index).outlives(gone.1, *segment);
+            let mut index = lock(&store.index);
+            for from in all {
+                if from > gone {
+                    index.say_again(id, Some(gone.1), from.1);
+                } else {
+                    index.outlives(gone.1, from.1);
                 }
-                recovered.left.push((id, segments));
             }
             return;
         }
-        let Some((state, from, mut item, mut waits)) = self.body else {
-            let progress = self.progress.map(|(_, _, place, _)| recovered.raw(place));
+        let Some(((state, ..), mut item, mut waits)) = self.body else {
+            let progress = self.progress.map(|(_, place, _)| recovered.raw(place));
             let progress = progress.unwrap_or_default();
             let raw = (&[][..], &progress[..]);
             return recovered.doom(id, Corruption::NoEnvelope, raw, segments);
         };
-        let mut newest = from;
-        if let Some((later, from, place, later_waits)) = self.progress
+        if let Some(((later, ..), place, later_waits)) = self.progress
             && later > state
         {
             item.progress = Some(place);
             item.state = later;
-            (waits, newest) = (later_waits, from);
+            waits = later_waits;
         }
         let is_bad = bad.is_some_and(|(state, _)| state > item.state);
         let is_there = |(segment, _)| store.segment(segment).is_some();
@@ -237,16 +246,10 @@ impl Gathered {
         waits.octets = item.octets();
         let mut index = lock(&store.index);
         index.insert(id, item);
-        outlive(&mut index, newest, &all);
-        outlive(&mut index, from, &all);
+        for segment in segments {
+            index.note_older(id, segment);
+        }
         drop(index);
         recovered.due.insert(id, waits);
-    }
-}
-
-/// What is in `newer` keeps older ones from counting.
-fn outlive(index: &mut Index, newer: From, all: &[From]) {
-    for older in all.iter().filter(|from| **from < newer) {
-        index.outlives(newer.1, older.1);
     }
 }

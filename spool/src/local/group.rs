@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vouchsafe_proto::queue_id::QueueId;
 
 use super::aside;
-use super::committer::{Failure, New, Operation, Piece, Told};
+use super::committer::{Failure, Moved, New, Operation, Piece, Told};
 use super::log::body::{Body, Inside, Place, Settled, size};
 use super::log::frame::{HEAD, Head, Kind, Sheet, frame_len};
 use super::log::index::Item;
@@ -28,6 +28,8 @@ pub(super) struct Group {
     pub(super) operations: Vec<Operation>,
     /// Octets they will have.
     total: usize,
+    /// What room it may take, if that does not follow from what it is.
+    pub(super) purpose: Option<Purpose>,
 }
 
 /// What a writer keeps between two groups.
@@ -107,9 +109,11 @@ impl New {
 
 impl Operation {
     /// Octets it will have.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
-            Self::Commit { new, .. } => new.rest_len() + frame_len(new.body_len()),
+            Self::Commit { new, .. } | Self::Move(Moved { new, .. }) => {
+                new.rest_len() + frame_len(new.body_len())
+            }
             Self::Settle {
                 progress: None,
                 reports,
@@ -128,7 +132,7 @@ impl Operation {
     /// Pieces of content that are written already.
     fn pieces(&self) -> impl Iterator<Item = &Piece> {
         let news = match self {
-            Self::Commit { new, .. } => std::slice::from_ref(new),
+            Self::Commit { new, .. } | Self::Move(Moved { new, .. }) => std::slice::from_ref(new),
             Self::Settle { reports, .. } | Self::Record { reports, .. } => reports,
             Self::SetAside(_) | Self::Forget(_) => &[],
         };
@@ -143,17 +147,10 @@ impl Operation {
             items: Vec::new(),
         };
         match self {
-            Self::Commit { new, .. } => {
-                let pieces = new.add_content(sheet, segment);
-                let whole = Inside {
-                    start: 0,
-                    len: new.body_len(),
-                };
-                let content = content_of(&pieces);
-                let place = whole.place(segment, sheet.offset());
-                laid.items.push(Item::new(place, 0, &content));
-                let body = new.body(pieces);
-                sheet.add(Kind::Accepted, new.id, 0, |into| body.encode(new.id, into));
+            Self::Commit { new, .. } => laid.items.push(accept(sheet, segment, new, (0, 0))),
+            Self::Move(Moved { new, state, copy }) => {
+                laid.items
+                    .push(accept(sheet, segment, new, (*state, *copy)));
             }
             Self::Settle {
                 lease,
@@ -195,6 +192,22 @@ impl Operation {
     }
 }
 
+/// Writes a message whole, behind the rest of its content.
+fn accept(sheet: &mut Sheet, segment: u32, new: &New, (state, copy): (u64, u32)) -> Item {
+    let pieces = new.add_content(sheet, segment);
+    let whole = Inside {
+        start: 0,
+        len: new.body_len(),
+    };
+    let content = content_of(&pieces);
+    let place = whole.place(segment, sheet.offset());
+    let body = new.body(pieces);
+    sheet.add_copy(Kind::Accepted, new.id, (state, copy), |into| {
+        body.encode(new.id, into);
+    });
+    Item::new(place, state, copy, &content)
+}
+
 /// Octets of a settlement, with the content of its reports.
 fn settled_len(progress: Option<&Told>, reports: &[New]) -> usize {
     let progress = progress.map(|told| (told.record.len(), &told.kept));
@@ -226,7 +239,7 @@ fn settle(
             let content = content_of(&pieces);
             let inside = Settled::report(new.id, &new.body(pieces), base, into);
             let place = inside.place(segment, offset);
-            laid.items.push(Item::new(place, 0, &content));
+            laid.items.push(Item::new(place, 0, 0, &content));
         }
     });
 }
@@ -235,6 +248,11 @@ impl Group {
     /// True if an operation fits in. An empty group takes anything.
     pub(super) fn has_room(&self, operation: &Operation, most: u32) -> bool {
         self.operations.is_empty() || self.total + operation.len() <= MOST.min(size(most))
+    }
+
+    /// Octets it will have.
+    pub(super) const fn total(&self) -> usize {
+        self.total
     }
 
     /// Adds an operation.
@@ -270,6 +288,16 @@ impl Group {
         parts
     }
 
+    /// What its room is wanted for.
+    fn purpose(&self) -> Purpose {
+        let outcomes = self.operations.iter().all(Operation::is_outcome);
+        self.purpose.unwrap_or(if outcomes {
+            Purpose::Outcome
+        } else {
+            Purpose::Mail
+        })
+    }
+
     /// Writes it and makes it durable.
     pub(super) fn write(&self, log: &Arc<Log>, hand: &mut Hand) -> Result<Written, Failure> {
         if log.soundness.is_poisoned() {
@@ -285,13 +313,8 @@ impl Group {
             }
         }
         let total = u32::try_from(self.total).unwrap_or(u32::MAX);
-        let purpose = if self.operations.iter().all(Operation::is_outcome) {
-            Purpose::Outcome
-        } else {
-            Purpose::Mail
-        };
         let room = log
-            .reserve(total, purpose, true)
+            .reserve(total, self.purpose(), true)
             .map_err(|error| blame(log, error))?;
         let segment = room.pin.segment();
         let file = hand.file(log, segment).map_err(|error| blame(log, error))?;

@@ -6,6 +6,7 @@
 
 mod aside;
 mod committer;
+mod compact;
 mod content;
 mod draft;
 mod due;
@@ -148,6 +149,7 @@ pub struct LocalSpool {
     shared: Arc<Shared>,
     writers: Vec<JoinHandle<()>>,
     keeper: Option<JoinHandle<()>>,
+    mover: Option<JoinHandle<()>>,
     findings: Vec<Finding>,
     /// Last, so that the folder is let go of last.
     _lock: Held,
@@ -194,8 +196,11 @@ impl Drop for LocalSpool {
         }
         self.shared.io.close();
         self.shared.log.stop();
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+        for thread in [self.keeper.take(), self.mover.take()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = thread.join();
         }
         self.shared.log.seal_all();
     }
@@ -227,6 +232,7 @@ impl Shared {
         if self.room.for_a_message(&*self.disk) {
             Ok(())
         } else {
+            self.log.compact();
             Err(BeginError::NoSpace)
         }
     }

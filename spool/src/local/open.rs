@@ -9,6 +9,7 @@ use std::thread;
 use tokio::sync::Notify;
 
 use super::committer::{self, Operation, Queue, WRITERS};
+use super::compact;
 use super::due::Due;
 use super::group::{Group, Hand};
 use super::legacy::Legacy;
@@ -16,7 +17,7 @@ use super::log::bell::Bell;
 use super::log::scan::Scan;
 use super::log::segment::{FIRST, FOLDER, Segment};
 use super::log::{Log, keeper, seal};
-use super::recover::{Finding, Recovered, recover};
+use super::recover::{Doomed, Finding, Recovered, recover};
 use super::room::Room;
 use super::soundness::{Soundness, is_full};
 use super::store::Unopened;
@@ -58,6 +59,7 @@ impl LocalSpool {
             shared,
             writers: Vec::new(),
             keeper: opened.keeper.into_inner(),
+            mover: None,
             findings: opened.findings,
             _lock: held,
         };
@@ -69,6 +71,13 @@ impl LocalSpool {
                 .map_err(OpenError::Thread)?;
             spool.writers.push(writer);
         }
+        let shared = Arc::clone(&spool.shared);
+        let mover = thread::Builder::new()
+            .name(String::from("spool-mover"))
+            .spawn(move || compact::run(&shared))
+            .map_err(OpenError::Thread)?;
+        spool.mover = Some(mover);
+        spool.shared.log.compact();
         Ok(spool)
     }
 }
@@ -196,7 +205,6 @@ fn begin(
         unsealed,
         doomed,
         holes,
-        left,
         ..
     } = recovered;
     let log = Log::begin(
@@ -214,14 +222,8 @@ fn begin(
         let kept = aside::keep_hole(&log, hole);
         if_room(&log, kept, &[hole.segment])?;
     }
-    let doomed = doomed
-        .into_iter()
-        .map(|(doomed, segments)| (Operation::SetAside(doomed), segments));
-    let left = left
-        .into_iter()
-        .map(|(id, segments)| (Operation::Forget(id), segments));
-    for (operation, segments) in doomed.chain(left) {
-        let forgotten = forget(&log, operation, &segments);
+    for (doomed, segments) in doomed {
+        let forgotten = forget(&log, doomed, &segments);
         if_room(&log, forgotten, &segments)?;
     }
     // Only now: what is damaged is not in the seals, and must not be asked for again.
@@ -248,14 +250,10 @@ fn if_room(log: &Log, done: io::Result<()>, segments: &[u32]) -> Result<(), Open
 }
 
 /// Says that a message is gone, durably.
-fn forget(log: &Arc<Log>, operation: Operation, segments: &[u32]) -> io::Result<()> {
-    let id = match &operation {
-        Operation::SetAside(doomed) => doomed.id,
-        Operation::Forget(id) => *id,
-        _ => return Ok(()),
-    };
+fn forget(log: &Arc<Log>, doomed: Doomed, segments: &[u32]) -> io::Result<()> {
+    let id = doomed.id;
     let mut group = Group::default();
-    group.push(operation);
+    group.push(Operation::SetAside(doomed));
     let written = group
         .write(log, &mut Hand::default())
         .map_err(takeover::told)?;

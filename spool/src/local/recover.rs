@@ -182,8 +182,6 @@ pub(super) struct Recovered {
     pub(super) holes: Vec<Place>,
     /// The highest number of a settlement.
     pub(super) settlements: u64,
-    /// Messages that left, though something about them is newer than what says so.
-    pub(super) left: Vec<(QueueId, Vec<u32>)>,
 }
 
 /// Reads the log. Nothing is written.
@@ -197,7 +195,6 @@ pub(super) fn recover(disk: &dyn Disk, access: Access, bell: &Arc<Bell>) -> io::
         doomed: Vec::new(),
         holes: Vec::new(),
         settlements: 0,
-        left: Vec::new(),
     };
     let mut segments = recovered.open(disk, access, bell)?;
     segments.sort_by_key(|segment| segment.generation);

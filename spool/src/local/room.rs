@@ -39,6 +39,11 @@ impl Room {
         enough
     }
 
+    /// True if the log may grow by this for what is moved: what is free then is still the reserve.
+    pub(super) fn for_moving(&self, disk: &dyn Disk, octets: u64) -> bool {
+        is_free(disk, self.reserve.saturating_add(octets))
+    }
+
     /// True if more of a message may be written that was begun.
     pub(super) fn for_its_content(&self, disk: &dyn Disk) -> bool {
         is_free(disk, self.reserve / 2)

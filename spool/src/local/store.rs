@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use vouchsafe_proto::queue_id::QueueId;
 
+use super::committer::Piece;
 use super::log::body::{Body, Place};
 use super::log::index::{Index, Item, octets};
 use super::log::segment::{Pin, Segment};
@@ -81,7 +82,20 @@ impl Store {
 
     /// Finds a message and keeps it where it is.
     pub(super) fn locate(&self, id: QueueId) -> Option<Found> {
-        let index = lock(&self.index);
+        self.find_in(&lock(&self.index), id)
+    }
+
+    /// The same for a message that begins to be moved.
+    pub(super) fn begin_move(&self, id: QueueId) -> Option<Found> {
+        let mut index = lock(&self.index);
+        if !index.begin_move(id) {
+            return None;
+        }
+        self.find_in(&index, id)
+    }
+
+    /// Where a message is, by the index, which stays locked.
+    fn find_in(&self, index: &Index, id: QueueId) -> Option<Found> {
         let item = index.get(id)?.clone();
         let segments = read(&self.segments);
         let mut pins: Vec<Pin> = Vec::new();
@@ -146,7 +160,7 @@ impl Store {
 
 impl Found {
     /// Both records as they lie there: the body, and the newer progress, if there is one.
-    fn records(&self) -> io::Result<(Vec<u8>, Option<Vec<u8>>)> {
+    pub(super) fn records(&self) -> io::Result<(Vec<u8>, Option<Vec<u8>>)> {
         let body = self.octets(self.item.body)?;
         let progress = self.item.progress.map(|place| self.octets(place));
         Ok((body, progress.transpose()?))
@@ -168,6 +182,22 @@ impl Found {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
             done => done.map(|()| into),
         }
+    }
+
+    /// A piece of its content.
+    pub(super) fn read(&self, place: Place) -> io::Result<Vec<u8>> {
+        let mut into = octets(place);
+        let segment = self.segment(place.segment).ok_or(io::ErrorKind::NotFound)?;
+        segment.file.read_at(u64::from(place.offset), &mut into)?;
+        Ok(into)
+    }
+
+    /// A piece of its content, to be left where it is.
+    pub(super) fn piece(&self, place: Place) -> io::Result<Piece> {
+        let pin = self.pins.iter();
+        let mut pin = pin.filter(|pin| pin.segment().number == place.segment);
+        let pin = pin.next().ok_or(io::ErrorKind::NotFound)?.clone();
+        Ok(Piece { pin, place })
     }
 
     /// A segment that is pinned.

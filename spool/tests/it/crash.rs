@@ -16,6 +16,7 @@ use vouchsafe_proto::retry::Policy;
 use vouchsafe_spool::{Ask, Entry, Finding, LocalSpool, OfflineSpool, Spool};
 
 use crate::chance::Chance;
+use crate::compact::shrunk;
 use crate::disk::MemoryDisk;
 use crate::history::{Found, History};
 use crate::image::Crash;
@@ -328,6 +329,46 @@ async fn after_a_crash_in_the_middle_of_recovery_or_soon_after_it() {
         }
     }
     counts.say("two crashes");
+}
+
+/// A story in which most leaves and the rest is moved together, and when that began.
+async fn play_and_move(disk: &MemoryDisk) -> (Story, usize) {
+    let story = Story::new(disk);
+    let spool = Arc::new(open(disk).unwrap());
+    let (began, before) = story.thin_out(&spool, 300, 25).await;
+    // Some go on while messages are moved.
+    story.play(&spool, 17, SMALL).await;
+    shrunk(disk, 2_300_000).await;
+    assert!(before > 3_000_000, "{before} octets");
+    (story, began)
+}
+
+#[tokio::test]
+async fn after_a_crash_behind_any_operation_while_messages_are_moved() {
+    let disk = MemoryDisk::default();
+    let (story, began) = play_and_move(&disk).await;
+    let history = story.history().clone();
+    let (mut chance, counts) = (Chance::new(19), Counts::default());
+    let step = if std::env::var_os("VOUCHSAFE_CUTS").is_some() {
+        1
+    } else {
+        23
+    };
+    for upto in (began..=disk.log_len()).step_by(step) {
+        let partly = Crash::Partly(1 + chance.next());
+        for crash in [Crash::Process, Crash::Power, partly] {
+            let opened = check(&disk, &history, upto, crash).await;
+            counts.count(&opened);
+            if chance.one_in(8) {
+                go_on(opened).await;
+            }
+        }
+    }
+    for _ in 0..wanted().div_ceil(40) {
+        let first = began + chance.below(disk.log_len() + 1 - began);
+        stop_twice(&story, first, &mut chance, 4, &counts).await;
+    }
+    counts.say("while messages are moved");
 }
 
 #[tokio::test]

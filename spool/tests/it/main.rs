@@ -9,6 +9,7 @@
 )]
 
 mod chance;
+mod compact;
 mod crash;
 mod damage;
 mod disk;

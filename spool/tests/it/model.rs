@@ -102,6 +102,46 @@ async fn one_failure_at_any_call() {
     println!("{tried} stories, each with a failure of its own: lost 0");
 }
 
+/// Makes a failure out of a number of calls.
+type Make = fn(u64) -> Fault;
+
+#[tokio::test]
+async fn one_failure_at_any_call_while_messages_are_moved() {
+    let play = async |fault: Option<(Make, u64)>| {
+        let disk = MemoryDisk::default();
+        let story = Story::new(&disk);
+        let spool = Arc::new(open(&disk).unwrap());
+        let began = disk.calls();
+        if let Some((fault, nth)) = fault {
+            disk.fail(fault(nth));
+        }
+        story.thin_out(&spool, 200, 25).await;
+        let spool = Some(spool);
+        (Played { story, spool }, began, disk.calls())
+    };
+    let (_, began, ended) = play(None).await;
+    // Messages are moved in the second half, when most of them leave.
+    let calls = ended - began;
+    let step = if step() == 1 { 7 } else { calls.div_ceil(14) };
+    let faults: [Make; 4] = [
+        Fault::Call,
+        |nth| Fault::Torn(nth / 3),
+        |nth| Fault::Sync(nth / 4),
+        |nth| Fault::Room(nth / 3),
+    ];
+    let mut at = calls / 2;
+    let mut tried = 0;
+    while at < calls {
+        let fault = faults[tried % 4];
+        let (played, ..) = play(Some((fault, at))).await;
+        let what = format!("{:?} while messages are moved", fault(at));
+        played.judge(at, &what).await;
+        tried += 1;
+        at += step;
+    }
+    println!("{tried} stories, each with a failure while messages are moved: lost 0");
+}
+
 #[tokio::test]
 async fn no_room_at_any_call() {
     for nth in (0..calls().await).step_by(step()) {

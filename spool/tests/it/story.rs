@@ -18,7 +18,7 @@ use vouchsafe_spool::{
 use crate::chance::Chance;
 use crate::disk::MemoryDisk;
 use crate::history::History;
-use crate::mail::{at, content, envelope, read, report};
+use crate::mail::{at, content, deferred, delivered, envelope, read, report};
 
 /// Later than anything here is due.
 pub const HORIZON: Wall = at(40 * 365 * 24 * 3600);
@@ -249,6 +249,34 @@ impl Story {
             6 => Amendment::Remove(vec![report(content(number, 40))]),
             _ => return None,
         })
+    }
+
+    /// Many messages come, of which all but every `nth` leave: what stays is moved together. Gives
+    /// how much had happened when they began to leave, and how large the log was.
+    pub async fn thin_out(&self, spool: &LocalSpool, count: usize, nth: usize) -> (usize, u64) {
+        let mut chance = Chance::new(self.number());
+        for _ in 0..count {
+            self.send(spool, &mut chance, 30_000).await;
+        }
+        let began = (self.disk.log_len(), crate::compact::log_size(&self.disk));
+        let Ok(leased) = spool.lease(HORIZON, Ask::up_to(usize::MAX)).await else {
+            return began;
+        };
+        for (at, lease) in leased.leases.into_iter().enumerate() {
+            let Ok(content) = read(spool, lease.entry().id).await else {
+                continue;
+            };
+            let now = self.disk.log_len();
+            let met = self.history().meet(lease.entry(), &content, now);
+            let upon = met.unwrap_or_else(|wrong| panic!("while it runs: {wrong}"));
+            let settlement = if at % nth == 0 {
+                deferred(&lease, crate::mail::at(self.number()))
+            } else {
+                delivered(&lease)
+            };
+            self.settle(spool, lease, settlement, upon).await;
+        }
+        began
     }
 
     /// Records what has become of it so far. Gives the number of that; `None` if it failed.

@@ -79,6 +79,9 @@ pub(in crate::local) struct Head {
     pub(in crate::local) id: QueueId,
     /// Which settlement of the message this is, 0 for none: the newest counts.
     pub(in crate::local) state: u64,
+    /// How often the message was moved before this was written: of two that say it was taken, with
+    /// the same state, the one that was moved more often counts. Below 2^24.
+    pub(in crate::local) copy: u32,
     pub(in crate::local) stamp: Stamp,
     /// Octets of the payload.
     pub(in crate::local) len: u32,
@@ -99,9 +102,10 @@ impl Head {
     /// The octets, for a frame at `offset` of its segment.
     fn encode(&self, offset: u32) -> [u8; HEAD] {
         let lag = self.stamp.batch.saturating_sub(self.stamp.durable);
+        let what = self.copy << 8 | u32::from(self.kind.octet());
         let fields: [&[u8]; 13] = [
             &MAGIC,
-            &[self.kind.octet(), 0, 0, 0],
+            &what.to_le_bytes(),
             &self.len.to_le_bytes(),
             &[0; 4],
             &self.stamp.nonce.to_le_bytes(),
@@ -135,7 +139,8 @@ impl Head {
             return None;
         }
         let mut reader = Reader(octets.get(4..)?);
-        let kind = Kind::of(reader.u32()?.to_le_bytes()[0])?;
+        let what = reader.u32()?;
+        let kind = Kind::of(what.to_le_bytes()[0])?;
         let len = reader.u32()?;
         let sum = reader.u32()?;
         let (found, run) = (reader.u64()?, reader.u64()?);
@@ -157,6 +162,7 @@ impl Head {
             kind,
             id,
             state,
+            copy: what >> 8,
             stamp,
             len,
             crc,
@@ -172,6 +178,9 @@ impl Head {
             .saturating_sub(self.before.saturating_add(extent))
     }
 }
+
+/// As many as a head can say; from then on the segments' age decides.
+const MOST_COPIES: u32 = 0xFF_FFFF;
 
 /// Where the head's own checksum is.
 const SUM: std::ops::Range<usize> = 12..16;
@@ -232,6 +241,17 @@ impl Sheet {
         state: u64,
         fill: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.add_copy(kind, id, (state, 0), fill);
+    }
+
+    /// The same for what was moved so many times.
+    pub(in crate::local) fn add_copy(
+        &mut self,
+        kind: Kind,
+        id: QueueId,
+        (state, copy): (u64, u32),
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
         let (start, offset) = (self.octets.len(), self.offset());
         let begin = start + HEAD;
         self.octets.resize(begin, 0);
@@ -241,6 +261,7 @@ impl Sheet {
             kind,
             id,
             state,
+            copy: copy.min(MOST_COPIES),
             stamp: self.stamp,
             len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             crc: match kind {
@@ -311,7 +332,7 @@ mod tests {
         let mut sheet = Sheet::new(vec![1, 2, 3], 8192, 168, STAMP);
         sheet.add(Kind::Content, id(), 0, |octets| octets.extend(b"hello"));
         assert_eq!(sheet.offset(), 8192 + 88);
-        sheet.add(Kind::Gone, id(), 3, |_| {});
+        sheet.add_copy(Kind::Gone, id(), (3, 0x01_0203), |_| {});
         sheet.finish()
     }
 
@@ -325,6 +346,7 @@ mod tests {
         assert_eq!(&octets[HEAD..HEAD + 5], b"hello");
         let second = Head::decode(&octets[88..], 8280, None).unwrap();
         assert_eq!((second.kind, second.state, second.len), (Kind::Gone, 3, 0));
+        assert_eq!((first.copy, second.copy), (0, 0x01_0203));
         assert_eq!((first.after(), second.before, second.after()), (80, 88, 0));
         assert_eq!(Head::decode(&octets, 8200, None), None, "another place");
         assert_eq!(Head::decode(&octets, 8192, Some(1)), None, "an earlier use");
@@ -344,7 +366,7 @@ mod tests {
         golden.extend([70, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         golden.extend([0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
         golden.extend([0, 0, 0, 0, 0, 0, 0, 0, 168, 0, 0, 0]);
-        golden.extend(b"hello\0\0\0VQF4");
+        golden.extend(b"hello\0\0\0VQF4\x04\x03\x02\x01");
         assert_eq!(octets[..golden.len()], golden);
     }
 }

@@ -55,6 +55,7 @@ impl Log {
         lock(&self.head).stopping = true;
         self.room.notify_all();
         self.bell.ring();
+        self.mover.ring();
     }
 
     /// The keeper and all writers have ended: seals what can be, so that the next start need not
@@ -229,5 +230,6 @@ fn seal_one(log: &Log) -> bool {
     };
     // Unsealed, it is read whole at the next start.
     let _ = seal::seal(&segment, &log.soundness);
+    log.mover.ring();
     true
 }

@@ -44,6 +44,9 @@ pub(in crate::local) enum Purpose {
     Mail,
     /// What became of mail that was here.
     Outcome,
+    /// Mail that is moved while the disk has no room: half of what is kept for outcomes may be taken,
+    /// since more than that comes back. Does not wait.
+    Moving,
 }
 
 /// The log, to be written.
@@ -53,6 +56,8 @@ pub(in crate::local) struct Log {
     pub(in crate::local) soundness: Arc<Soundness>,
     pub(in crate::local) store: Arc<Store>,
     bell: Arc<Bell>,
+    /// Rung when there may be something to move together.
+    mover: Bell,
     /// Octets of a segment.
     size: u32,
     /// Which start of the server this is.
@@ -193,6 +198,7 @@ impl Log {
             soundness,
             store,
             bell,
+            mover: Bell::default(),
             size,
             run: random()?,
             room: Condvar::new(),
@@ -235,6 +241,9 @@ impl Log {
             }
             if head.stopping {
                 return Err(io::Error::other("the spool is closed"));
+            }
+            if purpose == Purpose::Moving {
+                return Err(io::ErrorKind::StorageFull.into());
             }
             if head.refusals != refusals {
                 return Err(head.why.into());
@@ -281,6 +290,47 @@ impl Log {
         self.bell.ring();
     }
 
+    /// Octets that can be moved though the disk has no room.
+    pub(in crate::local) fn room_to_move(&self) -> u32 {
+        let head = lock(&self.head);
+        let left = head.prepared().saturating_sub(head.at);
+        left.saturating_sub(kept(self.size) / 2)
+    }
+
+    /// Octets of a segment.
+    pub(in crate::local) const fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The full segments, with the octets that each takes of the disk.
+    pub(in crate::local) fn full(&self) -> Vec<(Arc<Segment>, u64)> {
+        let head = lock(&self.head);
+        let full = head.sealed.iter().chain(&head.unsealed);
+        full.map(|segment| (Arc::clone(segment), u64::from(segment.prepared())))
+            .collect()
+    }
+
+    /// After so many octets that count no more it is looked at again what there is to move.
+    pub(in crate::local) fn faded(&self) -> u64 {
+        u64::from(self.size / 4)
+    }
+
+    /// There may be something to move together.
+    pub(in crate::local) fn compact(&self) {
+        self.mover.ring();
+    }
+
+    /// Waits until there may be; false when there will be nothing any more.
+    pub(in crate::local) fn hear_compact(&self) -> bool {
+        self.mover.hear();
+        !self.is_stopping()
+    }
+
+    /// True if the log is being closed.
+    pub(in crate::local) fn is_stopping(&self) -> bool {
+        lock(&self.head).stopping
+    }
+
     /// Something may have become free.
     pub(in crate::local) fn look(&self) {
         self.bell.ring();
@@ -293,6 +343,7 @@ impl Head {
         let size = log.size;
         let kept = match purpose {
             Purpose::Mail => u64::from(kept(size)),
+            Purpose::Moving => u64::from(kept(size) / 2),
             Purpose::Outcome => 0,
         };
         let spare = self.spares.iter().map(|each| room_in(each));
@@ -310,7 +361,7 @@ impl Head {
             let hopeless = self.short && purpose == Purpose::Outcome;
             let grows = self.active.is_some() && self.at + len <= size && !hopeless;
             // The last spare is for outcomes, and for the next start.
-            let is_last = self.spares.len() < 2 && purpose == Purpose::Mail;
+            let is_last = self.spares.len() < 2 && purpose != Purpose::Outcome;
             if grows || is_last {
                 return None;
             }

@@ -23,6 +23,8 @@ pub(in crate::local) enum Note {
     Accepted {
         id: QueueId,
         state: u64,
+        /// How often it was moved before.
+        copy: u32,
         body: Place,
         waits: Waits,
         /// Octets of its content, with their heads, in each segment that has any.
@@ -249,8 +251,8 @@ impl<'a> Scanner<'a> {
                     start: 0,
                     len: payload.len(),
                 };
-                accepted(head.id, head.state, payload, whole.place(self.number, at))
-                    .map(|note| vec![note])
+                let place = whole.place(self.number, at);
+                accepted(head.id, (head.state, head.copy), payload, place).map(|note| vec![note])
             }
             Kind::Settled => settled(head, payload, self.number, at),
             Kind::Content => Some(Vec::new()),
@@ -277,11 +279,12 @@ impl<'a> Scanner<'a> {
 }
 
 /// What a body says.
-fn accepted(id: QueueId, state: u64, octets: &[u8], body: Place) -> Option<Note> {
+fn accepted(id: QueueId, (state, copy): (u64, u32), octets: &[u8], body: Place) -> Option<Note> {
     let decoded = Body::decode(id, octets)?;
     Some(Note::Accepted {
         id,
         state,
+        copy,
         body,
         content: content_of(&decoded.pieces),
         waits: decoded.waits,
@@ -310,7 +313,7 @@ fn settled(head: &Head, payload: &[u8], number: u32, at: u32) -> Option<Vec<Note
     let mut notes = Vec::with_capacity(settled.reports.len() + 1);
     for (id, inside) in settled.reports {
         let octets = payload.get(inside.start..inside.start + inside.len)?;
-        notes.push(accepted(id, 0, octets, inside.place(number, at))?);
+        notes.push(accepted(id, (0, 0), octets, inside.place(number, at))?);
     }
     notes.push(match settled.progress {
         Some((inside, waits)) => Note::Progress {

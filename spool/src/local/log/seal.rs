@@ -7,7 +7,8 @@
 //! ```text
 //! seal   "VQE4" · checksum u32 · nonce u64 · where the list is u32 · its octets u32 · its checksum u32
 //! note   kind u8 · queue id 16 octets, and as the kind has it: state u64 · offset u32 · len u32
-//!        · how it waits (`body.rs`) · segments with content u32 · (segment u32 · octets u32) each
+//!        · how it waits (`body.rs`) · how often it was moved u32 · segments with content u32
+//!        · (segment u32 · octets u32) each
 //! ```
 
 use std::io;
@@ -126,12 +127,17 @@ fn encode(note: &Note, into: &mut Vec<u8>) {
         Note::Accepted {
             id,
             state,
+            copy,
             body,
             waits,
             content,
         } => {
-            start(1, id);
+            // One that was never moved is as it was before any could be.
+            start(if *copy == 0 { 1 } else { 4 }, id);
             rest(*state, *body, waits, into);
+            if *copy != 0 {
+                into.extend(copy.to_le_bytes());
+            }
             into.extend(u32::try_from(content.len()).unwrap_or(0).to_le_bytes());
             for (segment, octets) in content {
                 into.extend(segment.to_le_bytes());
@@ -175,7 +181,8 @@ fn decode(reader: &mut Reader<'_>, segment: u32) -> Option<Note> {
     };
     let waits = take_waits(reader)?;
     match kind {
-        1 => {
+        1 | 4 => {
+            let copy = if kind == 4 { reader.u32()? } else { 0 };
             let count = reader.u32()?;
             let mut content = Vec::new();
             for _ in 0..count {
@@ -184,6 +191,7 @@ fn decode(reader: &mut Reader<'_>, segment: u32) -> Option<Note> {
             Some(Note::Accepted {
                 id,
                 state,
+                copy,
                 body: place,
                 waits,
                 content,
@@ -224,9 +232,18 @@ mod tests {
             Note::Accepted {
                 id,
                 state: 2,
+                copy: 0,
                 body: place,
                 waits: waits.clone(),
                 content: vec![(5, 100), (4, 200)],
+            },
+            Note::Accepted {
+                id,
+                state: 2,
+                copy: 70_000,
+                body: place,
+                waits: waits.clone(),
+                content: vec![(5, 100)],
             },
             Note::Progress {
                 id,
