@@ -40,6 +40,14 @@ impl Client {
         Ok(sent.elapsed())
     }
 
+    /// Sends one message, its envelope in one write (RFC 2920).
+    pub async fn send_at_once(&mut self, message: &[u8]) -> anyhow::Result<()> {
+        self.stream.write_all(ENVELOPE).await?;
+        self.hear_all(&[b"250", b"250", b"354"]).await?;
+        self.stream.write_all(message).await?;
+        self.hear(b"250").await
+    }
+
     /// Takes its leave.
     pub async fn quit(mut self) -> anyhow::Result<()> {
         self.say(b"QUIT\r\n", b"221").await
@@ -65,6 +73,28 @@ impl Client {
                 if !reply.starts_with(code) {
                     bail!("{}", String::from_utf8_lossy(reply).trim_end());
                 }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Replies of one line each, which must have these codes.
+    async fn hear_all(&mut self, codes: &[&[u8; 3]]) -> anyhow::Result<()> {
+        let mut filled = 0;
+        loop {
+            let space = self.space.get_mut(filled..).unwrap_or_default();
+            match self.stream.read(space).await.context("replies")? {
+                0 => bail!("the server has closed"),
+                read => filled += read,
+            }
+            let replies = self.space.get(..filled).unwrap_or_default();
+            let lines = replies.split_inclusive(|octet| *octet == b'\n');
+            let whole = lines.clone().filter(|line| line.ends_with(b"\n"));
+            let mut told = whole.clone().zip(codes);
+            if told.any(|(line, code)| !line.starts_with(*code)) {
+                bail!("{}", String::from_utf8_lossy(replies).trim_end());
+            }
+            if whole.count() >= codes.len() {
                 return Ok(());
             }
         }
@@ -101,6 +131,9 @@ pub fn now() -> Instant {
 /// What an ordinary message begins with.
 const HEADER: &[u8] = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\n\
     Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-Id: <1@src.example>\r\nSubject: bench\r\n\r\n";
+
+/// An envelope, with the command that ends it.
+const ENVELOPE: &[u8] = b"MAIL FROM:<a@src.example>\r\nRCPT TO:<b@dst.example>\r\nDATA\r\n";
 
 /// Octets of a line of the body.
 const LINE: usize = 78;

@@ -67,3 +67,17 @@ struct Process {
     number: u32,
     fields: String,
 }
+
+/// Ticks in which a processor was not idle, all processors together (proc(5), /proc/stat).
+pub fn busy_ticks() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/stat").context("the processors' times")?;
+    let line = text.lines().next().context("the first line")?;
+    let fields: Vec<f64> = line
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    // user nice system idle iowait irq softirq
+    let at = |index: usize| fields.get(index).copied().unwrap_or(0.0);
+    Ok(at(0) + at(1) + at(2) + at(5) + at(6))
+}

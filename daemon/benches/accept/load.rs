@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep_until;
 
 use super::client::{Client, message, now};
-use super::group::Group;
+use super::group::{Group, busy_ticks};
 
 /// What is sent.
 #[derive(Clone, Debug, clap::Args)]
@@ -160,18 +160,4 @@ fn count(latency: Duration, span: Span, seen: &Latencies) {
     if (span.from..span.to).contains(&now()) {
         seen.borrow_mut().push(latency);
     }
-}
-
-/// Ticks in which a processor was not idle, all processors together (proc(5), /proc/stat).
-fn busy_ticks() -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string("/proc/stat").context("the processors' times")?;
-    let line = text.lines().next().context("the first line")?;
-    let fields: Vec<f64> = line
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    // user nice system idle iowait irq softirq
-    let at = |index: usize| fields.get(index).copied().unwrap_or(0.0);
-    Ok(at(0) + at(1) + at(2) + at(5) + at(6))
 }

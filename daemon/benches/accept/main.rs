@@ -1,8 +1,8 @@
-//! The parts of `bench/accept` that must not be the bottleneck: a sender of messages that counts
-//! and times, and a crowd of clients that only sit there.
+//! The parts of `bench/accept` and `bench/relay` that must not be the bottleneck: a sender of
+//! messages that counts and times, a next hop that counts, and a crowd of clients that only sit there.
 //!
-//! No command is pipelined, as Postfix's smtp-source does it: what a client waits for is part of
-//! what is measured. Each measurement prints one line, whose columns stand at its printer. CPU and
+//! In `bench/accept` no command is pipelined, as Postfix's smtp-source does it: what a client waits
+//! for is part of what is measured. Each measurement prints one line, whose columns stand at its printer. CPU and
 //! memory are those of a process group: the server and all its children, ended ones included.
 
 #![expect(clippy::print_stdout, reason = "a measurement is for whoever runs it")]
@@ -11,10 +11,12 @@ mod client;
 mod crowd;
 mod group;
 mod load;
+mod relay;
+mod sink;
 
 use clap::{Parser, Subcommand};
 
-/// What `bench/accept` may ask for.
+/// What the commands may ask for.
 #[derive(Debug, Parser)]
 struct CommandLine {
     #[command(subcommand)]
@@ -28,6 +30,8 @@ struct CommandLine {
 enum Command {
     /// Sends messages for a while.
     Load(load::Run),
+    /// Sends messages through a server to a sink.
+    Relay(relay::Run),
     /// Opens sessions that say EHLO and nothing more.
     Crowd(crowd::Run),
 }
@@ -38,8 +42,10 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()?
         .block_on(async {
+            let local = tokio::task::LocalSet::new();
             match command {
-                Command::Load(run) => tokio::task::LocalSet::new().run_until(run.measure()).await,
+                Command::Load(run) => local.run_until(run.measure()).await,
+                Command::Relay(run) => local.run_until(run.measure()).await,
                 Command::Crowd(run) => run.measure().await,
             }
         })
