@@ -1,8 +1,10 @@
 //! One session with one host of a next hop: the driver of proto's deliver machine.
 //!
-//! Promises: every action of the machine is performed, in order, before its next input; no read
-//! and no write waits longer than the machine's timer; content passes in pieces of at most 64 KiB
-//! and is never whole in memory; a host of which TLS is demanded is sent nothing without it.
+//! Promises: every action of the machine is performed, in order, before its next input, but that what
+//! it says is gathered while the machine has more to say at once, so that a small message leaves in one
+//! write; no read and no write waits longer than the machine's timer; content passes in pieces of at
+//! most 64 KiB and a large one is never whole in memory; a host of which TLS is demanded is sent nothing
+//! without it.
 //!
 //! Left to others: what is said, and what replies mean (`proto::smtp::deliver`); which host is
 //! called, what is demanded of it, and what follows from its silence (the runner).
@@ -11,6 +13,8 @@
 
 mod opening;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -85,6 +89,8 @@ pub struct Connection {
     timer: Option<Mono>,
     /// What is read into; taken while the machine looks at it.
     buffer: Vec<u8>,
+    /// What the machine has said and is not sent yet.
+    unsent: Vec<u8>,
 }
 
 /// What one transaction came to.
@@ -123,8 +129,7 @@ impl Connection {
             .await;
         while !seen.is_over() {
             if std::mem::take(&mut seen.prepared) {
-                completed = true;
-                self.complete(&mut seen).await;
+                completed = self.complete(&mut seen).await;
             } else if seen.wants_content {
                 self.bring(content, &mut seen).await;
             } else {
@@ -145,8 +150,9 @@ impl Connection {
 
     /// Between the last of the content and the octets that complete it: what must be durable
     /// before the next hop can have the message has its place here, and so far nothing must.
-    async fn complete(&mut self, seen: &mut Seen) {
-        self.feed(Input::Complete, seen).await;
+    /// False if they have not been given away whole.
+    async fn complete(&mut self, seen: &mut Seen) -> bool {
+        self.feed(Input::Complete, seen).await
     }
 
     /// Resolves when the peer of an idle session says something or leaves: the session is then
@@ -170,9 +176,11 @@ impl Connection {
         self.shut().await;
     }
 
-    /// Gives the machine one input and performs what it asks; a write that fails is told to it.
-    async fn feed(&mut self, input: Input<'_>, seen: &mut Seen) {
-        match self.step(input, seen).await {
+    /// Gives the machine one input and performs what it asks; a write that fails is told to it, and
+    /// then this is false.
+    async fn feed(&mut self, input: Input<'_>, seen: &mut Seen) -> bool {
+        let written = self.step(input, seen).await;
+        match written {
             Written::All => {}
             Written::TimedOut => {
                 self.step(Input::TimerFired, seen).await;
@@ -184,29 +192,36 @@ impl Connection {
                 self.step(Input::EndOfStream, seen).await;
             }
         }
+        written == Written::All
     }
 
-    /// One input, and the actions that follow from it.
+    /// One input, and the actions that follow from it. What is to be sent waits for what the machine
+    /// will say of content, which is asked for next, unless it is much already.
     async fn step(&mut self, input: Input<'_>, seen: &mut Seen) -> Written {
         let mut actions = Vec::new();
         self.session.step(input, clock::now(), &mut actions);
-        let mut written = Written::All;
         for action in actions {
             match action {
-                Action::Write(octets) if written == Written::All => {
-                    written = self.write(&octets).await;
-                }
+                Action::Write(octets) if self.unsent.is_empty() => self.unsent = octets,
+                Action::Write(octets) => self.unsent.extend_from_slice(&octets),
                 Action::SetTimer(at) => self.timer = Some(at),
                 other => seen.note(other),
             }
         }
-        written
+        if seen.has_more_to_say() && self.unsent.len() < GATHERED {
+            return Written::All;
+        }
+        self.write().await
     }
 
-    /// Writes octets, for no longer than the timer allows.
-    async fn write(&mut self, octets: &[u8]) -> Written {
+    /// Writes what is unsent, for no longer than the timer allows. What fails is gone.
+    async fn write(&mut self) -> Written {
+        let unsent = std::mem::take(&mut self.unsent);
+        if unsent.is_empty() {
+            return Written::All;
+        }
         let writing = async {
-            self.stream.write_all(octets).await?;
+            self.stream.write_all(&unsent).await?;
             self.stream.flush().await
         };
         let result = match self.timer {
@@ -254,9 +269,9 @@ impl Connection {
                 Ok(None) => self.feed(Input::ContentEnd, seen).await,
                 Err(error) => {
                     tracing::error!(error = %crate::log::chain(&error), "content cannot be read");
-                    self.feed(Input::ContentFailed, seen).await;
+                    self.feed(Input::ContentFailed, seen).await
                 }
-            }
+            };
         }
         self.buffer = buffer;
     }
@@ -352,11 +367,20 @@ impl Seen {
         }
     }
 
+    /// The machine waits for content or for leave to complete it, not for the peer.
+    const fn has_more_to_say(&self) -> bool {
+        (self.wants_content || self.prepared) && !self.closed
+    }
+
     /// A transaction has come to its end, and the session to its next state.
     const fn is_over(&self) -> bool {
         self.closed || (self.finished && self.ready)
     }
 }
+
+/// Octets that are sent without waiting for more: a small message gathers whole, and a piece of a
+/// large one is not held back.
+const GATHERED: usize = 16 * 1024;
 
 /// Octets read at once: replies are short, and this holds a hundred of them.
 const READ_SIZE: usize = 4096;

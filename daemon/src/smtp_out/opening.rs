@@ -162,6 +162,7 @@ async fn greet(
         tls: None,
         timer: None,
         buffer: vec![0; READ_SIZE],
+        unsent: Vec::new(),
     };
     let mut seen = Seen::default();
     connection.feed(Input::Connected, &mut seen).await;

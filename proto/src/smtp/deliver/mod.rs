@@ -168,7 +168,8 @@ pub enum Action {
     /// Send these. The timer that was set before also bounds the sending: a peer that does not
     /// read must not hold the driver longer (RFC 5321 §4.5.3.2.5).
     Write(Vec<u8>),
-    /// Bring the next piece of content, after all before this is sent.
+    /// Bring the next piece of content, after all before this is sent; or gather that, to be sent
+    /// with what follows.
     WantContent,
     /// All content is sent but the octets that complete it.
     Prepared,
