@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-    use vouchsafe_proto::envelope::{Envelope, Origin};
+    use vouchsafe_proto::envelope::{ByMode, DeliverBy, Envelope, Origin};
     use vouchsafe_proto::queue_id::QueueId;
     use vouchsafe_proto::verify::VerdictResult;
 
@@ -394,6 +394,72 @@ mod tests {
             .collect();
         let end = conclude(&entry, &all, &policy(), 0, late).unwrap();
         assert_eq!((end.delayed.len(), end.attempts), (4, 0));
+    }
+
+    fn by(entry: &mut Entry, mode: ByMode, hours: u64) {
+        entry.envelope.requests.deliver_by = Some(DeliverBy {
+            deadline: ARRIVED.plus(Duration::from_hours(hours)),
+            mode,
+            trace: false,
+        });
+    }
+
+    /// Its destination is held back, so it is due at the very moment at which it is reported.
+    #[test]
+    fn a_deadline_is_reported_once_though_the_message_stays_due() {
+        let mut entry = entry(1);
+        by(&mut entry, ByMode::Notify, 6);
+        let unreached = [Tally::Unreached {
+            outcome: Outcome::local((4, 4, 1), None, "no answer"),
+            next_hop: NextHop::parse("smtp://192.0.2.1:25").unwrap(),
+        }];
+        let mut told = Vec::new();
+        for hour in [4, 5, 6, 6, 7] {
+            let now = ARRIVED.plus(Duration::from_hours(hour));
+            let end = conclude(&entry, &unreached, &policy(), 0, now).unwrap();
+            assert_eq!(end.due, Some(now));
+            told.push(end.delayed.len());
+            entry.due = now;
+            entry.delay_reported = end.delay_reported;
+            entry.deadline_reported = end.deadline_reported;
+        }
+        assert_eq!(told, [1, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_deadline_that_is_over_waits_for_no_turn() {
+        let mut entry = entry(1);
+        by(&mut entry, ByMode::Notify, 1);
+        let untouched = [Tally::Untouched];
+        let at = |minutes| ARRIVED.plus(Duration::from_mins(minutes));
+        assert_eq!(conclude(&entry, &untouched, &policy(), 0, at(59)), None);
+        let end = conclude(&entry, &untouched, &policy(), 0, at(60)).unwrap();
+        assert_eq!((end.delayed.len(), end.deadline_reported), (1, true));
+    }
+
+    /// The sender is owed a word that a next hop keeps no deadlines; it comes with the conclusion.
+    #[test]
+    fn what_is_to_be_reported_is_not_recorded_in_part() {
+        let onto = |deadlines| Tally::Tried {
+            outcome: Outcome {
+                onward: Onward::Relay {
+                    reports: true,
+                    deadlines,
+                },
+                ..Outcome::local((2, 0, 0), None, "taken")
+            },
+            next_hop: None,
+        };
+        let mut entry = entry(2);
+        let tallies = [onto(false), onto(true)];
+        let done = |entry: &Entry| {
+            let progress = conclude_part(entry, &tallies).unwrap();
+            let done = progress.iter().map(|progress| !progress.is_waiting());
+            done.collect::<Vec<_>>()
+        };
+        assert_eq!(done(&entry), [true, true]);
+        by(&mut entry, ByMode::Notify, 6);
+        assert_eq!(done(&entry), [false, true]);
     }
 
     #[test]
