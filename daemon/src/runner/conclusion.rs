@@ -411,7 +411,7 @@ mod tests {
         by(&mut entry, ByMode::Notify, 6);
         let unreached = [Tally::Unreached {
             outcome: Outcome::local((4, 4, 1), None, "no answer"),
-            next_hop: NextHop::parse("smtp://192.0.2.1:25").unwrap(),
+            next_hop: Some(NextHop::parse("smtp://192.0.2.1:25").unwrap()),
         }];
         let mut told = Vec::new();
         for hour in [4, 5, 6, 6, 7] {

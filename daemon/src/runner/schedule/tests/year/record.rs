@@ -180,7 +180,7 @@ impl World {
                 }
             } else {
                 self.store.remove(&id);
-                self.index.remove(id);
+                self.rung |= self.index.remove(id);
             }
             for told in std::mem::take(&mut recording.reports) {
                 self.take(told.envelope);
