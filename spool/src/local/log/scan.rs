@@ -80,6 +80,9 @@ impl Window<'_> {
     fn get(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
         let end = offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
         let wanted = usize::try_from(end.min(self.len).saturating_sub(offset)).unwrap_or(0);
+        if wanted == 0 {
+            return Ok(&[]);
+        }
         let held = self.start.saturating_add(self.octets.len() as u64);
         if offset < self.start || end.min(self.len) > held {
             let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
