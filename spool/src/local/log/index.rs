@@ -1,7 +1,7 @@
 //! Where everything lies: for each message its newest frames, for each segment what keeps it.
 //!
-//! All in memory, and built anew at start. An entry takes about a hundred octets; with its due
-//! time a message costs about two hundred.
+//! All in memory, and built anew at start. With all that is known of how it waits a message costs the
+//! process some 700 octets (docs/performance.md).
 //!
 //! A segment may be used again when nothing in it counts any more, and when nothing in it keeps
 //! something dead that lies in another: a frame that says a message left must outlive every frame
