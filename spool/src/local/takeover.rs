@@ -95,8 +95,10 @@ fn unknown() -> io::Error {
 pub(super) fn mark(log: &Log) -> io::Result<()> {
     let disk = &*log.disk;
     match disk.remove(UNBORN) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        // Durably: else a crash could leave this one under the name that the next one is given.
+        Ok(()) => disk.sync_dir("").inspect_err(|_| log.soundness.poison())?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     let file = disk.create(UNBORN)?;
     file.write_at(0, format!("{LINE}{FORMAT}{REST}").as_bytes())?;
