@@ -61,7 +61,7 @@ pub(super) struct Conclusion {
 
 impl Conclusion {
     /// How the message stood.
-    fn before(entry: &Entry) -> Self {
+    pub(super) fn before(entry: &Entry) -> Self {
         Self {
             progress: entry.progress.clone(),
             attempts: entry.attempts,

@@ -217,15 +217,8 @@ pub(crate) async fn removal_reports(
     let waiting = waiting.filter(|(_, progress)| progress.is_waiting());
     let failed = waiting.map(|(index, _)| (index, Outcome::local((5, 3, 0), None, text)));
     let conclusion = Conclusion {
-        progress: entry.progress.clone(),
-        attempts: entry.attempts,
-        due: None,
-        later: Vec::new(),
-        delay_reported: entry.delay_reported,
-        deadline_reported: entry.deadline_reported,
         failed: failed.collect(),
-        delayed: Vec::new(),
-        succeeded: Vec::new(),
+        ..Conclusion::before(entry)
     };
     let reports = make_reports(spool, in_force, entry, &conclusion).await;
     let reports = reports.into_iter();
