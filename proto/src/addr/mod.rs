@@ -378,6 +378,10 @@ mod tests {
                 "<a@b@c>",
                 ParsePathError::Domain(ParseDomainError::Character(1)),
             ),
+            (
+                "<a@b\u{93}.example>",
+                ParsePathError::Domain(ParseDomainError::Character(1)),
+            ),
             ("<a@[1.2.3]>", ParsePathError::Literal),
             ("<a@[IPv6:::g]>", ParsePathError::Literal),
             (long.as_str(), ParsePathError::TooLong),
