@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use crate::Lane;
-use crate::fs::{Access, Disk};
+use crate::fs::Disk;
+use crate::{Lane, whole};
 
 /// The file.
 const FILE: &str = "frozen";
@@ -34,16 +34,9 @@ impl Frozen {
 
     /// What is on it. Blocks.
     pub fn read(&self) -> io::Result<BTreeSet<Lane>> {
-        let file = match self.disk.open(FILE, Access::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            file => file?,
+        let Some(octets) = whole::read(&*self.disk, FILE, MAX_FILE)? else {
+            return Ok(BTreeSet::new());
         };
-        let length = file.len()?;
-        if length > MAX_FILE {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let mut octets = vec![0; usize::try_from(length).unwrap_or(0)];
-        file.read_at(0, &mut octets)?;
         let text = std::str::from_utf8(&octets);
         let text = text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(text.lines().map(Lane::named).collect())
@@ -52,26 +45,18 @@ impl Frozen {
     /// Keeps this list in place of what was kept. Blocks.
     pub fn keep(&self, lanes: &BTreeSet<Lane>) -> io::Result<()> {
         self.disk.create_dir("")?;
-        match self.disk.remove(UNBORN) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = self.disk.create(UNBORN)?;
         let mut text = String::new();
         for lane in lanes {
             text.extend([lane.as_str(), "\n"]);
         }
-        file.write_at(0, text.as_bytes())?;
-        file.sync_data()?;
-        self.disk.rename(UNBORN, FILE)?;
-        self.disk.sync_dir("")
+        whole::replace(&*self.disk, FILE, UNBORN, text.as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::LocalDisk;
+    use crate::fs::{Access, LocalDisk};
 
     #[test]
     fn the_list_is_what_was_kept_last_and_never_a_guess() {

@@ -27,6 +27,7 @@ mod lane;
 pub mod local;
 mod orders;
 mod policies;
+mod whole;
 
 pub use error::{
     AppendError, BeginError, ClaimError, CommitError, ContentError, LeaseError, ListError,

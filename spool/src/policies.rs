@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use vouchsafe_proto::addr::Domain;
 
-use crate::fs::{Access, Disk};
+use crate::fs::Disk;
+use crate::whole;
 
 /// The folder.
 const FOLDER: &str = "mta-sts";
@@ -55,15 +56,7 @@ impl Policies {
     pub fn keep(&self, domain: &Domain, octets: &[u8]) -> io::Result<()> {
         let name = format!("{FOLDER}/{}", domain.as_ascii());
         let unborn = format!("{name}{UNBORN}");
-        match self.disk.remove(&unborn) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = self.disk.create(&unborn)?;
-        file.write_at(0, octets)?;
-        file.sync_data()?;
-        self.disk.rename(&unborn, &name)?;
-        self.disk.sync_dir(FOLDER)
+        whole::replace(&*self.disk, &name, &unborn, octets)
     }
 
     /// Forgets a domain. Blocks.
@@ -76,14 +69,9 @@ impl Policies {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let file = self.disk.open(&format!("{FOLDER}/{name}"), Access::Read)?;
-        let length = file.len()?;
-        if length > MAX_FILE {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let mut octets = vec![0; usize::try_from(length).unwrap_or(0)];
-        file.read_at(0, &mut octets)?;
-        Ok(octets)
+        let name = format!("{FOLDER}/{name}");
+        let octets = whole::read(&*self.disk, &name, MAX_FILE)?;
+        octets.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

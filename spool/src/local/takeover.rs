@@ -30,6 +30,7 @@ use super::recover::{Corruption, Doomed, Finding};
 use super::store::Unopened;
 use super::threads::lock;
 use crate::fs::{Access, Disk, Listed};
+use crate::whole;
 
 /// The format that is written now.
 pub(super) const FORMAT: u32 = 5;
@@ -93,18 +94,9 @@ fn unknown() -> io::Error {
 
 /// Says that the log is the queue from now on. All that is in it is durable.
 pub(super) fn mark(log: &Log) -> io::Result<()> {
-    let disk = &*log.disk;
-    match disk.remove(UNBORN) {
-        // Durably: else a crash could leave this one under the name that the next one is given.
-        Ok(()) => disk.sync_dir("").inspect_err(|_| log.soundness.poison())?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let file = disk.create(UNBORN)?;
-    file.write_at(0, format!("{LINE}{FORMAT}{REST}").as_bytes())?;
-    log.soundness.flush(&*file)?;
-    disk.rename(UNBORN, FILE)?;
-    disk.sync_dir("").inspect_err(|_| log.soundness.poison())
+    let line = format!("{LINE}{FORMAT}{REST}");
+    whole::replace(&*log.disk, FILE, UNBORN, line.as_bytes())
+        .inspect_err(|_| log.soundness.poison())
 }
 
 /// Throws away what an attempt left that did not come to its end.
