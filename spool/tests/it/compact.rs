@@ -17,7 +17,7 @@ use crate::story::{HORIZON, open};
 const SEGMENT: u64 = 256 * 1024;
 
 /// What a queue of so many octets that count may take: four times as much, and eight segments.
-fn bound(live: u64) -> u64 {
+pub fn bound(live: u64) -> u64 {
     4 * live + 8 * SEGMENT
 }
 

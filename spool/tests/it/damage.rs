@@ -3,7 +3,7 @@
 //! content comes out that did not go in.
 //!
 //! `VOUCHSAFE_CUTS=10000 cargo test --release -p vouchsafe-spool --test it damage` changes every
-//! octet of the folder that was ever written, `./test` some of them.
+//! octet of a small folder that was ever written, and some of a larger one; `./test` fewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use std::sync::Arc;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_spool::{Ask, Entry, LocalSpool, Spool};
 
+use crate::crash::play_and_move;
 use crate::disk::MemoryDisk;
 use crate::history::History;
+use crate::image::Crash;
 use crate::mail::read;
 use crate::story::{HORIZON, Size, Story, open};
 
@@ -111,37 +113,82 @@ async fn change(
     }
 }
 
+/// A queue at rest, what is in it, and what was sent.
+struct World {
+    disk: MemoryDisk,
+    history: History,
+    before: Held,
+}
+
+impl World {
+    /// What this disk holds, which must be sound and what the history says of this moment.
+    async fn new(disk: MemoryDisk, mut history: History, moment: usize) -> Self {
+        let (before, said) = {
+            let spool = open(&disk.copy()).unwrap();
+            look(&spool).await
+        };
+        assert!(!said && before.len() > 3, "{} messages", before.len());
+        let held = before
+            .values()
+            .map(|(entry, content)| (entry.clone(), content.clone().unwrap()));
+        let held: Vec<_> = held.collect();
+        let found = history.judge(&held, moment).unwrap();
+        history.resolve(&found, &held, moment, disk.log_len());
+        Self {
+            disk,
+            history,
+            before,
+        }
+    }
+
+    /// Changes every `step`-th octet of all files that is not zero, each by itself.
+    async fn change_each(&self, step: usize) {
+        let mut counts = Counts::default();
+        for name in self.disk.names() {
+            let written = self.disk.written(&name);
+            for place in written.into_iter().step_by(step) {
+                let place = (name.as_str(), place);
+                change(&self.disk, place, &self.history, &self.before, &mut counts).await;
+            }
+        }
+        println!("{counts:?}");
+        assert!(counts.said_at_start > 0);
+    }
+}
+
+/// Every how many octets one is changed: so many, or as many as the environment wants.
+fn step(seldom: usize) -> usize {
+    if std::env::var_os("VOUCHSAFE_CUTS").is_some() {
+        1 + seldom / 211
+    } else {
+        seldom
+    }
+}
+
 #[tokio::test]
 async fn one_changed_bit_costs_one_message_at_most() {
-    let step = if std::env::var_os("VOUCHSAFE_CUTS").is_some() {
-        1
-    } else {
-        211
-    };
     let disk = MemoryDisk::default();
     let story = Story::new(&disk);
     let spool = Arc::new(open(&disk).unwrap());
     story.play(&spool, 4, SIZE).await;
     drop(spool);
-    let (before, said) = {
-        let spool = open(&disk.copy()).unwrap();
-        look(&spool).await
-    };
-    assert!(!said && before.len() > 3, "{} messages", before.len());
-    let mut history = story.history().clone();
-    let held = before
-        .values()
-        .map(|(entry, content)| (entry.clone(), content.clone().unwrap()));
-    let (held, moment) = (held.collect::<Vec<_>>(), disk.log_len());
-    let found = history.judge(&held, moment).unwrap();
-    history.resolve(&found, &held, moment, moment);
-    let mut counts = Counts::default();
-    for name in disk.names() {
-        let written = disk.written(&name);
-        for place in written.into_iter().step_by(step) {
-            change(&disk, (&name, place), &history, &before, &mut counts).await;
-        }
+    let history = story.history().clone();
+    let end = disk.log_len();
+    let world = World::new(disk, history, end).await;
+    world.change_each(step(211)).await;
+}
+
+#[tokio::test]
+async fn nor_does_it_where_messages_were_moved_or_are_being_moved() {
+    let disk = MemoryDisk::default();
+    let (story, began) = play_and_move(&disk).await;
+    let history = story.history().clone();
+    let end = disk.log_len();
+    // At rest behind all of it, and as starts found it that came in the midst of it.
+    for upto in (0..=3).map(|part| began + (end - began) * part / 3) {
+        let rest = disk.after(upto, Crash::Process);
+        drop(open(&rest).unwrap());
+        let world = World::new(rest.copy(), history.clone(), upto).await;
+        world.change_each(step(19_997)).await;
     }
-    println!("{counts:?}");
-    assert!(counts.said_at_start > 0);
 }
