@@ -31,6 +31,11 @@ pub struct Message {
 impl Sink {
     /// Starts one on a port that is free.
     pub fn start() -> Self {
+        Self::offering("SIZE")
+    }
+
+    /// The same with this extension in the place of SIZE.
+    pub fn offering(extension: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (send, messages) = channel();
@@ -41,7 +46,7 @@ impl Sink {
                 let (stream, send) = (stream.unwrap(), send.clone());
                 let life = ended.load(Ordering::Acquire);
                 // A peer that goes away ends its session, and nothing else.
-                std::thread::spawn(move || drop(converse(&stream, life, &send)));
+                std::thread::spawn(move || drop(converse(&stream, extension, life, &send)));
             }
         });
         Self {
@@ -61,6 +66,11 @@ impl Sink {
         self.messages.try_iter()
     }
 
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// As a next hop of the configuration.
     pub fn next_hop(&self) -> String {
         format!("smtp://{}", self.address)
@@ -75,7 +85,15 @@ impl Sink {
 }
 
 /// One session.
-fn converse(stream: &TcpStream, ended: u32, send: &Sender<Message>) -> std::io::Result<()> {
+fn converse(
+    stream: &TcpStream,
+    extension: &str,
+    ended: u32,
+    send: &Sender<Message>,
+) -> std::io::Result<()> {
+    let offered = format!(
+        "250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 {extension}\r\n"
+    );
     let mut say = stream;
     let mut lines = BufReader::new(stream);
     let mut message = Message::default();
@@ -108,7 +126,7 @@ fn converse(stream: &TcpStream, ended: u32, send: &Sender<Message>) -> std::io::
                 message = Message::default();
                 b"250 2.0.0 ok\r\n"
             }
-            _ => b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE\r\n",
+            _ => offered.as_bytes(),
         };
         say.write_all(reply)?;
     }

@@ -1,6 +1,6 @@
-//! Other people's mail software as peers: Postfix on both sides of us, Dovecot's LMTP behind us,
-//! swaks in front, haproxy between, readers of bounces behind our reports. Each test has a service and peers of its own, in processes and
-//! folders of their own.
+//! Other people's mail software as peers: Postfix and Exim on both sides of us, Dovecot's LMTP behind
+//! us, swaks in front, haproxy between, readers of bounces behind our reports. Each test has a service
+//! and peers of its own, in processes and folders of their own.
 //!
 //! What stands here is what the tests share: a peer's log, messages that are hard to carry, and
 //! the comparison of what went in with what came out.
@@ -8,6 +8,7 @@
 mod bounce_readers;
 mod dane;
 mod dovecot;
+mod exim;
 mod forwarding;
 mod from_postfix;
 mod mta_sts;
@@ -17,9 +18,10 @@ mod reports;
 mod swaks;
 mod to_dovecot;
 mod to_postfix;
+mod with_exim;
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, PipeReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -52,7 +54,7 @@ impl Log {
     }
 
     /// Reads in the background, so that the peer never waits for us.
-    fn read(pipe: PipeReader) -> Self {
+    fn read(pipe: impl Read + Send + 'static) -> Self {
         let (send, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {

@@ -11,7 +11,7 @@ const BOB: &str = "RCPT TO:<bob@hop.example> NOTIFY=SUCCESS ORCPT=rfc822;Bob+2Bx
 const CAROL: &str = "RCPT TO:<carol@hop.example> NOTIFY=NEVER";
 
 /// Sends it.
-fn send(server: std::net::SocketAddr) {
+pub(super) fn send(server: std::net::SocketAddr) {
     let mut client = Client::greeted(server);
     client.expect("EHLO client.example", 250);
     for command in [MAIL, BOB, CAROL] {
@@ -43,7 +43,7 @@ fn before(hop: &Postfix) -> Service {
 }
 
 /// The report in these messages.
-fn report(mailbox: &[Vec<u8>]) -> String {
+pub(super) fn report(mailbox: &[Vec<u8>]) -> String {
     let texts = mailbox.iter().map(|kept| String::from_utf8_lossy(kept));
     let mut reports = texts.filter(|text| text.contains("delivery-status"));
     let report = reports.next().expect("a report").into_owned();
@@ -52,7 +52,7 @@ fn report(mailbox: &[Vec<u8>]) -> String {
 }
 
 /// What any report on it must say.
-fn check(report: &str, by: &str, action: &str) {
+pub(super) fn check(report: &str, by: &str, action: &str) {
     // Postfix leaves the blank behind a type away.
     let text = report
         .replace("rfc822;", "rfc822; ")
