@@ -146,6 +146,7 @@ mod tests {
             address: address.parse().unwrap(),
             preference,
             requirement: Requirement::Opportunistic,
+            secure: false,
         };
         let all = vec![
             candidate("192.0.2.1", 5),

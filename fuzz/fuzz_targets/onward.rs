@@ -19,7 +19,8 @@ const NOW: Now = Now {
 };
 
 const GREETING: &[u8] = b"220 next.example\r\n";
-const OFFERS: &[u8] = b"250-next.example\r\n250-PIPELINING\r\n250-SIZE\r\n\
+const STARTTLS: &[u8] = b"250-next.example\r\n250 STARTTLS\r\n";
+const OFFERS: &[u8] = b"250-next.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-REQUIRETLS\r\n\
     250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 DELIVERBY\r\n";
 
 /// What the session says to the next hop when it is given a message.
@@ -27,7 +28,7 @@ fn said(mail: &Mail, recipients: Vec<Recipient>) -> Vec<Vec<u8>> {
     let mut session = Session::new(Settings {
         protocol: Protocol::Smtp,
         hostname: Domain::parse("mx.example.org").unwrap(),
-        starttls: StartTls::Never,
+        starttls: StartTls::Verified,
         remote: Remote {
             name: "next.example".into(),
             address: None,
@@ -36,7 +37,10 @@ fn said(mail: &Mail, recipients: Vec<Recipient>) -> Vec<Vec<u8>> {
     });
     let mut actions = Vec::new();
     session.step(Input::Connected, NOW, &mut actions);
-    session.step(Input::Bytes(GREETING), NOW, &mut actions);
+    for octets in [GREETING, STARTTLS, GREETING] {
+        session.step(Input::Bytes(octets), NOW, &mut actions);
+    }
+    session.step(Input::TlsStarted, NOW, &mut actions);
     session.step(Input::Bytes(OFFERS), NOW, &mut actions);
     assert!(actions.contains(&Action::Ready));
     actions.clear();

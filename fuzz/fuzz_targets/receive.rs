@@ -54,6 +54,7 @@ impl World {
             authserv_id: Domain::parse("mx.example").expect("a domain"),
             limits,
             starttls: seed & 1 == 1,
+            require_tls: seed & 2 == 2,
             helo_syntax: true,
             possible: Possible {
                 dkim: seed & 32 == 32,

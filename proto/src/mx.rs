@@ -51,6 +51,9 @@ pub struct Candidate {
     pub preference: u16,
     /// What TLS it must give.
     pub requirement: Requirement,
+    /// Nobody on the way can have named another host: the MX set is DNSSEC-secure, or the host is
+    /// configured.
+    pub secure: bool,
 }
 
 /// Names one question of one search.
@@ -199,6 +202,7 @@ impl Search {
             address,
             preference: 0,
             requirement: Requirement::Opportunistic,
+            secure: self.secure,
         })
     }
 
@@ -378,7 +382,9 @@ impl Search {
         let trouble = self.hosts.iter().find_map(|host| host.trouble);
         let next_hop = Name::from(&self.target);
         let hosts = core::mem::take(&mut self.hosts).into_iter();
-        let found: Vec<Candidate> = hosts.flat_map(|host| candidates(host, &next_hop)).collect();
+        let secure = self.secure;
+        let found = hosts.flat_map(|host| candidates(host, &next_hop, secure));
+        let found: Vec<Candidate> = found.collect();
         if !found.is_empty() {
             actions.push(Action::Found(found));
             return;
@@ -422,8 +428,8 @@ fn fail(status: (u8, u16, u16), text: String, actions: &mut Vec<Action>) {
 }
 
 /// A host's addresses, IPv6 and IPv4 in turn: where one of the two is broken on the way, the
-/// second try gets through.
-fn candidates(host: Host, next_hop: &Name) -> Vec<Candidate> {
+/// second try gets through. `secure`: as [`Candidate::secure`].
+fn candidates(host: Host, next_hop: &Name, secure: bool) -> Vec<Candidate> {
     let family = |want_v6: bool| {
         let of_family = move |address: &&IpAddr| address.is_ipv6() == want_v6;
         host.addresses.iter().filter(of_family)
@@ -450,6 +456,7 @@ fn candidates(host: Host, next_hop: &Name) -> Vec<Candidate> {
         address,
         preference: host.preference,
         requirement: requirement.clone(),
+        secure,
     });
     named.collect()
 }

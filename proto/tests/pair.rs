@@ -126,6 +126,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
         authserv_id: Domain::parse("mx.example.net").unwrap(),
         limits: receive::Limits::default(),
         starttls: line.starttls,
+        require_tls: false,
         helo_syntax: true,
         possible: Possible::default(),
     };

@@ -368,6 +368,7 @@ fn read_delivery<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Deliver
     });
     let dane = reader.switch(&place, "dane");
     let mta_sts = reader.switch(&place, "mta_sts");
+    let requiretls = reader.switch(&place, "requiretls");
     let roots = reader.text(&place, "roots", absolute);
     let connect_timeout = reader.duration(&place, "connect_timeout");
     let command_timeout = reader.duration(&place, "command_timeout");
@@ -381,6 +382,7 @@ fn read_delivery<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Deliver
         starttls: starttls?,
         dane: dane?,
         mta_sts: mta_sts?,
+        requiretls: requiretls?,
         roots,
         connect_timeout: connect_timeout?,
         command_timeout: command_timeout?,

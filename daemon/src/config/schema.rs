@@ -188,6 +188,10 @@ pub struct Limits {
 }
 
 /// `[delivery]`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the section"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Deliveries at the same time.
@@ -202,6 +206,8 @@ pub struct Delivery {
     pub dane: bool,
     /// MTA-STS policies are fetched, and what they demand is held to.
     pub mta_sts: bool,
+    /// Clients may ask that no hop without TLS gets their message.
+    pub requiretls: bool,
     /// The authorities that MTA-STS trusts; the system's, without it.
     pub roots: Option<PathBuf>,
     /// How long a connection may take to stand.
@@ -225,6 +231,11 @@ impl Delivery {
     /// True if MTA-STS policies are looked for.
     pub const fn follows_mta_sts(&self) -> bool {
         self.starttls && self.mta_sts
+    }
+
+    /// True if REQUIRETLS is offered. Without TLS it could not be kept.
+    pub const fn offers_require_tls(&self) -> bool {
+        self.starttls && self.requiretls
     }
 
     /// The timers of the deliver machine.

@@ -1,6 +1,8 @@
 //! The hosts of a next hop, in the order in which they are tried, each with the TLS that it must
 //! give.
 //!
+//! A message with REQUIRETLS has fewer of them: those whose names somebody answers for.
+//!
 //! Left to others: how many of them are tried, and what follows (`worker`); the searches themselves
 //! (`crate::mx_lookup`).
 
@@ -22,8 +24,39 @@ use crate::dns::Resolver;
 use crate::smtp_out::{Endpoint, Place};
 use crate::{mx_lookup, tls};
 
-/// The hosts of the next hop, in the order in which they are tried.
+/// The hosts of the next hop, in the order in which they are tried. `require_tls`: for a message
+/// that no hop without TLS may have (RFC 8689).
 pub(super) async fn of(
+    next_hop: &NextHop,
+    require_tls: bool,
+    environment: &Environment,
+    config: &Config,
+) -> Result<Vec<Endpoint>, Outcome> {
+    let mut found = all_of(next_hop, environment, config).await?;
+    if require_tls {
+        found.retain_mut(|endpoint| {
+            // Who takes LMTP gives into mailboxes: nothing goes on from there.
+            if endpoint.protocol == Protocol::Smtp {
+                let demanded = std::mem::take(&mut endpoint.requirement);
+                let demanded = demanded.for_required_tls(endpoint.secure);
+                let fits = demanded.is_some();
+                endpoint.requirement = demanded.unwrap_or_default();
+                return fits;
+            }
+            true
+        });
+        if found.is_empty() && !matches!(next_hop, NextHop::Maildir(_)) {
+            let text = "the message may go under TLS only, and nobody answers for the names of \
+                        the next hop's hosts: neither DNSSEC nor an MTA-STS policy";
+            // X.7.10: encryption needed (RFC 8689 §4.2.1).
+            return Err(Outcome::local((5, 7, 10), None, text));
+        }
+    }
+    Ok(found)
+}
+
+/// All hosts of the next hop, with what their domain demands.
+async fn all_of(
     next_hop: &NextHop,
     environment: &Environment,
     config: &Config,
@@ -65,6 +98,7 @@ pub(super) async fn of(
                 },
                 name: candidate.host.as_str().to_owned(),
                 address: candidate.address,
+                secure: candidate.secure,
             });
             let mut found = endpoints(named.collect(), *port, Protocol::Smtp);
             for endpoint in &mut found {
@@ -81,6 +115,7 @@ pub(super) async fn of(
             protocol: Protocol::Lmtp,
             server_name: None,
             requirement: Requirement::Opportunistic,
+            secure: true,
             domain: None,
         }]),
         NextHop::Maildir(_) => Ok(Vec::new()),
@@ -99,6 +134,7 @@ async fn addresses(
             name: address.to_string(),
             address: *address,
             requirement: Requirement::Opportunistic,
+            secure: true,
         }]),
         Host::Name(name) => {
             let mut search = Search::for_host(name.clone());
@@ -110,6 +146,7 @@ async fn addresses(
                 name: name.as_ascii().to_owned(),
                 address: candidate.address,
                 requirement: candidate.requirement,
+                secure: candidate.secure,
             };
             Ok(found.into_iter().map(named).collect())
         }
@@ -124,6 +161,8 @@ pub(super) struct Found {
     pub(super) address: IpAddr,
     /// What TLS the host must give.
     pub(super) requirement: Requirement,
+    /// Its name is the one that its domain, or the operator, meant.
+    pub(super) secure: bool,
 }
 
 /// Endpoints of addresses with the names they were found under.
@@ -133,6 +172,7 @@ pub(super) fn endpoints(found: Vec<Found>, port: u16, protocol: Protocol) -> Vec
             name,
             address,
             requirement,
+            secure,
         } = found;
         let host = match requirement.server_name().map(Name::as_str) {
             None if name.parse::<IpAddr>().is_ok() => Host::Address(address),
@@ -149,6 +189,7 @@ pub(super) fn endpoints(found: Vec<Found>, port: u16, protocol: Protocol) -> Vec
                 address: Some(address),
             },
             requirement,
+            secure,
             domain: None,
         }
     };

@@ -142,20 +142,25 @@ impl Worker {
         let mut hosts: Option<Hosts> = None;
         let mut unreachable = None;
         let mut stood = false;
+        let require_tls = work.requests.require_tls;
         while !work.recipients.is_empty() {
+            if require_tls {
+                self.leave_unless_protected().await;
+            }
             if self.connection.is_none() {
                 let hosts = match &mut hosts {
                     Some(hosts) => hosts,
-                    None => hosts.insert(self.find_hosts().await),
+                    None => hosts.insert(self.find_hosts(require_tls).await),
                 };
-                match self.open_next(hosts).await {
+                match self.open_next(hosts, require_tls).await {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         stood = true;
                     }
-                    Err(outcome) if stood => {
-                        // Hosts that do answer, and then break off, may have this message's reasons:
-                        // others are not to share its fate.
+                    Err(outcome) if stood || is_for_want_of_tls(&outcome, require_tls) => {
+                        // Hosts that do answer, and then break off, may have this message's reasons,
+                        // and so have those that are not safe enough for it: others are not to share
+                        // its fate.
                         let left = std::mem::take(&mut work.recipients).into_iter();
                         outcomes.extend(left.map(|(index, _)| (index, outcome.clone())));
                     }
@@ -247,8 +252,17 @@ impl Worker {
             })
     }
 
-    /// A session with the first host, of those that are left, with which one comes to be.
-    async fn open_next(&self, hosts: &mut Hosts) -> Result<Connection, Outcome> {
+    /// Leaves a session over which a message with REQUIRETLS may not go.
+    async fn leave_unless_protected(&mut self) {
+        let unfit = |connection: &mut Connection| connection.cannot_require_tls().is_some();
+        if let Some(connection) = self.connection.take_if(unfit) {
+            connection.quit().await;
+        }
+    }
+
+    /// A session with the first host, of those that are left, with which one comes to be, and over
+    /// which the message may go.
+    async fn open_next(&self, hosts: &mut Hosts, require_tls: bool) -> Result<Connection, Outcome> {
         let in_force = self.environment.current.take();
         let terms = Terms {
             hostname: in_force.config.hostname.clone(),
@@ -272,17 +286,17 @@ impl Worker {
                         "session with next hop"
                     );
                     let _ = self.news.send(News::Stands(self.id)).await;
-                    return Ok(connection);
+                    match connection.cannot_require_tls().filter(|_| require_tls) {
+                        None => return Ok(connection),
+                        Some(outcome) => {
+                            self.log_useless(&endpoint, &outcome);
+                            connection.quit().await;
+                            hosts.failed(outcome);
+                        }
+                    }
                 }
                 Err(outcome) => {
-                    tracing::info!(
-                        next_hop = %self.next_hop,
-                        remote = %Peer(&endpoint.remote.name),
-                        address = endpoint.remote.address.map(tracing::field::display),
-                        status = %outcome.status,
-                        diagnostic = %Peer(outcome.diagnostic.text()),
-                        "no session with this host"
-                    );
+                    self.log_useless(&endpoint, &outcome);
                     hosts.failed(outcome);
                 }
             }
@@ -292,10 +306,23 @@ impl Worker {
         }))
     }
 
+    /// A host did not do.
+    fn log_useless(&self, endpoint: &Endpoint, outcome: &Outcome) {
+        tracing::info!(
+            next_hop = %self.next_hop,
+            remote = %Peer(&endpoint.remote.name),
+            address = endpoint.remote.address.map(tracing::field::display),
+            status = %outcome.status,
+            diagnostic = %Peer(outcome.diagnostic.text()),
+            "no session with this host"
+        );
+    }
+
     /// Looks up the hosts of the next hop.
-    async fn find_hosts(&self) -> Hosts {
+    async fn find_hosts(&self, require_tls: bool) -> Hosts {
         let in_force = self.environment.current.take();
-        match hosts::of(&self.next_hop, &self.environment, &in_force.config).await {
+        let (next_hop, config) = (&self.next_hop, &in_force.config);
+        match hosts::of(next_hop, require_tls, &self.environment, config).await {
             Ok(endpoints) => Hosts {
                 left: those_tried(endpoints),
                 verdict: None,
@@ -354,6 +381,11 @@ fn those_tried(endpoints: Vec<Endpoint>) -> VecDeque<Endpoint> {
     chosen
 }
 
+/// True if a host was not used because the message needs TLS, or better TLS (RFC 3463 §3.8).
+fn is_for_want_of_tls(outcome: &Outcome, require_tls: bool) -> bool {
+    require_tls && outcome.status.subject == 7
+}
+
 /// True for an outcome that says no more than that the session ended, while the message cannot
 /// have arrived.
 fn is_untried(outcome: &Outcome, completed: bool, open: bool) -> bool {
@@ -398,6 +430,7 @@ mod tests {
                 name: format!("{name}.example"),
                 address: "192.0.2.1".parse().unwrap(),
                 requirement: Requirement::Opportunistic,
+                secure: false,
             });
             let chosen = those_tried(endpoints(all.collect(), 25, Protocol::Smtp));
             let names = chosen.iter().map(|each| each.remote.name.chars().next());

@@ -83,6 +83,7 @@ impl Site {
                     ..receive::Limits::default()
                 },
                 starttls: in_force.tls.is_some(),
+                require_tls: config.delivery.offers_require_tls(),
                 helo_syntax: config.verify.helo,
                 possible: config.possible(),
             }),

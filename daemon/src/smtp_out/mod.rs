@@ -49,6 +49,8 @@ pub struct Endpoint {
     pub server_name: Option<ServerName<'static>>,
     /// What TLS it must give.
     pub requirement: Requirement,
+    /// Its name is the one that its domain, or the operator, meant: nobody on the way chose it.
+    pub secure: bool,
     /// The domain whose mail it takes as one of its MX; none for a host that is configured.
     pub domain: Option<Domain>,
 }
@@ -115,6 +117,11 @@ impl Connection {
     /// Version and suite of TLS, if it is on.
     pub fn tls(&self) -> Option<&str> {
         self.tls.as_deref()
+    }
+
+    /// Why a message with REQUIRETLS cannot go this way, if it cannot.
+    pub fn cannot_require_tls(&self) -> Option<Outcome> {
+        self.session.cannot_require_tls()
     }
 
     /// Carries one message to its end.

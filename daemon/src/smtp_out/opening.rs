@@ -112,15 +112,12 @@ fn is_without_starttls(outcome: &Outcome) -> bool {
 
 /// What TLS is begun with at this host; none if it is not to be.
 fn tls<'a>(endpoint: &'a Endpoint, terms: &Terms) -> Result<Option<Tls<'a>>, Outcome> {
-    let starttls = if endpoint.requirement.allows_clear() {
-        StartTls::IfOffered
-    } else {
-        StartTls::Required
-    };
+    let starttls = endpoint.requirement.starttls();
     let Some((client, name)) = terms.tls.as_ref().zip(endpoint.server_name.as_ref()) else {
-        return match starttls {
-            StartTls::Required => Err(no_tls(endpoint)),
-            StartTls::Never | StartTls::IfOffered => Ok(None),
+        return if starttls.is_required() {
+            Err(no_tls(endpoint))
+        } else {
+            Ok(None)
         };
     };
     let begin = client.demanding(&endpoint.requirement).map_err(|error| {

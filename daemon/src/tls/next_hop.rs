@@ -6,7 +6,8 @@
 //! says so with each session. Under DANE the host's own certificate is compared with its TLSA
 //! records, or its chain is verified up to one that they name (RFC 7672 §3); and the key must have
 //! signed the handshake, else the certificate would be anybody's. Under MTA-STS the chain is verified
-//! up to an authority that this system trusts, by rustls' own verifier.
+//! up to an authority that this system trusts, by rustls' own verifier; and so where the message itself
+//! demands it (REQUIRETLS).
 //!
 //! A session of one requirement is never resumed for another: only the opportunistic configuration
 //! keeps sessions.
@@ -97,7 +98,7 @@ impl Client {
     pub fn demanding(&self, requirement: &Requirement) -> Result<Begin, Error> {
         match requirement {
             Requirement::Opportunistic | Requirement::Encrypted => Ok(self.opportunistic().into()),
-            Requirement::WebPki => self.web_pki().map(Begin::from),
+            Requirement::WebPki | Requirement::ByMessage => self.web_pki().map(Begin::from),
             Requirement::Tested => {
                 let Some(verifier) = self.web_pki.clone() else {
                     return Ok(self.opportunistic().into());

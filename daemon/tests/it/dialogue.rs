@@ -195,6 +195,9 @@ fn stage(script: &Script, sink: &Sink, dns: Option<&Nsd>) -> Setup {
             "xclient" => setup = setup.with(&format!("[perimeter]\nxclient = [\"{value}\"]")),
             "postmaster" => setup = setup.top(&format!("postmaster = \"{value}\"")),
             "starttls" => starttls = value == "on",
+            "requiretls" => {
+                setup = setup.with(&format!("[delivery]\nrequiretls = {}", value == "on"));
+            }
             "spf" | "forwarder" => {}
             key => writeln!(limits, "{key} = {value}").unwrap(),
         }

@@ -27,7 +27,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::addr::{Domain, ForwardPath, MailDomain, Mailbox, ReversePath};
-use crate::envelope::{BodyType, Clearance, Envelope, Notify, Origin, Recipient, Ret};
+use crate::envelope::{BodyType, Clearance, Envelope, Notify, Origin, Recipient, Requests, Ret};
 use crate::outcome::{Onward, Outcome};
 use crate::queue_id::QueueId;
 use crate::time::Wall;
@@ -270,6 +270,11 @@ pub fn build(request: &Request<'_>) -> Option<Report> {
     let (verdict, origin) = (VerdictResult::Authorised, Origin::Ourselves);
     let to = [ForwardPath::Mailbox(to)];
     let envelope = Envelope {
+        // A report tells much of its message, and is kept as that is (RFC 8689 §5).
+        requests: Requests {
+            require_tls: request.envelope.requests.require_tls,
+            ..Requests::default()
+        },
         body: if utf8 {
             BodyType::EightBitMime
         } else {

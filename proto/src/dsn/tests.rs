@@ -1,7 +1,7 @@
 //! When a report is made, and what holds for every report.
 
 use super::*;
-use crate::envelope::{ByMode, DeliverBy};
+use crate::envelope::{ByMode, DeliverBy, Requests};
 use crate::outcome::{Diagnostic, Remote};
 use crate::smtp::reply_reader::ReplyReader;
 use alloc::string::ToString;
@@ -58,6 +58,21 @@ fn report_of(
         message: Returned::Beginning(beginning),
         chance: [1, 2],
     })
+}
+
+#[test]
+fn a_report_is_kept_as_its_message_was() {
+    for require_tls in [false, true] {
+        let mut envelope = envelope("a@b.example", VerdictResult::Authorised);
+        envelope.requests.require_tls = require_tls;
+        envelope.requests.envid = Some("x".into());
+        let report = report(&envelope, "bob@example.net", "550 no", b"A: b\r\n").unwrap();
+        let requests = Requests {
+            require_tls,
+            ..Requests::default()
+        };
+        assert_eq!(report.envelope.requests, requests);
+    }
 }
 
 #[test]

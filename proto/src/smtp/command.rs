@@ -66,7 +66,7 @@ pub struct Mail {
     pub body: BodyType,
     /// SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
-    /// RET and ENVID (RFC 3461); the session puts BY here, as a moment.
+    /// RET and ENVID (RFC 3461), REQUIRETLS (RFC 8689); the session puts BY here, as a moment.
     pub requests: Requests,
     /// BY (RFC 2852).
     pub by: Option<By>,
@@ -267,7 +267,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
     let (reverse_path, rest) =
         ReversePath::parse_prefix(text).map_err(ParseCommandError::ReversePath)?;
     let (mut size, mut body, mut smtputf8) = (None, None, None);
-    let (mut returned, mut envid, mut by) = (None, None, None);
+    let (mut returned, mut envid, mut by, mut require_tls) = (None, None, None, None);
     for word in parameters(rest)? {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
@@ -278,14 +278,15 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
         } else if keyword.eq_ignore_ascii_case("BODY") {
             set_once(&mut body, parse_body(value)?)?;
         } else if keyword.eq_ignore_ascii_case("SMTPUTF8") {
-            let none = value.is_none().then_some(());
-            set_once(&mut smtputf8, none.ok_or(ParseCommandError::Parameter)?)?;
+            set_once(&mut smtputf8, parse_none(value)?)?;
         } else if keyword.eq_ignore_ascii_case("RET") {
             set_once(&mut returned, parse_ret(value.unwrap_or_default())?)?;
         } else if keyword.eq_ignore_ascii_case("ENVID") {
             set_once(&mut envid, parse_envid(value.unwrap_or_default())?)?;
         } else if keyword.eq_ignore_ascii_case("BY") {
             set_once(&mut by, parse_by(value.unwrap_or_default())?)?;
+        } else if keyword.eq_ignore_ascii_case("REQUIRETLS") {
+            set_once(&mut require_tls, parse_none(value)?)?;
         } else {
             return Err(ParseCommandError::UnknownParameter);
         }
@@ -298,7 +299,8 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
         requests: Requests {
             ret: returned,
             envid,
-            ..Requests::default()
+            deliver_by: None,
+            require_tls: require_tls.is_some(),
         },
         by,
     })
@@ -310,6 +312,12 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), ParseCommandError> 
         None => Ok(()),
         Some(_) => Err(ParseCommandError::Parameter),
     }
+}
+
+/// A keyword that stands alone.
+fn parse_none(value: Option<&str>) -> Result<(), ParseCommandError> {
+    let none = value.is_none().then_some(());
+    none.ok_or(ParseCommandError::Parameter)
 }
 
 /// One to twenty digits (RFC 1870 §3).

@@ -10,7 +10,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// EHLO's lines behind the host's name.
-pub fn offered(message_size: u64, deliver_by: Duration, starttls: bool) -> Vec<Cow<'static, str>> {
+pub fn offered(
+    message_size: u64,
+    deliver_by: Duration,
+    starttls: bool,
+    require_tls: bool,
+) -> Vec<Cow<'static, str>> {
     let mut lines = vec![
         Cow::Borrowed("PIPELINING"),                // RFC 2920
         Cow::Owned(format!("SIZE {message_size}")), // RFC 1870
@@ -24,6 +29,9 @@ pub fn offered(message_size: u64, deliver_by: Duration, starttls: bool) -> Vec<C
     ];
     if starttls {
         lines.push(Cow::Borrowed("STARTTLS")); // RFC 3207
+    }
+    if require_tls {
+        lines.push(Cow::Borrowed("REQUIRETLS")); // RFC 8689
     }
     lines
 }

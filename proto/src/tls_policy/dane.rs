@@ -313,7 +313,7 @@ mod tests {
         ] {
             let demanded = requirement(secure(found(vec![unusable.clone()])));
             assert_eq!(demanded, Requirement::Encrypted, "{unusable}");
-            assert!(!demanded.allows_clear());
+            assert!(demanded.starttls().is_required());
         }
         // Without DNSSEC a record demands nothing: whoever made it up could have left it out.
         for answer in [

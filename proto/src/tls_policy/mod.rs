@@ -1,5 +1,6 @@
 //! What TLS a host of a next hop must give before it gets a message: DANE (RFC 7672, RFC 6698,
-//! RFC 7671), where a host has no TLSA records MTA-STS (RFC 8461), else what nobody demands.
+//! RFC 7671), where a host has no TLSA records MTA-STS (RFC 8461), else what nobody demands, unless
+//! the message itself does (REQUIRETLS, RFC 8689).
 //!
 //! Promises: a host whose policy cannot be known now gets nothing now, never mail in clear; what is
 //! demanded is never weakened by what the host itself says; where nothing is demanded, mail goes as
@@ -19,6 +20,7 @@ use alloc::string::String;
 use crate::addr::Domain;
 use crate::dns::Name;
 use crate::outcome::{Outcome, Remote};
+use crate::smtp::deliver::StartTls;
 use dane::Associations;
 use report::{Ended, Kind};
 use sts::{Mode, Policy};
@@ -40,6 +42,8 @@ pub enum Requirement {
     /// As opportunistic, but whether [`Requirement::WebPki`] would have held is looked at
     /// (RFC 8461 §5, `testing`).
     Tested,
+    /// As [`Requirement::WebPki`], because the message wants it (RFC 8689 §4.2.1).
+    ByMessage,
     /// This host is not to be used now.
     Withheld(Box<Withheld>),
 }
@@ -56,7 +60,7 @@ pub struct Withheld {
 }
 
 impl Requirement {
-    /// For the log: `none`, `tls`, `dane`, `mta-sts`, `mta-sts testing`, `withheld`.
+    /// For the log: `none`, `tls`, `dane`, `mta-sts`, `mta-sts testing`, `requiretls`, `withheld`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Opportunistic => "none",
@@ -64,6 +68,7 @@ impl Requirement {
             Self::Dane(_) => "dane",
             Self::WebPki => "mta-sts",
             Self::Tested => "mta-sts testing",
+            Self::ByMessage => "requiretls",
             Self::Withheld(_) => "withheld",
         }
     }
@@ -71,7 +76,7 @@ impl Requirement {
     /// Under whose rules a session is counted (RFC 8460).
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::Opportunistic => Kind::NoPolicyFound,
+            Self::Opportunistic | Self::ByMessage => Kind::NoPolicyFound,
             Self::Encrypted | Self::Dane(_) => Kind::Tlsa,
             Self::WebPki | Self::Tested => Kind::Sts,
             Self::Withheld(why) => why.counted.0,
@@ -87,7 +92,29 @@ impl Requirement {
             | Self::Encrypted
             | Self::WebPki
             | Self::Tested
+            | Self::ByMessage
             | Self::Withheld(_) => None,
+        }
+    }
+
+    /// What a host must give of which the domain demands this, and which a message with REQUIRETLS
+    /// is to reach. None if it cannot have such a message: nobody answers for the name of the host,
+    /// neither DNSSEC (`secure`) nor a policy that lists it (RFC 8689 §4.2.1).
+    #[must_use]
+    pub fn for_required_tls(self, secure: bool) -> Option<Self> {
+        match self {
+            Self::Dane(_) | Self::WebPki | Self::ByMessage | Self::Withheld(_) => Some(self),
+            Self::Tested => Some(Self::ByMessage),
+            Self::Opportunistic | Self::Encrypted => secure.then_some(Self::ByMessage),
+        }
+    }
+
+    /// How TLS is begun with a host that must give this.
+    pub const fn starttls(&self) -> StartTls {
+        match self {
+            Self::Opportunistic | Self::Tested => StartTls::IfOffered,
+            Self::Encrypted | Self::Withheld(_) => StartTls::Required,
+            Self::Dane(_) | Self::WebPki | Self::ByMessage => StartTls::Verified,
         }
     }
 
@@ -108,16 +135,12 @@ impl Requirement {
         }
     }
 
-    /// True if a message may go in clear.
-    pub const fn allows_clear(&self) -> bool {
-        matches!(self, Self::Opportunistic | Self::Tested)
-    }
-
     /// Whose demand it is, in a report's words; none where nothing is demanded.
     pub const fn demanded_by(&self) -> Option<&'static str> {
         match self {
             Self::Opportunistic | Self::Tested => None,
             Self::WebPki => Some("the MTA-STS policy of its domain demands"),
+            Self::ByMessage => Some("the message demands (REQUIRETLS)"),
             Self::Encrypted | Self::Dane(_) | Self::Withheld(_) => Some("its TLSA records demand"),
         }
     }
@@ -146,6 +169,22 @@ mod tests {
     use crate::dns::Tlsa;
 
     #[test]
+    fn what_a_message_demands_takes_nothing_from_what_the_domain_demands() {
+        let wanted = [
+            (Requirement::Opportunistic, None, "requiretls"),
+            (Requirement::Encrypted, None, "requiretls"),
+            (Requirement::Tested, Some("requiretls"), "requiretls"),
+            (Requirement::WebPki, Some("mta-sts"), "mta-sts"),
+        ];
+        for (own, insecure, secure) in wanted {
+            let demanded = |secure| own.clone().for_required_tls(secure);
+            assert_eq!(demanded(false).map(|own| own.name()), insecure);
+            assert_eq!(demanded(true).map(|own| own.name()), Some(secure));
+            assert_eq!(demanded(true).unwrap().starttls(), StartTls::Verified);
+        }
+    }
+
+    #[test]
     fn tlsa_records_go_before_a_policy() {
         let name = |text| Name::parse(text).unwrap();
         let domain = Domain::parse("example.org").unwrap();
@@ -172,7 +211,7 @@ mod tests {
             for (host, wanted) in [("mx.example.org", listed), ("other.example.org", unlisted)] {
                 let bare = Requirement::Opportunistic.under(&policy, &domain, &name(host));
                 assert_eq!(bare.name(), wanted, "{mode} {host}");
-                assert_eq!(bare.allows_clear(), mode != "enforce");
+                assert_eq!(bare.starttls().is_required(), mode == "enforce");
                 for own in [&dane, &withheld, &Requirement::Encrypted] {
                     assert_eq!(&own.clone().under(&policy, &domain, &name(host)), own);
                 }

@@ -341,6 +341,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
         authserv_id: domain("mx.example.org"),
         limits: Limits::default(),
         starttls: true,
+        require_tls: false,
         helo_syntax: true,
         // As the service has it where nothing is configured.
         possible: Possible {
@@ -368,6 +369,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
             "errors" => limits.errors = value.parse().expect("a number"),
             "xclient" | "perimeter" | "forwarder" | "spf" => {}
             "starttls" => settings.starttls = value == "on",
+            "requiretls" => settings.require_tls = value == "on",
             _ => panic!("{}: no such key: {key}", script.name),
         }
     }

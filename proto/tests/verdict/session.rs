@@ -113,6 +113,7 @@ fn settings(scenario: &Scenario) -> Settings {
         hostname,
         limits: Limits::default(),
         starttls: false,
+        require_tls: false,
         helo_syntax: true,
         possible: Possible {
             forwarders: !scenario.forwarders.is_empty(),

@@ -59,11 +59,20 @@ pub static DELIVERY: Section = Section {
                   name, or not at all for now. Hosts with TLSA records are held to those instead.",
         },
         Key {
+            name: "requiretls",
+            kind: Kind::Switch,
+            presence: Presence::Default("false"),
+            doc: "Offers REQUIRETLS (RFC 8689) to clients under TLS: a message that asks for it goes \
+                  only to hosts that offer it too, under TLS with a certificate for the host's \
+                  name, whose name DNSSEC or an MTA-STS policy vouches for; else it comes back. \
+                  Next hops of the local domains must offer it likewise, unless they take LMTP.",
+        },
+        Key {
             name: "roots",
             kind: Kind::Path,
             presence: Presence::Optional(r#""/etc/ssl/certs/ca-certificates.crt""#),
-            doc: "File with the certificates of the authorities that MTA-STS trusts, PEM. Without \
-                  it: the system's. Takes effect at the next start, not at a reload.",
+            doc: "File with the certificates of the authorities that MTA-STS and REQUIRETLS \
+                  trust, PEM. Without it: the system's. Takes effect at the next start, not at a reload.",
         },
         Key {
             name: "connect_timeout",

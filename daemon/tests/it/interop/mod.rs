@@ -5,6 +5,7 @@
 //! What stands here is what the tests share: a peer's log, messages that are hard to carry, and
 //! the comparison of what went in with what came out.
 
+mod authority;
 mod bounce_readers;
 mod dane;
 mod dovecot;
@@ -15,6 +16,7 @@ mod mta_sts;
 mod perimeter;
 mod postfix;
 mod reports;
+mod requiretls;
 mod swaks;
 mod to_dovecot;
 mod to_postfix;

@@ -5,53 +5,18 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::super::nsd::{Nsd, Zone};
 use super::super::service::{self, Service};
+use super::authority::Authority;
 use super::postfix::{Postfix, Setup};
 use super::{Message, send_all};
 
 /// Postfix's name as an MX.
 const MX: &str = "mx.hop.example";
-
-/// The authority that the service trusts.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate, and its key.
-struct Issued {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
-    }
-
-    fn issue(&self, name: &str) -> Issued {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Issued { certificate, key }
-    }
-
-    /// A Postfix with a certificate for this name.
-    fn postfix(&self, setup: Setup, name: &str) -> Postfix {
-        let issued = self.issue(name);
-        setup
-            .tls("may")
-            .file("cert.pem", &issued.certificate.pem())
-            .file("key.pem", &issued.key.serialize_pem())
-            .start()
-    }
-}
 
 /// Gives everybody the same response, until the test ends.
 struct PolicyHost {
@@ -149,7 +114,7 @@ fn setup(
     (names, host): (&Nsd, SocketAddr),
 ) -> service::Setup {
     let roots = setup.folder().join("roots.pem");
-    std::fs::write(&roots, authority.0.pem()).unwrap();
+    authority.write(&roots);
     setup.dns(names.address()).with(&format!(
         "[relay]\nfrom = [\"127.0.0.0/8\"]\nmx_port = {}\npolicy_port = {}\n\
          [retry]\nfirst = \"100ms\"\nlongest = \"1s\"\n\

@@ -19,7 +19,9 @@ use crate::smtp::parameters::{self, By};
 use crate::time::Wall;
 
 use super::encoding::{Encoder, Form};
-use super::{Action, Current, Expected, Phase, Protocol, Session, Standing, Transaction, Trouble};
+use super::{
+    Action, Current, Expected, Phase, Protocol, Session, Standing, StartTls, Transaction, Trouble,
+};
 
 /// Commands on their way at once. Their replies must fit into the peer's and our socket buffers,
 /// else each side waits for the other to read (RFC 2920 §3.1).
@@ -86,6 +88,11 @@ impl Session {
                  offer",
             ));
         }
+        if transaction.requests.require_tls
+            && let Some(outcome) = self.cannot_require_tls()
+        {
+            return Some(outcome);
+        }
         if let Some(outcome) = self.cannot_be_in_time(transaction, now) {
             return Some(outcome);
         }
@@ -98,6 +105,26 @@ impl Session {
                 format!("the message has {size} octets; the next hop takes no more than {limit}"),
             )
         })
+    }
+
+    /// Why a message that no hop without TLS may have cannot go this way (RFC 8689 §4.2.1): the host
+    /// is not known to be the right one, or does not promise the same for the way behind it.
+    /// Who gives into mailboxes has none behind it.
+    pub fn cannot_require_tls(&self) -> Option<Outcome> {
+        let (status, why) = if self.settings.protocol == Protocol::Lmtp {
+            return None;
+        } else if self.under_tls != Some(StartTls::Verified) {
+            // X.7.10: encryption needed.
+            let why = "the message may go under TLS only, with a certificate of this very host";
+            ((5, 7, 10), why)
+        } else if !self.offers.require_tls {
+            let why = "the message may go only where REQUIRETLS is offered";
+            ((5, 7, 30), why)
+        } else {
+            return None;
+        };
+        let remote = Some(self.settings.remote.clone());
+        Some(Outcome::local(status, remote, why))
     }
 
     /// Why the message cannot be with its recipient in time by this peer, if it is to be returned
@@ -223,6 +250,9 @@ impl Session {
             && self.offers.deliver_by
         {
             parameters::push_by(&mut line, By::left(by, now));
+        }
+        if self.offers.require_tls && transaction.requests.require_tls {
+            line.push_str(" REQUIRETLS");
         }
         line.push_str("\r\n");
         line

@@ -66,6 +66,16 @@ pub enum StartTls {
     IfOffered,
     /// Always: a host that does not offer it, or refuses it then, gets no message.
     Required,
+    /// The same, and the driver begins TLS only with whoever shows a certificate that is this
+    /// host's: as DANE, MTA-STS or the message itself demands.
+    Verified,
+}
+
+impl StartTls {
+    /// True if no message may go in clear.
+    pub const fn is_required(self) -> bool {
+        matches!(self, Self::Required | Self::Verified)
+    }
 }
 
 /// What a session needs to know before it begins.
@@ -205,6 +215,8 @@ pub struct Session {
     expected: VecDeque<Expected>,
     /// What the peer offered last.
     offers: Offers,
+    /// Under which demand TLS came to be, if it did.
+    under_tls: Option<StartTls>,
     /// The transaction in hand.
     current: Option<Current>,
     /// A transaction was begun before the one in hand.
@@ -319,6 +331,7 @@ impl Session {
             reader: ReplyReader::default(),
             expected: VecDeque::new(),
             offers: Offers::default(),
+            under_tls: None,
             current: None,
             used: false,
             dirty: false,

@@ -26,6 +26,8 @@ pub(super) struct Offers {
     pub deliver_by: bool,
     /// The least time within which a message may be wanted or returned; 0 if it is not said.
     pub least_by: u64,
+    /// RFC 8689.
+    pub require_tls: bool,
     /// RFC 1870: SIZE may be given with MAIL.
     pub size: bool,
     /// The greatest message that is taken; none if it is not said.
@@ -48,6 +50,7 @@ impl Offers {
                 "8BITMIME" => offers.eight_bit_mime = true,
                 "SMTPUTF8" => offers.smtputf8 = true,
                 "DSN" => offers.dsn = true,
+                "REQUIRETLS" => offers.require_tls = true,
                 "DELIVERBY" => {
                     offers.deliver_by = true;
                     // Extensions of its own may follow a comma (RFC 2852 §3).

@@ -29,6 +29,7 @@ impl Session {
         if self.phase == Phase::StartingTls {
             self.phase = Phase::Opening;
             self.offers = Offers::default();
+            self.under_tls = Some(self.settings.starttls);
             self.settings.starttls = StartTls::Never;
             self.say_hello(actions);
         }
@@ -72,7 +73,7 @@ impl Session {
             }
             ReplyClass::Intermediate => self.refused(reply, actions),
             ReplyClass::Transient | ReplyClass::Permanent
-                if self.settings.starttls == StartTls::Required =>
+                if self.settings.starttls.is_required() =>
             {
                 self.refused(reply, actions);
             }
@@ -84,12 +85,12 @@ impl Session {
     /// What is offered is known: on to TLS, or to the messages.
     fn hello_is_over(&mut self, actions: &mut Vec<Action>) {
         match (self.settings.starttls, self.offers.starttls) {
-            (StartTls::IfOffered | StartTls::Required, true) => {
+            (StartTls::IfOffered | StartTls::Required | StartTls::Verified, true) => {
                 self.expected.push_back(Expected::StartTls);
                 self.write(b"STARTTLS\r\n".to_vec(), actions);
             }
             // Somebody on the way may have taken the offer out.
-            (StartTls::Required, false) => {
+            (StartTls::Required | StartTls::Verified, false) => {
                 let text = "TLS is required for this host, and it did not offer STARTTLS";
                 let remote = Some(self.settings.remote.clone());
                 // X.7.4: security features not supported (RFC 3463 §3.8).

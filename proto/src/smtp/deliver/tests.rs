@@ -50,6 +50,7 @@ fn transaction(words: &str) -> Transaction {
         match word {
             "8" => transaction.body = BodyType::EightBitMime,
             "U" => transaction.smtputf8 = true,
+            "requiretls" => transaction.requests.require_tls = true,
             "asking" => {
                 transaction.requests.ret = Some(Ret::Headers);
                 transaction.requests.envid = Some("QQ 1".into());
@@ -485,6 +486,53 @@ fn tls_is_started_when_offered_and_forgets_what_was_said() {
         starttls
         unusable 4.5.0 the next hop sent more in clear after it agreed to start TLS
         close
+        ",
+    );
+}
+
+/// To [`Action::Ready`] under TLS, with these lines behind the host's name.
+fn under_tls(offers: &str) -> String {
+    format!(
+        "S: 220 hi\nC: EHLO mx.us.example\nS: 250-them\nS: 250-REQUIRETLS\nS: 250 STARTTLS\n\
+         C: STARTTLS\nS: 220 go\nstarttls\n> tls\nC: EHLO mx.us.example\nS: 250-them\n{offers}\
+         ready\n"
+    )
+}
+
+/// RFC 8689 §4.2.1: what was offered in clear counts for nothing, and TLS with anybody neither.
+#[test]
+fn what_no_hop_without_tls_may_have_goes_only_where_that_is_kept() {
+    let deliver = "> deliver a@x b@y requiretls\n";
+    let unverified = "0 5.7.10 the message may go under TLS only, with a certificate of this very \
+                      host\nfinished\nready\n";
+    let unkept = "0 5.7.30 the message may go only where REQUIRETLS is offered\nfinished\nready\n";
+    let taken = "C: MAIL FROM:<a@x> REQUIRETLS\n";
+    for (starttls, offers, end) in [
+        (StartTls::Verified, "S: 250 REQUIRETLS\n", taken),
+        (StartTls::Verified, "S: 250 PIPELINING\n", unkept),
+        (StartTls::Required, "S: 250 REQUIRETLS\n", unverified),
+        (StartTls::IfOffered, "S: 250 REQUIRETLS\n", unverified),
+    ] {
+        let script = format!("{}{deliver}{end}", under_tls(offers));
+        play(session(Protocol::Smtp, starttls), &script);
+    }
+    smtp(&format!("{}{deliver}{unverified}", opened("REQUIRETLS")));
+    // Nobody else's message has anything said of it.
+    let script = format!(
+        "{}> deliver a@x b@y\nC: MAIL FROM:<a@x>\n",
+        under_tls("S: 250 REQUIRETLS\n")
+    );
+    play(session(Protocol::Smtp, StartTls::Verified), &script);
+    // Behind LMTP is a mailbox.
+    play(
+        session(Protocol::Lmtp, StartTls::Never),
+        "
+        S: 220 hi
+        C: LHLO mx.us.example
+        S: 250 them
+        ready
+        > deliver a@x b@y requiretls
+        C: MAIL FROM:<a@x>
         ",
     );
 }

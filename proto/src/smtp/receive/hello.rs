@@ -33,6 +33,7 @@ impl Session {
                 self.settings.limits.message_size,
                 self.settings.limits.deliver_by,
                 self.offers_starttls(),
+                self.offers_require_tls(),
             ));
             if self.peer.is_front {
                 lines.extend(extension::FOR_FRONTS.map(Into::into));
@@ -54,6 +55,12 @@ impl Session {
     /// Whether STARTTLS is of any use now.
     pub(super) fn offers_starttls(&self) -> bool {
         self.settings.starttls && self.tls.is_none()
+    }
+
+    /// Whether a message may ask that no hop without TLS has it: only one that came under TLS itself
+    /// (RFC 8689 §2).
+    pub(super) fn offers_require_tls(&self) -> bool {
+        self.settings.require_tls && self.tls.is_some()
     }
 
     /// STARTTLS. Whatever was agreed on in clear is dropped with the transaction.

@@ -66,10 +66,11 @@ impl Session {
         self.ask(ask, Waiting::Mail(Box::new(mail)), turn);
     }
 
-    /// HELO has offered nothing to be asked for.
+    /// HELO has offered nothing to be asked for, and a session in clear not that there be TLS.
     fn asks_what_is_not_offered(&self, mail: &Mail) -> bool {
         let asks = mail.requests != Requests::default() || mail.by.is_some();
-        asks && !self.is_extended()
+        let unprotected = mail.requests.require_tls && !self.offers_require_tls();
+        asks && !self.is_extended() || unprotected
     }
 
     /// What is pipelined behind a refused MAIL is refused with it, and is no error of its own.

@@ -77,6 +77,8 @@ pub struct Settings {
     pub possible: Possible,
     /// STARTTLS is offered: there is a certificate.
     pub starttls: bool,
+    /// REQUIRETLS is offered under TLS (RFC 8689).
+    pub require_tls: bool,
 }
 
 /// Caps of a session. Each limit carries its reason where its default stands.

@@ -209,6 +209,7 @@ mod tests {
                 authserv_id: Domain::parse("mx.example.org").unwrap(),
                 limits: Limits::default(),
                 starttls: false,
+                require_tls: false,
                 helo_syntax: false,
                 possible: Possible::default(),
             };

@@ -24,6 +24,7 @@ fn settings() -> Arc<Settings> {
             ..Limits::default()
         },
         starttls: true,
+        require_tls: true,
         helo_syntax: true,
         possible: Possible {
             dkim: true,
