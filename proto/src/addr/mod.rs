@@ -6,9 +6,9 @@
 //! (RFC 5321 §2.4, §4.1.2).
 //!
 //! Taken though the grammar of RFC 5321 §4.1.2 does not: dots anywhere in an unquoted local-part
-//! and local-parts beyond 64 octets (both in daily use: telephone companies, VERP, SRS), underscores
-//! in domains, a dot at a domain's end, a source route (dropped, §4.1.1.3). Nothing of that can
-//! change who is meant.
+//! and, before a domain, local-parts beyond 64 octets (both in daily use: telephone companies, VERP,
+//! SRS), underscores in domains, a dot at a domain's end, a source route (dropped, §4.1.1.3). Nothing
+//! of that can change who is meant.
 //!
 //! Left to others: whether an address may be used at all, and SMTPUTF8's permission to be non-ASCII.
 
@@ -30,6 +30,10 @@ pub const MAX_PATH: usize = 256;
 
 /// Octets of a domain in text (RFC 5321 §4.5.3.1.2); the DNS itself takes 253.
 pub const MAX_DOMAIN: usize = 255;
+
+/// Octets of a local-part without a domain: local software has no reason to go beyond the limit of
+/// RFC 5321 §4.5.3.1.1.
+const MAX_BARE: usize = 64;
 
 /// A local-part as it came, quotes and all; equal if the same once unquoted (RFC 5321 §4.1.2).
 #[derive(Clone)]
@@ -187,7 +191,11 @@ impl ReversePath {
     /// Reads `<...>` at the start of `text`; what stands behind the `>` comes back too.
     pub fn parse_prefix(text: &str) -> Result<(Self, &str), ParsePathError> {
         let (inside, rest) = split_path(text)?;
-        Ok((Self::parse_inside(inside)?, rest))
+        match Self::parse_inside(inside)? {
+            // Our own name is still to follow where it goes on.
+            Self::Bare(local_part) if local_part.0.len() > MAX_BARE => Err(ParsePathError::TooLong),
+            path => Ok((path, rest)),
+        }
     }
 
     /// Reads what stands between the brackets; nothing is the null reverse-path.
@@ -361,6 +369,7 @@ mod tests {
     #[test]
     fn paths_that_are_refused() {
         let long = format!("<{}@example.org>", "a".repeat(300));
+        let bare = format!("<{}>", "a".repeat(65));
         for (text, error) in [
             ("a@b", ParsePathError::Brackets),
             ("<a@b", ParsePathError::Brackets),
@@ -385,6 +394,7 @@ mod tests {
             ("<a@[1.2.3]>", ParsePathError::Literal),
             ("<a@[IPv6:::g]>", ParsePathError::Literal),
             (long.as_str(), ParsePathError::TooLong),
+            (bare.as_str(), ParsePathError::TooLong),
         ] {
             assert_eq!(
                 ReversePath::parse_prefix(text).unwrap_err(),
