@@ -126,6 +126,57 @@ async fn so_does_one_that_messages_go_through_meanwhile() {
     check(&open(&disk).unwrap(), &kept).await;
 }
 
+/// The disk is full from the moment at which mail begins to leave, and each segment has a message that
+/// stays. What is prepared is used to move those; when it is used up the queue stands still, and goes
+/// on as soon as there is room.
+#[tokio::test]
+async fn on_a_full_disk_it_goes_as_far_as_it_can_and_loses_nothing() {
+    for room in [0, 4_096, 60_000, 600_000, 1_200_000] {
+        let disk = MemoryDisk::default();
+        let spool = open(&disk).unwrap();
+        let mut kept = Kept::new();
+        for number in 0..400 {
+            let content = content(
+                number,
+                [300, 4_000, 9_000][usize::try_from(number % 3).unwrap()],
+            );
+            let id = take(&spool, at(0), at(0), &content).await.unwrap();
+            if number % 25 == 12 {
+                kept.insert(id, content);
+            }
+        }
+        disk.leave_room(room);
+        let (mut refused, mut left, mut minute) = (0, 0, 0);
+        loop {
+            minute += 2;
+            let Ok(leased) = spool.lease(at(minute * 60), Ask::up_to(usize::MAX)).await else {
+                let listed = spool.list(None, usize::MAX).await.unwrap();
+                left = listed.len() - kept.len();
+                disk.leave_room(1 << 24);
+                continue;
+            };
+            if leased.leases.is_empty() {
+                break;
+            }
+            for lease in leased.leases {
+                let settlement = if kept.contains_key(&lease.entry().id) {
+                    deferred(&lease, at(2_000_000))
+                } else {
+                    delivered(&lease)
+                };
+                refused += u32::from(spool.settle(lease, settlement).await.is_err());
+            }
+        }
+        println!("{room} octets of room: {refused} outcomes waited, {left} messages stood still");
+        assert!(spool.is_sound());
+        check(&spool, &kept).await;
+        disk.leave_room(1 << 24);
+        shrunk(&disk, bound(live(&kept))).await;
+        drop(spool);
+        check(&open(&disk).unwrap(), &kept).await;
+    }
+}
+
 /// A number in a file.
 fn number(octets: &[u8], at: usize) -> usize {
     let octets = octets[at..at + 4].try_into().unwrap();
