@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 /// Clock ticks a second in /proc, which Linux has fixed for user space.
 const TICKS: f64 = 100.0;
@@ -14,14 +14,20 @@ pub struct Group(pub u32);
 impl Group {
     /// CPU seconds so far, those of children that have ended and were waited for included.
     pub fn cpu(self) -> anyhow::Result<f64> {
-        let mut ticks = 0.0;
+        let mut seconds = 0.0;
         for process in self.processes()? {
             // proc(5): utime, stime, cutime and cstime are fields 14 to 17.
-            for field in process.fields.split(' ').skip(11).take(4) {
-                ticks += field.parse::<f64>().context("a process's ticks")?;
-            }
+            let fields = process.fields.split(' ').skip(11).take(4);
+            let ticks: Vec<f64> = fields
+                .map(|field| field.parse().context("a process's ticks"))
+                .collect::<anyhow::Result<_>>()?;
+            let [user, system, ended @ ..] = &ticks[..] else {
+                bail!("too few fields of a process");
+            };
+            let own = (user + system) / TICKS;
+            seconds += own.max(process.first_thread()) + ended.iter().sum::<f64>() / TICKS;
         }
-        Ok(ticks / TICKS)
+        Ok(seconds)
     }
 
     /// Proportional set size, in KiB: what is shared counts once in all.
@@ -66,6 +72,17 @@ impl Group {
 struct Process {
     number: u32,
     fields: String,
+}
+
+impl Process {
+    /// CPU seconds of its first thread, to the nanosecond (/proc/N/schedstat). Ticks are rounded down,
+    /// which hides most of what many processes with a few milliseconds each have used.
+    fn first_thread(&self) -> f64 {
+        let path = format!("/proc/{}/schedstat", self.number);
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+        nanoseconds.unwrap_or(0.0) / 1e9
+    }
 }
 
 /// Ticks in which a processor was not idle, all processors together (proc(5), /proc/stat).
