@@ -53,6 +53,11 @@ impl Client {
         self.say(b"QUIT\r\n", b"221").await
     }
 
+    /// The same without waiting for an answer, as Postfix's own client does.
+    pub async fn leave(mut self) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(b"QUIT\r\n").await?)
+    }
+
     /// One command and its reply.
     pub async fn say(&mut self, command: &[u8], code: &[u8; 3]) -> anyhow::Result<()> {
         self.stream.write_all(command).await?;

@@ -31,6 +31,9 @@ pub struct Run {
     /// All messages of a session go over one connection; without it each has its own.
     #[arg(long)]
     kept: bool,
+    /// Sessions close behind QUIT, without waiting for its reply.
+    #[arg(long)]
+    leave: bool,
     /// Seconds that count.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
@@ -78,12 +81,12 @@ impl Run {
         };
         for client in clients {
             let (text, seen, ready) = (Arc::clone(&text), Rc::clone(&seen), Rc::clone(&ready));
-            let server = self.server;
+            let (server, leave) = (self.server, self.leave);
             sessions.spawn_local(async move {
                 ready.wait().await;
                 match client {
                     Some(client) => keep_sending(client, &text, span, &seen).await,
-                    None => send_anew(server, &text, span, &seen).await,
+                    None => send_anew(server, &text, span, leave, &seen).await,
                 }
             });
         }
@@ -144,13 +147,18 @@ async fn send_anew(
     server: SocketAddr,
     text: &[u8],
     span: Span,
+    leave: bool,
     seen: &Latencies,
 ) -> anyhow::Result<()> {
     while now() < span.to {
         let mut client = Client::greeted(server).await?;
         let latency = client.send(text).await?;
         count(latency, span, seen);
-        client.quit().await?;
+        if leave {
+            client.leave().await?;
+        } else {
+            client.quit().await?;
+        }
     }
     Ok(())
 }
