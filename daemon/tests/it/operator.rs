@@ -108,7 +108,7 @@ fn refuses_what_is_not_said_whole(hand: &Hand, one: &str) {
     for (wrong, says) in [
         (&["hold"][..], "say which messages"),
         (&["hold", "--all", "--held"], "without other conditions"),
-        (&["remove", "--id", one], "--report"),
+        (&["remove", "--id", one], "<--report|--silently>"),
         (&["hold", "--domain", "a b"], "no domain"),
         (&["hold", "--older-than", "soon"], "age"),
         (&["reroute", "--id", one, "--to", "nonsense"], "smtp://"),

@@ -57,16 +57,8 @@ pub enum Command {
     Remove {
         #[command(flatten)]
         acting: Acting,
-        /// Send each sender a report that the operator removed the message
-        #[arg(
-            long,
-            conflicts_with = "silently",
-            required_unless_present = "silently"
-        )]
-        report: bool,
-        /// Tell nobody; for mail of which nobody must be told
-        #[arg(long)]
-        silently: bool,
+        #[command(flatten)]
+        telling: Telling,
     },
     /// Send messages to another next hop; it stays with each message until taken back
     Reroute {
@@ -93,6 +85,18 @@ pub enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
+}
+
+/// Whether the senders of what is removed are told: it must be said.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Telling {
+    /// Send each sender a report that the operator removed the message
+    #[arg(long)]
+    report: bool,
+    /// Tell nobody; for mail of which nobody must be told
+    #[arg(long)]
+    silently: bool,
 }
 
 /// What every subcommand that changes something takes.
@@ -179,7 +183,10 @@ impl Command {
             Self::Retry(acting) => (Act::Retry, acting),
             Self::Hold(acting) => (Act::Hold, acting),
             Self::Release(acting) => (Act::Release, acting),
-            Self::Remove { acting, report, .. } => (Act::Remove { report: *report }, acting),
+            Self::Remove { acting, telling } => {
+                let report = telling.report;
+                (Act::Remove { report }, acting)
+            }
             Self::Reroute { to, acting } => {
                 let next_hop = Some(to.clone()).filter(|to| to != NORMAL);
                 (Act::Reroute { next_hop }, acting)
