@@ -14,8 +14,6 @@ use crate::operator::{Act, Filter};
 pub enum Command {
     /// List messages in the queue, the oldest first
     List {
-        #[command(flatten)]
-        which: Which,
         /// List at most so many
         #[arg(long, value_name = "COUNT", default_value_t = 1000)]
         limit: usize,
@@ -23,6 +21,8 @@ pub enum Command {
         file: ConfigFile,
         #[command(flatten)]
         shape: Shape,
+        #[command(flatten)]
+        which: Which,
     },
     /// Show all that is known of one message; exit 66 if it is not in the queue
     Show {
@@ -56,9 +56,9 @@ pub enum Command {
     /// Take messages out of the queue; say whether their senders are told
     Remove {
         #[command(flatten)]
-        acting: Acting,
-        #[command(flatten)]
         telling: Telling,
+        #[command(flatten)]
+        acting: Acting,
     },
     /// Send messages to another next hop; it stays with each message until taken back
     Reroute {
@@ -102,11 +102,6 @@ pub struct Telling {
 /// What every subcommand that changes something takes.
 #[derive(Debug, Args)]
 pub struct Acting {
-    #[command(flatten)]
-    pub which: Which,
-    /// Every message in the queue
-    #[arg(long)]
-    pub all: bool,
     /// Say what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -114,6 +109,12 @@ pub struct Acting {
     pub file: ConfigFile,
     #[command(flatten)]
     pub shape: Shape,
+    // Last, because its heading is that of all that follows.
+    #[command(flatten)]
+    pub which: Which,
+    /// Every message in the queue
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Which messages: those for which all that is given holds.
