@@ -57,10 +57,15 @@ impl Encoder {
 
     /// What is written for `piece`; may be nothing.
     pub fn piece(&mut self, piece: &[u8]) -> Result<Vec<u8>, Fault> {
-        self.check(piece)?;
+        if !self.takes_eight_bits && !piece.is_ascii() {
+            return Err(Fault::EightBit);
+        }
         Ok(match self.form {
-            Form::Lines => self.stuff(piece),
-            Form::Chunks => self.chunk(piece),
+            Form::Lines => self.stuff(piece)?,
+            Form::Chunks => {
+                self.lines(piece, |_| {})?;
+                self.chunk(piece)
+            }
         })
     }
 
@@ -85,46 +90,55 @@ impl Encoder {
         }
     }
 
-    /// Looks for octets that must not leave.
-    fn check(&self, piece: &[u8]) -> Result<(), Fault> {
-        if !self.takes_eight_bits && !piece.is_ascii() {
-            return Err(Fault::EightBit);
+    /// Looks for line ends that must not leave. `begins` hears where each line begins that begins in
+    /// `piece`, but the first.
+    fn lines(&self, piece: &[u8], mut begins: impl FnMut(usize)) -> Result<(), Fault> {
+        if piece.is_empty() {
+            return Ok(());
         }
-        let before = self.tail.last();
-        if before == Some(&b'\r') && piece.first().is_some_and(|first| *first != b'\n') {
-            return Err(Fault::BareLineEnd);
-        }
-        for at in memchr::memchr2_iter(b'\r', b'\n', piece) {
-            let bare = if piece.get(at) == Some(&b'\r') {
-                let next = piece.get(at.saturating_add(1));
-                next.is_some_and(|next| *next != b'\n')
-            } else {
-                let previous = at.checked_sub(1).map_or(before, |at| piece.get(at));
-                previous != Some(&b'\r')
+        let mut ends = 0usize;
+        for at in memchr::memchr_iter(b'\n', piece) {
+            let previous = match at.checked_sub(1) {
+                Some(previous) => piece.get(previous),
+                None => self.tail.last(),
             };
-            if bare {
+            if previous != Some(&b'\r') {
                 return Err(Fault::BareLineEnd);
             }
+            ends = ends.saturating_add(1);
+            begins(at.saturating_add(1));
         }
-        Ok(())
+        // Every LF has its CR. A CR that is left over is bare, unless it is the last octet there is yet.
+        let before = usize::from(self.tail.last() == Some(&b'\r'));
+        let returns = memchr::memchr_iter(b'\r', piece).count();
+        let open = usize::from(piece.last() == Some(&b'\r'));
+        if before.saturating_add(returns) == ends.saturating_add(open) {
+            Ok(())
+        } else {
+            Err(Fault::BareLineEnd)
+        }
     }
 
     /// Doubles the dot at the start of each line.
-    fn stuff(&mut self, piece: &[u8]) -> Vec<u8> {
+    fn stuff(&mut self, piece: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut octets = Vec::with_capacity(piece.len().saturating_add(16));
-        let mut line_start = self.tail.last().is_none_or(|last| *last == b'\n');
-        for line in piece.split_inclusive(|octet| *octet == b'\n') {
-            if line_start && line.first() == Some(&b'.') {
-                octets.push(b'.');
-            }
-            octets.extend_from_slice(line);
-            line_start = true;
+        if piece.first() == Some(&b'.') && self.tail.last().is_none_or(|last| *last == b'\n') {
+            octets.push(b'.');
         }
+        let mut done = 0;
+        self.lines(piece, |begin| {
+            if piece.get(begin) == Some(&b'.') {
+                octets.extend_from_slice(piece.get(done..begin).unwrap_or_default());
+                octets.push(b'.');
+                done = begin;
+            }
+        })?;
+        octets.extend_from_slice(piece.get(done..).unwrap_or_default());
         if let Some(last) = piece.last() {
             self.tail.clear();
             self.tail.push(*last);
         }
-        octets
+        Ok(octets)
     }
 
     /// A chunk of all but the last octets; nothing if there are no others.
@@ -222,6 +236,37 @@ mod tests {
             ] {
                 let result = encode(form, content.as_bytes(), size);
                 assert_eq!(result, Err(Fault::BareLineEnd), "{content:?} by {size}");
+            }
+        }
+    }
+
+    /// All contents of up to seven of the octets that matter, cut in all ways.
+    #[test]
+    fn every_short_content_leaves_as_its_lines_say_or_not_at_all() {
+        const OCTETS: [char; 4] = ['\r', '\n', '.', 'a'];
+        for count in 0..8 {
+            for number in 0..4usize.pow(count) {
+                let octet = |place| OCTETS[number / 4usize.pow(place) % 4];
+                let content: alloc::string::String = (0..count).map(octet).collect();
+                let lines: Vec<_> = content.split("\r\n").collect();
+                let sound = lines.iter().all(|line| !line.contains(['\r', '\n']));
+                let stuffed = |line: &&str| line.replacen('.', "..", line.starts_with('.').into());
+                let mut wire = lines.iter().map(stuffed).collect::<Vec<_>>().join("\r\n");
+                if !content.is_empty() && !content.ends_with("\r\n") {
+                    wire.push_str("\r\n");
+                }
+                wire.push_str(".\r\n");
+                for size in 1..=content.len().max(1) {
+                    let octets = encode(Form::Lines, content.as_bytes(), size);
+                    let wanted = if sound {
+                        Ok(wire.clone().into_bytes())
+                    } else {
+                        Err(Fault::BareLineEnd)
+                    };
+                    assert_eq!(octets, wanted, "{content:?} by {size}");
+                    let chunks = encode(Form::Chunks, content.as_bytes(), size);
+                    assert_eq!(chunks.is_ok(), sound, "{content:?} by {size}");
+                }
             }
         }
     }
