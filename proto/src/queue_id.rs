@@ -50,12 +50,14 @@ impl QueueId {
 
 impl fmt::Display for QueueId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in (0..LENGTH).rev() {
-            let index = usize::try_from((self.0 >> (place * 5)) & 31).unwrap_or(0);
-            let letter = ALPHABET.get(index).copied().unwrap_or(b'0');
-            write!(f, "{}", char::from(letter))?;
+        let mut text = [b'0'; LENGTH];
+        let mut left = self.0;
+        for place in text.iter_mut().rev() {
+            let index = usize::try_from(left & 31).unwrap_or(0);
+            *place = ALPHABET.get(index).copied().unwrap_or(b'0');
+            left >>= 5;
         }
-        Ok(())
+        f.write_str(core::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
