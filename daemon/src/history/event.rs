@@ -1,67 +1,73 @@
 //! One note: what happened to a message, and when. Serialised as it stands; names are an interface.
+//!
+//! What is read has texts of its own; what is written has them as the queue has them ([`Words`]), and
+//! becomes a line at once ([`Lines`]).
 
-use serde::{Deserialize, Serialize};
-use vouchsafe_proto::envelope::{Envelope, Origin};
-use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+use vouchsafe_proto::envelope::{Envelope, Origin, Recipient};
+use vouchsafe_proto::outcome::{Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{Amendment, Entry, Progress, Report, Settlement};
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct Note<T = String> {
     /// The message. First, because readers look for it at the beginning of the line.
-    pub id: String,
+    pub id: T,
     /// When.
-    pub at: String,
+    pub at: T,
     /// What.
     #[serde(flatten)]
-    pub event: Event,
+    pub event: Event<T>,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Event {
+pub enum Event<T = String> {
     /// Taken into custody; 250 was said, unless it is a report of ours.
     Accepted {
         /// MAIL FROM.
-        reverse_path: String,
+        reverse_path: T,
         /// What was found about it.
-        verdict: String,
+        verdict: T,
         /// Who gave it to us: an address and the name it called itself.
-        client: Option<(String, String)>,
+        client: Option<(T, T)>,
         /// RCPT TO.
-        recipients: Vec<String>,
+        recipients: Vec<T>,
         /// Octets of content.
         size: u64,
         /// Our trace fields: how it came, and all that was found.
-        trace: String,
+        trace: T,
     },
     /// An attempt came to its end.
     Attempt {
         /// Which one, from 1 on.
         number: u32,
         /// Those that were not done with before it.
-        recipients: Vec<Ended>,
+        recipients: Vec<Ended<T>>,
         /// When the next is due; none if this was the last.
-        next: Option<String>,
+        next: Option<T>,
     },
     /// The operator said something of it.
     Operator {
         /// `held`, `released`, `retried`, `rerouted`, `removed`.
-        did: String,
+        did: T,
         /// For `rerouted`, where to; none if it goes where its routes lead again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        next_hop: Option<String>,
+        next_hop: Option<T>,
     },
     /// A report was taken into custody.
     Report {
         /// To whom.
-        to: Vec<String>,
+        to: Vec<T>,
         /// Its Subject.
-        subject: String,
+        subject: T,
     },
     /// Every recipient is done with.
     Gone,
@@ -69,100 +75,152 @@ pub enum Event {
 
 /// What an attempt came to for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct Ended<T = String> {
     /// The recipient.
-    pub recipient: String,
+    pub recipient: T,
     /// `delivered`, `deferred`, `failed`, or `waiting` if it was not tried yet.
-    pub outcome: String,
+    pub outcome: T,
     /// Its status (RFC 3463).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
+    pub status: Option<T>,
     /// The host that replied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remote: Option<String>,
+    pub remote: Option<T>,
     /// What was said, or what we saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub diagnostic: Option<String>,
+    pub diagnostic: Option<T>,
 }
 
-impl Note {
+/// A text as the queue has it, put into words only where it is written.
+#[derive(Clone)]
+pub enum Words<'a> {
+    /// As it shows itself.
+    Shown(&'a (dyn fmt::Display + Sync)),
+    /// As it stands.
+    Text(&'a str),
+    /// A message.
+    Id(QueueId),
+    /// A moment.
+    At(Wall),
+    /// `mail.example.org [192.0.2.1]`.
+    Host(&'a Remote),
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shown(shown) => shown.fmt(f),
+            Self::Text(text) => f.write_str(text),
+            Self::Id(id) => id.fmt(f),
+            Self::At(at) => at.fmt(f),
+            Self::Host(remote) => match remote.address {
+                Some(address) => write!(f, "{} [{address}]", remote.name),
+                None => f.write_str(&remote.name),
+            },
+        }
+    }
+}
+
+impl Serialize for Words<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            words => serializer.collect_str(words),
+        }
+    }
+}
+
+/// Notes as they stand in a file: whole lines.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// The lines.
+    pub(super) octets: Vec<u8>,
+    /// How many they are.
+    pub(super) count: u64,
+}
+
+impl Lines {
+    /// One more.
+    pub fn push(&mut self, note: &Note<Words<'_>>) {
+        self.octets.reserve(SOME);
+        // Strings and numbers: this does not fail.
+        if serde_json::to_writer(&mut self.octets, note).is_ok() {
+            self.octets.push(b'\n');
+            self.count = self.count.saturating_add(1);
+        }
+    }
+}
+
+/// Octets that most lines fit in.
+const SOME: usize = 256;
+
+impl<'a> Note<Words<'a>> {
     /// Of a message.
-    fn new(id: QueueId, at: Wall, event: Event) -> Self {
+    const fn new(id: QueueId, at: Wall, event: Event<Words<'a>>) -> Self {
         Self {
-            id: id.to_string(),
-            at: at.to_string(),
+            id: Words::Id(id),
+            at: Words::At(at),
             event,
         }
     }
 
     /// It was taken.
-    pub fn accepted(id: QueueId, at: Wall, envelope: &Envelope, size: u64) -> Self {
+    pub fn accepted(id: QueueId, at: Wall, envelope: &'a Envelope, size: u64) -> Self {
         let client = match &envelope.origin {
-            Origin::Client { address, helo } => Some((address.to_string(), helo.to_string())),
+            Origin::Client { address, helo } => Some((Words::Shown(address), Words::Text(helo))),
             Origin::Ourselves => None,
         };
+        let recipients = envelope.recipients.iter();
         let event = Event::Accepted {
-            reverse_path: envelope.reverse_path.to_string(),
-            verdict: envelope.verdict.to_string(),
+            reverse_path: Words::Shown(&envelope.reverse_path),
+            verdict: Words::Shown(&envelope.verdict),
             client,
-            recipients: envelope
-                .recipients
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            recipients: recipients.map(|each| Words::Shown(each)).collect(),
             size,
-            trace: envelope.trace.to_string(),
+            trace: Words::Text(&envelope.trace),
         };
         Self::new(id, at, event)
     }
+}
 
+impl Lines {
     /// What a settlement says, in the order of its happening. `before`: the recipients' progress
     /// as it was last noted.
-    pub fn settled(
-        entry: &Entry,
-        before: &[Progress],
-        settlement: &Settlement,
-        at: Wall,
-    ) -> Vec<Self> {
-        let mut notes = Self::begun(entry, before);
+    pub fn settled(entry: &Entry, before: &[Progress], settlement: &Settlement, at: Wall) -> Self {
+        let mut lines = Self::begun(entry, before);
         let all = entry.envelope.recipients.iter().zip(before);
         let open = all
             .zip(&settlement.progress)
             .filter(|((_, before), _)| before.is_waiting());
         let recipients: Vec<_> = open
-            .map(|((recipient, _), now)| Ended::of(recipient.to_string(), now))
+            .map(|((recipient, _), now)| Ended::of(recipient, now))
             .collect();
         if settlement.attempts > entry.attempts && !recipients.is_empty() {
             let event = Event::Attempt {
                 number: settlement.attempts,
                 recipients,
-                next: settlement.due.map(|due| due.to_string()),
+                next: settlement.due.map(Words::At),
             };
-            notes.push(Self::new(entry.id, at, event));
+            lines.push(&Note::new(entry.id, at, event));
         }
         for report in &settlement.reports {
-            notes.push(Self::new(entry.id, at, Event::of_report(report)));
+            lines.push_report(entry.id, at, report);
         }
         if settlement.due.is_none() {
-            notes.push(Self::new(entry.id, at, Event::Gone));
+            lines.push(&Note::new(entry.id, at, Event::Gone));
         }
-        notes
+        lines
     }
 
     /// What a record says while the lease goes on: those recipients that are done with by it.
-    pub fn recorded(
-        entry: &Entry,
-        before: &[Progress],
-        settlement: &Settlement,
-        at: Wall,
-    ) -> Vec<Self> {
-        let mut notes = Self::begun(entry, before);
+    pub fn recorded(entry: &Entry, before: &[Progress], settlement: &Settlement, at: Wall) -> Self {
+        let mut lines = Self::begun(entry, before);
         let all = entry.envelope.recipients.iter().zip(before);
         let done = all
             .zip(&settlement.progress)
             .filter(|((_, before), now)| before.is_waiting() && !now.is_waiting());
         let recipients: Vec<_> = done
-            .map(|((recipient, _), now)| Ended::of(recipient.to_string(), now))
+            .map(|((recipient, _), now)| Ended::of(recipient, now))
             .collect();
         if !recipients.is_empty() {
             let event = Event::Attempt {
@@ -170,16 +228,16 @@ impl Note {
                 recipients,
                 next: None,
             };
-            notes.push(Self::new(entry.id, at, event));
+            lines.push(&Note::new(entry.id, at, event));
         }
         for report in &settlement.reports {
-            notes.push(Self::new(entry.id, at, Event::of_report(report)));
+            lines.push_report(entry.id, at, report);
         }
-        notes
+        lines
     }
 
     /// What an operator's word makes of it.
-    pub fn amended(entry: &Entry, amendment: &Amendment, at: Wall) -> Vec<Self> {
+    pub fn amended(entry: &Entry, amendment: &Amendment, at: Wall) -> Self {
         let (did, next_hop, reports) = match amendment {
             Amendment::Hold => ("held", None, None),
             Amendment::Release => ("released", None, None),
@@ -188,56 +246,54 @@ impl Note {
             Amendment::Remove(reports) => ("removed", None, Some(reports)),
         };
         let event = Event::Operator {
-            did: did.to_owned(),
-            next_hop: next_hop.map(str::to_owned),
+            did: Words::Text(did),
+            next_hop: next_hop.map(Words::Text),
         };
-        let mut notes = Self::begun(entry, &entry.progress);
-        notes.push(Self::new(entry.id, at, event));
+        let mut lines = Self::begun(entry, &entry.progress);
+        lines.push(&Note::new(entry.id, at, event));
         if let Some(reports) = reports {
             for report in reports {
-                notes.push(Self::new(entry.id, at, Event::of_report(report)));
+                lines.push_report(entry.id, at, report);
             }
-            notes.push(Self::new(entry.id, at, Event::Gone));
+            lines.push(&Note::new(entry.id, at, Event::Gone));
         }
-        notes
+        lines
     }
 
     /// That it was taken, for a report of ours that is heard of for the first time: no client
     /// brought it.
-    fn begun(entry: &Entry, before: &[Progress]) -> Vec<Self> {
+    fn begun(entry: &Entry, before: &[Progress]) -> Self {
         let untouched = |progress: &Progress| *progress == Progress::Waiting(None);
         let first = entry.attempts == 0 && before.iter().all(untouched);
-        let ours = entry.envelope.origin == Origin::Ourselves;
-        let accepted = (first && ours)
-            .then(|| Self::accepted(entry.id, entry.arrived, &entry.envelope, entry.size));
-        accepted.into_iter().collect()
+        let mut lines = Self::default();
+        if first && entry.envelope.origin == Origin::Ourselves {
+            let (id, at) = (entry.id, entry.arrived);
+            lines.push(&Note::accepted(id, at, &entry.envelope, entry.size));
+        }
+        lines
     }
-}
 
-impl Event {
     /// A report that we made.
-    fn of_report(report: &Report) -> Self {
+    fn push_report(&mut self, id: QueueId, at: Wall, report: &Report) {
         // Ours, so its header is short and its Subject unfolded.
         let header = report.content.split(|octet| *octet == b'\n');
         let subject = header
             .take_while(|line| !line.is_empty() && *line != b"\r")
             .find_map(|line| line.strip_prefix(b"Subject: "))
             .unwrap_or_default();
-        Self::Report {
-            to: report
-                .envelope
-                .recipients
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            subject: String::from_utf8_lossy(subject).trim_end().to_owned(),
-        }
+        let subject = String::from_utf8_lossy(subject);
+        let to = report.envelope.recipients.iter();
+        let event = Event::Report {
+            to: to.map(|each| Words::Shown(each)).collect(),
+            subject: Words::Text(subject.trim_end()),
+        };
+        self.push(&Note::new(id, at, event));
     }
 }
 
-impl Ended {
+impl<'a> Ended<Words<'a>> {
     /// Of one recipient's progress.
-    fn of(recipient: String, progress: &Progress) -> Self {
+    fn of(recipient: &'a Recipient, progress: &'a Progress) -> Self {
         let (outcome, word) = match progress {
             Progress::Waiting(None) => (None, "waiting"),
             Progress::Waiting(Some(outcome)) => (Some(outcome), "deferred"),
@@ -250,20 +306,11 @@ impl Ended {
             ),
         };
         Self {
-            recipient,
-            outcome: word.to_owned(),
-            status: outcome.map(|outcome| outcome.status.to_string()),
-            remote: outcome.and_then(remote),
-            diagnostic: outcome.map(|outcome| outcome.diagnostic.text().to_owned()),
+            recipient: Words::Shown(recipient),
+            outcome: Words::Text(word),
+            status: outcome.map(|outcome: &Outcome| Words::Shown(&outcome.status)),
+            remote: outcome.and_then(|outcome| outcome.remote.as_ref().map(Words::Host)),
+            diagnostic: outcome.map(|outcome| Words::Text(outcome.diagnostic.text())),
         }
     }
-}
-
-/// `mail.example.org [192.0.2.1]`.
-fn remote(outcome: &Outcome) -> Option<String> {
-    let remote = outcome.remote.as_ref()?;
-    Some(match remote.address {
-        Some(address) => format!("{} [{address}]", remote.name),
-        None => remote.name.clone(),
-    })
 }

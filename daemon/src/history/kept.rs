@@ -14,7 +14,7 @@ use vouchsafe_spool::{
     SettleError, Settlement, Spool,
 };
 
-use super::event::Note;
+use super::event::{Lines, Note};
 use super::writer::Notebook;
 use crate::clock;
 
@@ -42,6 +42,12 @@ impl Kept {
         let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         recorded.get(&id).cloned()
     }
+
+    /// Its lease is over.
+    fn forget(&self, id: QueueId) {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.remove(&id);
+    }
 }
 
 impl Spool for Kept {
@@ -67,12 +73,10 @@ impl Spool for Kept {
 
     fn amend(&self, lease: Lease, amendment: Amendment) -> Pending<'_, Result<(), SettleError>> {
         let id = lease.entry().id;
-        let notes = Note::amended(lease.entry(), &amendment, clock::now().wall);
+        let notes = Lines::amended(lease.entry(), &amendment, clock::now().wall);
         Box::pin(async move {
             self.queue.amend(lease, amendment).await?;
-            for note in notes {
-                self.notebook.note(id, note);
-            }
+            self.notebook.note(id, &notes);
             Ok(())
         })
     }
@@ -93,15 +97,11 @@ impl Spool for Kept {
         let (entry, id) = (lease.entry(), lease.entry().id);
         let earlier = self.noted(id);
         let before = earlier.as_deref().unwrap_or(&entry.progress);
-        let notes = Note::settled(entry, before, &settlement, clock::now().wall);
+        let notes = Lines::settled(entry, before, &settlement, clock::now().wall);
         Box::pin(async move {
             self.queue.settle(lease, settlement).await?;
-            let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-            recorded.remove(&id);
-            drop(recorded);
-            for note in notes {
-                self.notebook.note(id, note);
-            }
+            self.forget(id);
+            self.notebook.note(id, &notes);
             Ok(())
         })
     }
@@ -114,7 +114,7 @@ impl Spool for Kept {
         let (entry, id) = (lease.entry(), lease.entry().id);
         let earlier = self.noted(id);
         let before = earlier.as_deref().unwrap_or(&entry.progress);
-        let notes = Note::recorded(entry, before, &settlement, clock::now().wall);
+        let notes = Lines::recorded(entry, before, &settlement, clock::now().wall);
         let progress = settlement.progress.clone();
         let recording = self.queue.record(lease, settlement);
         let (notebook, recorded) = (self.notebook.clone(), Arc::clone(&self.recorded));
@@ -123,9 +123,7 @@ impl Spool for Kept {
             let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
             recorded.insert(id, progress);
             drop(recorded);
-            for note in notes {
-                notebook.note(id, note);
-            }
+            notebook.note(id, &notes);
             Ok(())
         })
     }
@@ -193,10 +191,11 @@ impl Draft for KeptDraft {
             notebook,
         } = *self;
         let id = draft.id();
-        let note = Note::accepted(id, id.arrived(), &envelope, size);
+        let mut notes = Lines::default();
+        notes.push(&Note::accepted(id, id.arrived(), &envelope, size));
         Box::pin(async move {
             let custody = draft.commit(envelope, due).await?;
-            notebook.note(id, note);
+            notebook.note(id, &notes);
             Ok(custody)
         })
     }

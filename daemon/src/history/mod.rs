@@ -21,6 +21,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::time::Wall;
 
 pub use self::kept::Kept;
 pub use self::read::read;
@@ -31,9 +32,14 @@ fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join("history")
 }
 
-/// The file of a message's notes: `2026-11-22T06.jsonl`.
+/// The file of a message's notes.
 fn file_name(id: QueueId) -> String {
-    let arrived = id.arrived().to_string();
+    file_of(id.arrived())
+}
+
+/// The file of those that arrived in the hour of this moment: `2026-11-22T06.jsonl`.
+fn file_of(arrived: Wall) -> String {
+    let arrived = arrived.to_string();
     // `2026-11-22T06:50:01Z`: the hour ends behind the thirteenth character.
     format!("{}.jsonl", arrived.get(..13).unwrap_or("unknown"))
 }

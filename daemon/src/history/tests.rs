@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{Ended, Event, Note};
+use super::event::{Ended, Event, Lines, Note};
 use super::*;
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::envelope::{Envelope, Origin};
@@ -181,6 +181,14 @@ fn brief(event: &Event) -> String {
     }
 }
 
+/// The line that says that a message was taken.
+fn accepted(id: QueueId) -> Lines {
+    let envelope = envelope(client(), &["b@one.example"]);
+    let mut lines = Lines::default();
+    lines.push(&Note::accepted(id, id.arrived(), &envelope, 1));
+    lines
+}
+
 #[test]
 fn old_files_go_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,10 +197,7 @@ fn old_files_go_and_nothing_else() {
     let notes = Notebook::open(&keeping(folder.path(), Duration::from_hours(2)), NOW).unwrap();
     for back in [5, 2, 0] {
         let id = of_hour(base - back);
-        notes.note(
-            id,
-            Note::accepted(id, id.arrived(), &envelope(client(), &["b@one.example"]), 1),
-        );
+        notes.note(id, &accepted(id));
     }
     drop(notes);
     std::fs::File::create(folder.path().join("history/notes.txt")).unwrap();
@@ -208,14 +213,37 @@ fn old_files_go_and_nothing_else() {
     assert!(folder.path().join("history/notes.txt").exists());
 }
 
+/// What is noted while something is being written leaves with the next, in order and each in the file of
+/// its hour; dropping the notebook writes what is left.
+#[test]
+fn many_notes_gather_and_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = Notebook::open(&keeping(folder.path(), Duration::from_hours(9)), NOW).unwrap();
+    let earlier = Wall::from_secs(NOW.as_secs() - 2 * 3_600);
+    let id = |number: u64| {
+        QueueId::new(
+            [NOW, earlier][usize::from(number.is_multiple_of(2))],
+            number,
+        )
+    };
+    for number in 0..1_000 {
+        let id = id(number % 200);
+        notes.note(id, &accepted(id));
+    }
+    drop(notes);
+    for number in 0..200 {
+        assert_eq!(read(folder.path(), id(number)).unwrap().len(), 5);
+    }
+}
+
 #[test]
 fn a_line_that_a_crash_has_cut_hides_no_other() {
     use std::io::Write as _;
     let folder = tempfile::tempdir().unwrap();
     let id = QueueId::new(NOW, 7);
-    let note = || Note::accepted(id, NOW, &envelope(client(), &["b@one.example"]), 1);
+    let note = || serde_json::from_slice::<Note>(&accepted(id).octets).unwrap();
     let notes = Notebook::open(&keeping(folder.path(), Duration::from_hours(2)), NOW).unwrap();
-    notes.note(id, note());
+    notes.note(id, &accepted(id));
     drop(notes);
     let path = super::folder(folder.path()).join(file_name(id));
     let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
@@ -223,7 +251,7 @@ fn a_line_that_a_crash_has_cut_hides_no_other() {
     drop(file);
     assert_eq!(read(folder.path(), id).unwrap(), [note()]);
     let notes = Notebook::open(&keeping(folder.path(), Duration::from_hours(2)), NOW).unwrap();
-    notes.note(id, note());
+    notes.note(id, &accepted(id));
     drop(notes);
     assert_eq!(read(folder.path(), id).unwrap(), [note(), note()]);
     let other = QueueId::new(NOW, 8);

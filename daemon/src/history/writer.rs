@@ -1,13 +1,14 @@
 //! Writes the notes: a thread of its own, which gathers what waits, and removes what is old.
+//!
+//! A note made while nothing is being written is written at once; those of a busy service leave
+//! together, at the latest [`GATHERING`] later.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,15 +16,19 @@ use tracing::{debug, warn};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
-use super::event::Note;
-use super::{file_name, folder};
+use super::event::Lines;
+use super::{file_of, folder};
 
-/// Notes that may wait for the disk. At a kilobyte each they are a few megabytes; beyond that the
-/// disk does not keep up, and mail goes first.
-const WAITING: usize = 4_096;
+/// Octets of notes that may wait for the disk. Beyond that the disk does not keep up, and mail goes
+/// first.
+const WAITING: usize = 4 * 1024 * 1024;
 
-/// Notes written at once.
-const GATHERED: usize = 256;
+/// Octets of space that is kept when less of it is needed.
+const SPACE_KEPT: usize = 64 * 1024;
+
+/// How long the notes of a busy service gather: a thousand of them cost a few system calls and one
+/// task switch.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// Files kept open. Most notes are of this hour's messages, the rest of a few others'.
 const OPEN: usize = 16;
@@ -47,16 +52,77 @@ pub struct Notebook(Arc<Inside>);
 
 #[derive(Debug)]
 struct Inside {
-    /// None only while it is dropped.
-    notes: Option<SyncSender<(QueueId, Note)>>,
-    /// Notes that found no place.
-    lost: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What those who note and the thread that writes share.
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Told when the thread has something to do and sleeps, and when it is to end.
+    come: Condvar,
+}
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Whole lines, by the hour (since 1970) in which their message arrived.
+    hours: BTreeMap<u64, Vec<u8>>,
+    /// Octets of them.
+    octets: usize,
+    /// How many lines they are.
+    count: u64,
+    /// Lines that found no place.
+    lost: u64,
+    /// The thread sleeps until it is told.
+    asleep: bool,
+    /// No more will come.
+    closed: bool,
+}
+
+impl Shared {
+    /// What waits. Each change to it is whole in itself, so poison means nothing.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what waits into `batch`, whose space is given in exchange; sleeps until there is
+    /// something. None at the end. Else how many lines there are, and how many were lost.
+    fn take(&self, batch: &mut BTreeMap<u64, Vec<u8>>) -> Option<(u64, u64)> {
+        let mut waiting = self.lock();
+        while waiting.count == 0 {
+            if waiting.closed {
+                return None;
+            }
+            waiting.asleep = true;
+            waiting = self
+                .come
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.asleep = false;
+        waiting.octets = 0;
+        std::mem::swap(&mut waiting.hours, batch);
+        let count = std::mem::take(&mut waiting.count);
+        Some((count, std::mem::take(&mut waiting.lost)))
+    }
+
+    /// Lets notes gather, unless no more will come.
+    fn gather(&self) {
+        let more_may_come = |waiting: &mut Waiting| !waiting.closed;
+        let gathered = self
+            .come
+            .wait_timeout_while(self.lock(), GATHERING, more_may_come);
+        // However it ended, what is there is taken next.
+        drop(gathered);
+    }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.notes = None;
+        self.shared.lock().closed = true;
+        self.shared.come.notify_one();
         if let Some(thread) = self.thread.take() {
             // What waits is written first. A panic there has been told by its own message.
             let _ = thread.join();
@@ -72,34 +138,44 @@ impl Notebook {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let (send, notes) = sync_channel(WAITING);
-        let lost = Arc::<AtomicU64>::default();
+        let shared = Arc::<Shared>::default();
         let mut writer = Writer {
             folder,
             keep: keeping.keep,
             files: HashMap::new(),
-            lost: Arc::clone(&lost),
+            lost: 0,
             swept: String::new(),
             failing: false,
         };
         writer.sweep(now);
+        let notes = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(String::from("history"))
             .spawn(move || writer.run(&notes))?;
         Ok(Self(Arc::new(Inside {
-            notes: Some(send),
-            lost,
+            shared,
             thread: Some(thread),
         })))
     }
 
-    /// Notes something, unless the disk is behind.
-    pub fn note(&self, id: QueueId, note: Note) {
-        let Some(notes) = &self.0.notes else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            notes.try_send((id, note))
-        {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
+    /// Notes what became of a message, unless the disk is behind.
+    pub fn note(&self, id: QueueId, notes: &Lines) {
+        let mut waiting = self.0.shared.lock();
+        let octets = waiting.octets.saturating_add(notes.octets.len());
+        if octets > WAITING {
+            waiting.lost = waiting.lost.saturating_add(notes.count);
+            return;
+        }
+        waiting.octets = octets;
+        waiting.count = waiting.count.saturating_add(notes.count);
+        let hour = id.arrived().as_secs() / HOUR;
+        let lines = waiting.hours.entry(hour).or_default();
+        lines.extend_from_slice(&notes.octets);
+        let asleep = waiting.asleep && notes.count > 0;
+        waiting.asleep &= !asleep;
+        drop(waiting);
+        if asleep {
+            self.0.shared.come.notify_one();
         }
     }
 }
@@ -110,7 +186,8 @@ struct Writer {
     keep: Duration,
     /// Open files by name, each with when it was last used, in gathers.
     files: HashMap<String, (File, u64)>,
-    lost: Arc<AtomicU64>,
+    /// Notes that were lost, and of which nothing was said yet.
+    lost: u64,
     /// The hour in which the folder was last swept.
     swept: String,
     /// Told in the log already.
@@ -118,38 +195,38 @@ struct Writer {
 }
 
 impl Writer {
-    /// Until nobody can send any more.
-    fn run(mut self, notes: &Receiver<(QueueId, Note)>) {
+    /// Until no more will come.
+    fn run(mut self, notes: &Shared) {
         let mut turn = 0u64;
-        while let Ok(first) = notes.recv() {
+        let mut batch = BTreeMap::new();
+        while let Some((count, lost)) = notes.take(&mut batch) {
             turn = turn.wrapping_add(1);
-            let more = notes.try_iter().take(GATHERED);
-            let mut lines: HashMap<String, Vec<u8>> = HashMap::new();
-            let mut count = 0u64;
-            let mut newest = Wall::default();
-            for (id, note) in std::iter::once(first).chain(more) {
-                let line = lines.entry(file_name(id)).or_default();
-                // Strings and numbers: this does not fail.
-                if serde_json::to_writer(&mut *line, &note).is_ok() {
-                    line.push(b'\n');
-                }
-                count = count.saturating_add(1);
-                newest = newest.max(id.arrived());
-            }
-            let written = self.write(&lines, turn);
+            self.lost = self.lost.saturating_add(lost);
+            let newest = batch.last_key_value().map(|(hour, _)| *hour);
+            let written = self.write(&batch, turn);
             self.tell(written, count);
-            self.sweep(newest);
+            self.sweep(Wall::from_secs(
+                newest.unwrap_or_default().saturating_mul(HOUR),
+            ));
+            // What comes next is most likely of the same hour, and has its space.
+            batch.retain(|hour, lines| {
+                lines.clear();
+                lines.shrink_to(SPACE_KEPT);
+                Some(*hour) == newest
+            });
+            notes.gather();
         }
     }
 
     /// Writes each file's lines in one call, so that no line is cut by another.
-    fn write(&mut self, lines: &HashMap<String, Vec<u8>>, turn: u64) -> io::Result<()> {
+    fn write(&mut self, hours: &BTreeMap<u64, Vec<u8>>, turn: u64) -> io::Result<()> {
         let room = rustix::fs::statvfs(&self.folder)?;
         if room.f_bavail.saturating_mul(room.f_frsize) < ROOM {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        for (name, octets) in lines {
-            self.file(name, turn)?.write_all(octets)?;
+        for (hour, lines) in hours.iter().filter(|(_, lines)| !lines.is_empty()) {
+            let name = file_of(Wall::from_secs(hour.saturating_mul(HOUR)));
+            self.file(&name, turn)?.write_all(lines)?;
         }
         Ok(())
     }
@@ -179,17 +256,17 @@ impl Writer {
     fn tell(&mut self, written: io::Result<()>, count: u64) {
         match written {
             Ok(()) if std::mem::take(&mut self.failing) => {
-                let lost = self.lost.swap(0, Ordering::Relaxed);
+                let lost = std::mem::take(&mut self.lost);
                 warn!(lost, "history is written again");
             }
             Ok(()) => {
-                let lost = self.lost.swap(0, Ordering::Relaxed);
+                let lost = std::mem::take(&mut self.lost);
                 if lost > 0 {
                     warn!(lost, "history could not be written fast enough");
                 }
             }
             Err(error) => {
-                self.lost.fetch_add(count, Ordering::Relaxed);
+                self.lost = self.lost.saturating_add(count);
                 // A file may be the reason: the next try opens it anew.
                 self.files.clear();
                 if !std::mem::replace(&mut self.failing, true) {
@@ -233,6 +310,9 @@ fn open(path: &Path) -> io::Result<File> {
     }
     Ok(file)
 }
+
+/// Seconds.
+const HOUR: u64 = 3_600;
 
 /// The hour as files are named by it.
 fn hour_of(at: Wall) -> String {
