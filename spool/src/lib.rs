@@ -86,6 +86,21 @@ pub trait Spool: Send + Sync {
     /// custody, all in one step. What an operator has said of it stays.
     fn settle(&self, lease: Lease, settlement: Settlement) -> Pending<'_, Result<(), SettleError>>;
 
+    /// Ends several leases, each as [`Spool::settle`] does, and together where the engine can: what is
+    /// durable costs the less the more of it there is. Gives what became of each, in order.
+    fn settle_all(
+        &self,
+        all: Vec<(Lease, Settlement)>,
+    ) -> Pending<'_, Vec<Result<(), SettleError>>> {
+        Box::pin(async move {
+            let mut settled = Vec::with_capacity(all.len());
+            for (lease, settlement) in all {
+                settled.push(self.settle(lease, settlement).await);
+            }
+            settled
+        })
+    }
+
     /// Records what has become of a leased message so far, and takes the reports about it into
     /// custody, all in one step; the lease goes on. Its end must be waited for before the lease is
     /// settled. [`Lease::entry`] stays as it was.

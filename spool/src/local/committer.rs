@@ -168,6 +168,20 @@ impl Queue {
 
     /// Takes no more; what waits is done.
     pub(super) fn close(&self) {
+    /// Adds several, which one writer takes together if they fit.
+    pub(super) fn push_all(&self, operations: Vec<Operation>) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.closed || operations.is_empty() {
+            return;
+        }
+        waiting.operations.extend(operations);
+        let idle = waiting.idle > 0;
+        drop(waiting);
+        if idle {
+            self.more.notify_one();
+        }
+    }
+
         lock(&self.waiting).closed = true;
         self.more.notify_all();
     }

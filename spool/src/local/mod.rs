@@ -332,6 +332,13 @@ impl Spool for LocalSpool {
         after: Option<QueueId>,
         limit: usize,
     ) -> Pending<'_, Result<Vec<Entry>, ListError>> {
+    fn settle_all(
+        &self,
+        all: Vec<(Lease, Settlement)>,
+    ) -> Pending<'_, Vec<Result<(), SettleError>>> {
+        Box::pin(Arc::clone(&self.shared).settle_all(all))
+    }
+
         let (shared, lane) = (Arc::clone(&self.shared), lane.clone());
         Box::pin(async move {
             let listed = self

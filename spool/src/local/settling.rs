@@ -14,6 +14,9 @@ use super::threads::lock;
 use super::{Shared, id};
 use crate::{Amendment, Draft, Lease, Orders, Report, SettleError, Settlement};
 
+/// Where the committer's answer will be.
+type Answer = oneshot::Receiver<Result<(), Failure>>;
+
 impl Shared {
     /// Ends a lease by an operator's word: a settlement that changes nothing else.
     pub(super) async fn amend(
@@ -55,6 +58,48 @@ impl Shared {
         settlement: Settlement,
         orders: Orders,
     ) -> Result<(), SettleError> {
+        let (operation, answer) = self.settlement(lease, settlement, orders).await?;
+        self.queue.push(operation);
+        Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?)
+    }
+
+    /// The same for several, which are handed over together.
+    pub(super) async fn settle_all(
+        self: Arc<Self>,
+        all: Vec<(Lease, Settlement)>,
+    ) -> Vec<Result<(), SettleError>> {
+        let mut operations = Vec::with_capacity(all.len());
+        let mut answers = Vec::with_capacity(all.len());
+        for (lease, settlement) in all {
+            let orders = lease.entry().orders.clone();
+            let prepared = self.settlement(lease, settlement, orders).await;
+            answers.push(prepared.map(|(operation, answer)| {
+                operations.push(operation);
+                answer
+            }));
+        }
+        self.queue.push_all(operations);
+        let mut settled = Vec::with_capacity(answers.len());
+        for answer in answers {
+            settled.push(match answer {
+                Ok(answer) => {
+                    let answer = answer.await.unwrap_or(Err(Failure::Poisoned));
+                    answer.map_err(SettleError::from)
+                }
+                Err(error) => Err(error),
+            });
+        }
+        settled
+    }
+
+    /// Prepares a settlement; with it comes where the committer's answer will be. A lease of which
+    /// nothing can be recorded ends here.
+    async fn settlement(
+        self: &Arc<Self>,
+        lease: Lease,
+        settlement: Settlement,
+        orders: Orders,
+    ) -> Result<(Operation, Answer), SettleError> {
         let id = lease.entry().id;
         if !lock(&self.due).is_leased(id) {
             return Err(SettleError::Unknown(id));
@@ -63,14 +108,14 @@ impl Shared {
         match self.prepare(id, envelope, settlement, orders).await {
             Ok((progress, reports)) => {
                 let (reply, answer) = oneshot::channel();
-                self.queue.push(Operation::Settle {
+                let operation = Operation::Settle {
                     lease: Box::new(lease),
                     state: self.next_state(),
                     progress,
                     reports,
                     reply,
-                });
-                Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?)
+                };
+                Ok((operation, answer))
             }
             Err(error) => {
                 lease.end();

@@ -131,6 +131,54 @@ async fn listing_goes_by_arrival_and_shows_all_there_is() {
 }
 
 #[tokio::test]
+async fn settlements_handed_over_together_each_have_their_own_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    for second in 0..4 {
+        take(&spool, at(second), at(5), b"x").await.unwrap();
+    }
+    let leases = lease_all(&spool, at(5)).await;
+    let ids: Vec<_> = leases.iter().map(|lease| lease.entry().id).collect();
+    let settle = |(number, lease)| {
+        let settlement = match number {
+            0 => delivered(&lease),
+            1 => deferred(&lease, at(900)),
+            2 => Settlement {
+                progress: Vec::new(),
+                ..delivered(&lease)
+            },
+            _ => Settlement {
+                reports: vec![report(b"gone".to_vec())],
+                ..delivered(&lease)
+            },
+        };
+        (lease, settlement)
+    };
+    let all = (0..).zip(leases).map(settle).collect();
+    let settled = spool.settle_all(all).await;
+    assert!(settled[0].is_ok() && settled[1].is_ok() && settled[3].is_ok());
+    assert!(matches!(
+        settled[2],
+        Err(SettleError::Recipients {
+            found: 0,
+            wanted: 1,
+            ..
+        })
+    ));
+    drop(spool);
+    let spool = open(&folder);
+    let left = spool.list(None, 9).await.unwrap();
+    assert_eq!(left.len(), 3, "a deferred one, one in doubt, a report");
+    assert_eq!((left[0].id, left[0].due), (ids[1], at(900)));
+    assert_eq!((left[1].id, left[1].attempts), (ids[2], 0));
+    assert_eq!(
+        left[2].envelope.recipients[0].to_string(),
+        "joe@example.org"
+    );
+    assert!(spool.settle_all(Vec::new()).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_draft_that_is_dropped_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(&folder);
