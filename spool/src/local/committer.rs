@@ -22,15 +22,17 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::time::Wall;
 
 use super::Shared;
+use super::due::Wake;
 use super::group::{Group, Hand, Laid};
 use super::log::body::Place;
 use super::log::index::{Index, Item};
 use super::log::segment::Pin;
 use super::recover::Doomed;
 use super::threads::lock;
-use crate::{Lease, Waits};
+use crate::{Entry, Lease, Waits};
 
 /// How many groups are being flushed at most.
 pub(super) const WRITERS: usize = 2;
@@ -89,6 +91,8 @@ pub(super) struct New {
     pub(super) pieces: Vec<Piece>,
     /// The rest of it.
     pub(super) rest: Vec<u8>,
+    /// As its first lease is to have it, where that is to be kept in memory.
+    pub(super) entry: Option<Box<Entry>>,
 }
 
 /// A message to be written once more.
@@ -166,8 +170,6 @@ impl Queue {
         }
     }
 
-    /// Takes no more; what waits is done.
-    pub(super) fn close(&self) {
     /// Adds several, which one writer takes together if they fit.
     pub(super) fn push_all(&self, operations: Vec<Operation>) {
         let mut waiting = lock(&self.waiting);
@@ -182,6 +184,8 @@ impl Queue {
         }
     }
 
+    /// Takes no more; what waits is done.
+    pub(super) fn close(&self) {
         lock(&self.waiting).closed = true;
         self.more.notify_all();
     }
@@ -276,6 +280,7 @@ fn commit(shared: &Arc<Shared>, hand: &mut Hand, group: Group) {
 /// Brings the index and the due times in step and answers everyone. All is durable.
 fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
     let mut wake = false;
+    let now = lock(&shared.due).now();
     for (operation, laid) in operations.into_iter().zip(laid) {
         let Laid {
             segment,
@@ -283,17 +288,13 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
             items,
         } = laid;
         match operation {
-            Operation::Commit { mut new, reply } => {
-                for item in items {
-                    new.waits.octets = item.octets();
-                    lock(&shared.store.index).insert(new.id, item);
-                }
-                wake |= lock(&shared.due).insert(new.id, new.waits);
+            Operation::Commit { new, reply } => {
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "here is the barrier that custody stands for"
                 )]
                 let custody = Custody::of_durable_message(new.id);
+                wake |= enter_new(shared, new, items, now);
                 // An asker that is gone has said no 250; the message stays and is delivered.
                 let _ = reply.send(Ok(custody));
             }
@@ -314,6 +315,7 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
                     }
                 }
                 lease.end();
+                lock(&shared.fresh).forget(id);
                 let mut due = lock(&shared.due);
                 for report in reports {
                     wake |= due.insert(report.id, report.waits);
@@ -347,6 +349,7 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
             }
             Operation::SetAside(doomed) => {
                 lock(&shared.store.index).remove(doomed.id, segment);
+                lock(&shared.fresh).forget(doomed.id);
                 wake |= lock(&shared.due).remove(doomed.id);
             }
             // Whoever moves messages writes by itself.
@@ -354,6 +357,18 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
         }
     }
     shared.tell(wake);
+}
+
+/// A message that is durable becomes known.
+fn enter_new(shared: &Shared, mut new: New, items: Vec<Item>, now: Wall) -> Wake {
+    for item in items {
+        new.waits.octets = item.octets();
+        lock(&shared.store.index).insert(new.id, item);
+    }
+    if let Some(entry) = new.entry.take().filter(|_| new.pieces.is_empty()) {
+        lock(&shared.fresh).put(entry, new.rest, now);
+    }
+    lock(&shared.due).insert(new.id, new.waits)
 }
 
 /// Reports that are durable become known.

@@ -253,6 +253,7 @@ impl Mover<'_> {
             progress: newer.unwrap_or_else(|| body.progress.to_vec()),
             pieces: Vec::new(),
             rest: Vec::new(),
+            entry: None,
         };
         let is_in = |piece: &Place| victims.contains(&piece.segment);
         let len = usize::try_from(content.size).unwrap_or(usize::MAX);

@@ -17,11 +17,13 @@ use vouchsafe_proto::time::Wall;
 
 use super::Shared;
 use super::committer::{Failure, New, Operation, Piece};
+use super::fresh::LARGEST;
 use super::log::body::{Inside, size};
 use super::log::frame::{HEAD, Kind, Sheet, frame_len};
 use super::log::{Log, Purpose};
 use super::record::{ContentRecord, EnvelopeRecord, ProgressRecord};
 use super::soundness::is_full;
+use super::store::Records;
 use crate::{AppendError, CommitError, Draft, Orders, Pending, Progress, ReadBackError, Waits};
 
 /// Octets of content in one frame, which fills eight pages; and the most a draft holds in memory.
@@ -215,13 +217,25 @@ impl LocalDraft {
             content,
         };
         let unwritable = |error| Failure::Write(io::Error::from(error));
+        let encoded = record.encode(self.id).map_err(unwritable)?;
+        let encoded_progress = progress.encode(self.id).map_err(unwritable)?;
+        let is_small = pieces.is_empty() && self.buffer.len() <= LARGEST;
+        let entry = is_small.then(|| {
+            let records = Records {
+                envelope: record,
+                progress,
+                pieces: Vec::new(),
+            };
+            Box::new(records.into_entry(self.id, true))
+        });
         Ok(New {
             id: self.id,
             waits,
-            envelope: record.encode(self.id).map_err(unwritable)?,
-            progress: progress.encode(self.id).map_err(unwritable)?,
+            envelope: encoded,
+            progress: encoded_progress,
             pieces,
             rest: self.buffer,
+            entry,
         })
     }
 }

@@ -277,6 +277,12 @@ impl Due {
         self.now = now;
     }
 
+    /// True if a lease at this time need look at nothing but what is due.
+    pub fn is_in_step(&self, now: Wall) -> bool {
+        let ever = self.now != Wall::default();
+        ever && !self.stepped && self.now <= now.plus(STEP)
+    }
+
     /// What time it is, as far as anybody has told us. The spool reads no clock.
     pub const fn now(&self) -> Wall {
         self.now

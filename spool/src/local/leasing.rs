@@ -1,4 +1,4 @@
-//! Leases: taken from what is due, with their entries read. One message that cannot be read keeps
+//! Leases: taken from what is due, with their entries from memory or read. One message that cannot be read keeps
 //! no other one waiting: it is set aside as at start, or, where the disk is to blame, tried again
 //! in a while.
 
@@ -8,17 +8,52 @@ use std::sync::Weak;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 
+use super::Taken;
 use super::committer::Operation;
-use super::recover::Finding;
+use super::recover::{Doomed, Finding};
 use super::soundness::is_full;
 use super::store::Read;
 use super::threads::lock;
 use super::{PAUSE, Shared};
 use crate::{Ask, ClaimError, Entry, Lane, Lease, LeaseError, Leased, Release};
 
+/// What comes of a lease that is begun on a thread that must not wait for the disk.
+pub(super) enum Begun {
+    /// All was in memory.
+    Leased(Result<Leased, LeaseError>),
+    /// What was taken is to be read.
+    Taken(Taken),
+    /// Nothing was done: the disk, or much of the index, is to be looked at first.
+    Nothing,
+}
+
 impl Shared {
-    /// Takes leases and reads their entries. Blocks. Leases that end in an error, or that nobody
-    /// waits for any more, go back by being dropped.
+    /// Takes leases, as far as no disk is needed for it.
+    pub(super) fn begin_lease(&self, now: Wall, ask: &Ask) -> Begun {
+        if self.soundness.is_poisoned() {
+            return Begun::Leased(Err(LeaseError::Poisoned));
+        }
+        if self.log.is_short() {
+            return Begun::Nothing;
+        }
+        let mut due = lock(&self.due);
+        if !due.is_in_step(now) {
+            return Begun::Nothing;
+        }
+        let taken = due.lease(now, ask);
+        drop(due);
+        let fresh = lock(&self.fresh);
+        let mut all = taken.overdue.iter().chain(&taken.due);
+        let at_hand = all.all(|id| fresh.has(*id));
+        drop(fresh);
+        if at_hand {
+            Begun::Leased(self.read_leases(taken))
+        } else {
+            Begun::Taken(taken)
+        }
+    }
+
+    /// Takes leases and reads their entries. Blocks.
     pub(super) fn lease(&self, now: Wall, ask: &Ask) -> Result<Leased, LeaseError> {
         if self.soundness.is_poisoned() {
             return Err(LeaseError::Poisoned);
@@ -32,21 +67,27 @@ impl Shared {
             }
         })?;
         let taken = lock(&self.due).lease(now, ask);
+        self.read_leases(taken)
+    }
+
+    /// Reads the entries of what was taken. Blocks, unless all of them are in memory. Leases that end
+    /// in an error, or that nobody waits for any more, go back by being dropped.
+    pub(super) fn read_leases(&self, taken: Taken) -> Result<Leased, LeaseError> {
         let mut leases = Vec::with_capacity(taken.overdue.len().saturating_add(taken.due.len()));
         let mut findings = Vec::new();
         let mut failed = None;
         let overdue = taken.overdue.into_iter().map(|id| (id, true));
         for (id, overdue) in overdue.chain(taken.due.into_iter().map(|id| (id, false))) {
-            match self.store.find(id) {
-                Ok(Read::Sound(records)) => {
+            match self.entry(id) {
+                Ok(Ok(entry)) => {
                     let owner: Weak<dyn Release> = self.myself.clone();
-                    let mut lease = Lease::with_owner(records.into_entry(id, true), owner);
+                    let mut lease = Lease::with_owner(*entry, owner);
                     if overdue {
                         lease.set_overdue();
                     }
                     leases.push(lease);
                 }
-                Ok(Read::Corrupt(doomed)) => {
+                Ok(Err(doomed)) => {
                     findings.push(doomed.finding());
                     // Until that is durable it stays leased, and in nobody's way.
                     self.queue.push(Operation::SetAside(doomed));
@@ -84,12 +125,12 @@ impl Shared {
             return Err(ClaimError::InHand(id));
         }
         drop(due);
-        match self.store.find(id) {
-            Ok(Read::Sound(records)) => {
+        match self.entry(id) {
+            Ok(Ok(entry)) => {
                 let owner: Weak<dyn Release> = self.myself.clone();
-                Ok(Lease::with_owner(records.into_entry(id, true), owner))
+                Ok(Lease::with_owner(*entry, owner))
             }
-            Ok(Read::Corrupt(doomed)) => {
+            Ok(Err(doomed)) => {
                 self.queue.push(Operation::SetAside(doomed));
                 Err(ClaimError::Unknown(id))
             }
@@ -98,6 +139,17 @@ impl Shared {
                 Err(ClaimError::Read(error))
             }
         }
+    }
+
+    /// A message that is being leased: as it was taken, if that is still in memory, else as it is read.
+    fn entry(&self, id: QueueId) -> io::Result<Result<Box<Entry>, Doomed>> {
+        if let Some(entry) = lock(&self.fresh).take(id) {
+            return Ok(Ok(entry));
+        }
+        Ok(match self.store.find(id)? {
+            Read::Sound(records) => Ok(Box::new(records.into_entry(id, true))),
+            Read::Corrupt(doomed) => Err(doomed),
+        })
     }
 
     /// Ends a lease whose entry could not be read or whose outcome could not be recorded.
@@ -136,6 +188,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::fresh::Fresh;
     use crate::local::recover::Corruption;
     use crate::{LocalSpool, Options, Settlement, Spool};
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
@@ -174,6 +227,8 @@ mod tests {
             let draft = spool.begin(NOW).await.unwrap();
             ids.push(draft.commit(envelope(), NOW).await.unwrap().queue_id());
         }
+        // What was just taken is in memory too, and would be given from there.
+        *lock(&spool.shared.fresh) = Fresh::default();
         damage(&spool, ids[0], 0);
         damage(&spool, ids[1], 60);
         lock(&spool.shared.store.index).remove(ids[2], 0);

@@ -10,6 +10,7 @@ mod compact;
 mod content;
 mod draft;
 mod due;
+mod fresh;
 mod gathering;
 mod group;
 mod id;
@@ -46,6 +47,8 @@ use self::committer::{Failure, Queue};
 use self::content::LocalContent;
 use self::draft::LocalDraft;
 use self::due::Due;
+use self::fresh::Fresh;
+use self::leasing::Begun;
 use self::log::Log;
 use self::room::Room;
 use self::soundness::Soundness;
@@ -162,6 +165,8 @@ struct Shared {
     store: Arc<Store>,
     log: Arc<Log>,
     due: Mutex<Due>,
+    /// What has just been taken.
+    fresh: Mutex<Fresh>,
     /// Somebody should look at the due times again.
     arrived: Notify,
     /// To the committer.
@@ -266,9 +271,16 @@ impl Spool for LocalSpool {
     }
 
     fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {
-        let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let leased = self.shared.io.run(move || shared.lease(now, &ask));
+            let begun = match self.shared.begin_lease(now, &ask) {
+                Begun::Leased(leased) => return leased,
+                begun => begun,
+            };
+            let shared = Arc::clone(&self.shared);
+            let leased = self.shared.io.run(move || match begun {
+                Begun::Taken(taken) => shared.read_leases(taken),
+                _ => shared.lease(now, &ask),
+            });
             leased
                 .await
                 .unwrap_or_else(|_| Err(LeaseError::Read(closed())))
@@ -298,6 +310,10 @@ impl Spool for LocalSpool {
     }
 
     fn content(&self, id: QueueId) -> Pending<'_, Result<Box<dyn Content>, ContentError>> {
+        if let Some(content) = lock(&self.shared.fresh).content(id) {
+            let content: Box<dyn Content> = Box::new(content);
+            return Box::pin(std::future::ready(Ok(content)));
+        }
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let opened = self.shared.io.run(move || LocalContent::open(&shared, id));
@@ -316,6 +332,13 @@ impl Spool for LocalSpool {
         Box::pin(Arc::clone(&self.shared).settle(lease, settlement, orders))
     }
 
+    fn settle_all(
+        &self,
+        all: Vec<(Lease, Settlement)>,
+    ) -> Pending<'_, Vec<Result<(), SettleError>>> {
+        Box::pin(Arc::clone(&self.shared).settle_all(all))
+    }
+
     fn record(
         &self,
         lease: &Lease,
@@ -332,13 +355,6 @@ impl Spool for LocalSpool {
         after: Option<QueueId>,
         limit: usize,
     ) -> Pending<'_, Result<Vec<Entry>, ListError>> {
-    fn settle_all(
-        &self,
-        all: Vec<(Lease, Settlement)>,
-    ) -> Pending<'_, Vec<Result<(), SettleError>>> {
-        Box::pin(Arc::clone(&self.shared).settle_all(all))
-    }
-
         let (shared, lane) = (Arc::clone(&self.shared), lane.clone());
         Box::pin(async move {
             let listed = self

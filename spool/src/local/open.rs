@@ -48,6 +48,7 @@ impl LocalSpool {
             store: Arc::clone(&opened.log.store),
             log: Arc::clone(&opened.log),
             due: Mutex::new(opened.due),
+            fresh: Mutex::default(),
             arrived: Notify::new(),
             queue: Queue::default(),
             settlements: AtomicU64::new(opened.settlements + 1),

@@ -205,6 +205,7 @@ impl Takeover<'_> {
             progress: old.progress.to_vec(),
             pieces: Vec::new(),
             rest: Vec::new(),
+            entry: None,
         };
         if content.file {
             let file = self.log.disk.open(&content_name(id), Access::Read)?;

@@ -130,6 +130,60 @@ async fn listing_goes_by_arrival_and_shows_all_there_is() {
     ));
 }
 
+/// The first lease has it from memory, the second reads it: nobody is to see a difference. Sizes are
+/// on both sides of what is kept in memory.
+#[tokio::test]
+async fn what_is_leased_at_once_is_what_is_read_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(&folder);
+    for (seed, size) in [(1, 0), (2, 4_000), (3, 16_384), (4, 16_385)] {
+        let now = at(seed);
+        let mut draft = spool.begin(now).await.unwrap();
+        let content = content(seed, size);
+        draft.append(Bytes::from(content.clone())).await.unwrap();
+        let mut asked = envelope(&["Ann@Example.net", "\"b c\"@example.org", "d@[192.0.2.7]"]);
+        asked.trace = "Received: by us\r\n\tfor you\r\n".into();
+        asked.smtputf8 = seed == 2;
+        let id = draft.commit(asked, now).await.unwrap().queue_id();
+        let whole = [b"Received: by us\r\n\tfor you\r\n".as_slice(), &content].concat();
+        let first = lease_all(&spool, now).await.pop().unwrap();
+        let at_once = (first.entry().clone(), read(&spool, id).await.unwrap());
+        assert_eq!(at_once.1, whole);
+        drop(first);
+        let second = lease_all(&spool, now).await.pop().unwrap();
+        assert_eq!(*second.entry(), at_once.0);
+        drop(second);
+        drop(spool);
+        spool = open(&folder);
+        let third = lease_all(&spool, now).await.pop().unwrap();
+        let later = (third.entry().clone(), read(&spool, id).await.unwrap());
+        assert_eq!(later, at_once);
+        let gone = delivered(&third);
+        spool.settle(third, gone).await.unwrap();
+        assert!(matches!(
+            spool.content(id).await.map(|_| ()),
+            Err(ContentError::Unknown(_))
+        ));
+    }
+}
+
+/// An operator's word on a message that is still in memory is not forgotten by it.
+#[tokio::test]
+async fn what_is_amended_before_its_first_lease_stays_amended() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder);
+    let id = take(&spool, at(0), at(0), b"x").await.unwrap();
+    let lease = spool.claim(id).await.unwrap();
+    let elsewhere = Amendment::Reroute {
+        next_hop: Some("smtp://elsewhere.example".into()),
+        due: at(1),
+    };
+    spool.amend(lease, elsewhere).await.unwrap();
+    let lease = lease_all(&spool, at(1)).await.pop().unwrap();
+    let next_hop = lease.entry().orders.next_hop.as_deref();
+    assert_eq!(next_hop, Some("smtp://elsewhere.example"));
+}
+
 #[tokio::test]
 async fn settlements_handed_over_together_each_have_their_own_end() {
     let folder = tempfile::tempdir().unwrap();
