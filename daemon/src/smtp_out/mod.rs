@@ -93,6 +93,8 @@ pub struct Connection {
     buffer: Vec<u8>,
     /// What the machine has said and is not sent yet.
     unsent: Vec<u8>,
+    /// Space for what it says.
+    actions: Vec<Action>,
 }
 
 /// What one transaction came to.
@@ -205,16 +207,17 @@ impl Connection {
     /// One input, and the actions that follow from it. What is to be sent waits for what the machine
     /// will say of content, which is asked for next, unless it is much already.
     async fn step(&mut self, input: Input<'_>, seen: &mut Seen) -> Written {
-        let mut actions = Vec::new();
+        let mut actions = std::mem::take(&mut self.actions);
         self.session.step(input, clock::now(), &mut actions);
-        for action in actions {
+        for action in actions.drain(..) {
             match action {
-                Action::Write(octets) if self.unsent.is_empty() => self.unsent = octets,
+                Action::Write(octets) if self.unsent.capacity() == 0 => self.unsent = octets,
                 Action::Write(octets) => self.unsent.extend_from_slice(&octets),
                 Action::SetTimer(at) => self.timer = Some(at),
                 other => seen.note(other),
             }
         }
+        self.actions = actions;
         if seen.has_more_to_say() && self.unsent.len() < GATHERED {
             return Written::All;
         }
@@ -223,10 +226,10 @@ impl Connection {
 
     /// Writes what is unsent, for no longer than the timer allows. What fails is gone.
     async fn write(&mut self) -> Written {
-        let unsent = std::mem::take(&mut self.unsent);
-        if unsent.is_empty() {
+        if self.unsent.is_empty() {
             return Written::All;
         }
+        let mut unsent = std::mem::take(&mut self.unsent);
         let writing = async {
             self.stream.write_all(&unsent).await?;
             self.stream.flush().await
@@ -235,6 +238,10 @@ impl Connection {
             Some(at) => timeout_at(clock::instant(at), writing).await,
             None => Ok(writing.await),
         };
+        // Its space is for what is said next.
+        unsent.clear();
+        unsent.shrink_to(SPACE_KEPT);
+        self.unsent = unsent;
         match result {
             Ok(Ok(())) => Written::All,
             Ok(Err(_)) => Written::Lost,
@@ -388,6 +395,9 @@ impl Seen {
 /// Octets that are sent without waiting for more: a small message gathers whole, and a piece of a
 /// large one is not held back.
 const GATHERED: usize = 16 * 1024;
+
+/// Octets of space that a session keeps for what it says: a small message.
+const SPACE_KEPT: usize = 8 * 1024;
 
 /// Octets read at once: replies are short, and this holds a hundred of them.
 const READ_SIZE: usize = 4096;

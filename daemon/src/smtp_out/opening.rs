@@ -160,6 +160,7 @@ async fn greet(
         timer: None,
         buffer: vec![0; READ_SIZE],
         unsent: Vec::new(),
+        actions: Vec::new(),
     };
     let mut seen = Seen::default();
     connection.feed(Input::Connected, &mut seen).await;

@@ -33,6 +33,7 @@ async fn in_content() -> (Connection, Peer, Seen) {
         timer: None,
         buffer: vec![0; READ_SIZE],
         unsent: Vec::new(),
+        actions: Vec::new(),
     };
     let mut seen = Seen::default();
     connection.feed(Input::Connected, &mut seen).await;
