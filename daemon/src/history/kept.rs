@@ -106,6 +106,30 @@ impl Spool for Kept {
         })
     }
 
+    fn settle_all(
+        &self,
+        all: Vec<(Lease, Settlement)>,
+    ) -> Pending<'_, Vec<Result<(), SettleError>>> {
+        let now = clock::now().wall;
+        let notes = all.iter().map(|(lease, settlement)| {
+            let (entry, id) = (lease.entry(), lease.entry().id);
+            let earlier = self.noted(id);
+            let before = earlier.as_deref().unwrap_or(&entry.progress);
+            (id, Lines::settled(entry, before, settlement, now))
+        });
+        let notes: Vec<_> = notes.collect();
+        Box::pin(async move {
+            let settled = self.queue.settle_all(all).await;
+            for ((id, notes), settled) in notes.iter().zip(&settled) {
+                if settled.is_ok() {
+                    self.forget(*id);
+                    self.notebook.note(*id, notes);
+                }
+            }
+            settled
+        })
+    }
+
     fn record(
         &self,
         lease: &Lease,

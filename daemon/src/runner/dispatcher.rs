@@ -19,7 +19,7 @@ use super::outlook::{LONGEST_SLEEP, Outlook};
 use super::schedule::{Action, Given, Schedule, Terms, Work, WorkerId};
 use super::settlement::{Record, Settled, log_attempt, settle};
 use super::worker::{News, Worker};
-use super::{Environment, chance, pass_on};
+use super::{Environment, chance, pass_on, terms};
 use crate::clock;
 use crate::current::InForce;
 
@@ -43,8 +43,12 @@ pub(super) struct Dispatcher {
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     /// The workers' tasks.
     workers: JoinSet<()>,
-    /// Settlements on their way.
-    settlements: JoinSet<Settled>,
+    /// Settlements on their way; with what makes reports, and what was handed over together.
+    settlements: JoinSet<Vec<Settled>>,
+    /// What is to be recorded with the next hand-over.
+    to_record: Vec<(Lease, Record)>,
+    /// A hand-over is on its way; what comes meanwhile is gathered.
+    handed_over: Option<task::Id>,
     /// Parts of messages on their way to be recorded.
     parts: JoinSet<QueueId>,
     /// Messages whose settlement has not been heard of.
@@ -61,14 +65,14 @@ pub(super) struct Dispatcher {
 
 /// What wakes the dispatcher.
 enum Wake {
-    /// A worker.
-    News(News),
+    /// Workers.
+    News(Vec<News>),
     /// The operator.
     Word(Word),
     /// The spool has something new.
     Arrived,
-    /// A settlement has come to its end.
-    Settled(Settled),
+    /// Settlements have come to their end.
+    Settled(task::Id, Vec<Settled>),
     /// A part of a message has been recorded, or could not be.
     Recorded(QueueId),
     /// A worker has broken down.
@@ -99,6 +103,8 @@ impl Dispatcher {
             news: mpsc::channel(NEWS_AT_ONCE),
             workers: JoinSet::new(),
             settlements: JoinSet::new(),
+            to_record: Vec::new(),
+            handed_over: None,
             parts: JoinSet::new(),
             settling: HashSet::new(),
             early: HashMap::new(),
@@ -112,8 +118,10 @@ impl Dispatcher {
     pub(super) async fn run(mut self, frozen: BTreeSet<Lane>) {
         self.with(|schedule, given| schedule.freeze(frozen, given));
         loop {
+            self.hand_over();
             if self.deadline.is_none() {
                 self.take_leases().await;
+                self.hand_over();
             } else if self.schedule.in_hand() == 0
                 && self.settlements.is_empty()
                 && self.parts.is_empty()
@@ -121,10 +129,16 @@ impl Dispatcher {
                 break;
             }
             match self.wake().await {
-                Wake::News(news) => self.hear(news),
+                // All there are, before the queue is asked or told anything.
+                Wake::News(all) => all.into_iter().for_each(|news| self.hear(news)),
                 Wake::Word(word) => self.obey(word),
                 Wake::Arrived => self.outlook.look(),
-                Wake::Settled(settled) => self.settled(settled),
+                Wake::Settled(task, settled) => {
+                    self.handed_over.take_if(|handed_over| *handed_over == task);
+                    for settled in settled {
+                        self.settled(settled);
+                    }
+                }
                 Wake::Recorded(id) => self.with(|schedule, _| schedule.recorded(id)),
                 Wake::Broken(error) => self.broken(&error),
                 Wake::Due => self.due().await,
@@ -149,11 +163,12 @@ impl Dispatcher {
             }
         };
         tokio::pin!(moment);
+        let mut news = Vec::new();
         loop {
             tokio::select! {
-                Some(news) = self.news.1.recv() => return Wake::News(news),
-                Some(settled) = self.settlements.join_next() => match settled {
-                    Ok(settled) => return Wake::Settled(settled),
+                1.. = self.news.1.recv_many(&mut news, NEWS_AT_ONCE) => return Wake::News(news),
+                Some(settled) = self.settlements.join_next_with_id() => match settled {
+                    Ok((task, settled)) => return Wake::Settled(task, settled),
                     Err(error) => pass_on(Err(error)),
                 },
                 Some(recorded) = self.parts.join_next() => match recorded {
@@ -267,7 +282,7 @@ impl Dispatcher {
         while self.outlook.is_open() && !self.closed {
             let now = clock::now().wall;
             let known = self.outlook.known();
-            let settling = self.settlements.len();
+            let settling = self.settling.len();
             let ask = self.with(|schedule, given| schedule.ask(known, settling, given));
             if ask.due == 0 && ask.overdue == 0 {
                 self.outlook.no_room(now);
@@ -360,11 +375,33 @@ impl Dispatcher {
         }
     }
 
-    /// Records, beside everything else.
+    /// Records, beside everything else. Where reports are made first, nobody else waits for it.
     fn record(&mut self, lease: Lease, record: Record) {
         self.settling.insert(lease.entry().id);
-        self.settlements
-            .spawn(settle(Arc::clone(&self.environment), lease, record));
+        if record.tells() {
+            let alone = vec![(lease, record)];
+            self.settlements
+                .spawn(settle(Arc::clone(&self.environment), alone));
+        } else {
+            self.to_record.push((lease, record));
+        }
+    }
+
+    /// Hands over what is to be recorded, unless something was just handed over: an outcome that comes
+    /// alone is recorded at once, and those of a busy time share what recording costs.
+    fn hand_over(&mut self) {
+        if self.handed_over.is_some() || self.to_record.is_empty() {
+            return;
+        }
+        let records = std::mem::take(&mut self.to_record);
+        let recording = settle(Arc::clone(&self.environment), records);
+        let next = clock::instant(clock::now().mono.plus(GATHERING));
+        let task = self.settlements.spawn(async move {
+            let settled = recording.await;
+            sleep_until(next).await;
+            settled
+        });
+        self.handed_over = Some(task.id());
     }
 
     /// Records a part of a message, beside everything else. If it fails, nothing is lost: the
@@ -444,17 +481,12 @@ impl Dispatcher {
     }
 }
 
-/// What the schedule needs of a configuration.
-fn terms(in_force: &InForce) -> Terms {
-    Terms {
-        delivery: in_force.config.delivery.clone(),
-        retry: in_force.config.retry,
-        routes: in_force.config.routes(),
-    }
-}
-
 /// News that may be on their way: workers wait for the dispatcher, not the reverse.
 const NEWS_AT_ONCE: usize = 256;
+
+/// How long outcomes gather behind a hand-over: each flush serves more of them. What is not recorded
+/// when the process dies is delivered once more, so it is short.
+const GATHERING: Duration = Duration::from_millis(2);
 
 /// When the queue is looked at again after it could not be read.
 const AFTER_TROUBLE: Duration = Duration::from_mins(1);

@@ -37,13 +37,14 @@ use vouchsafe_proto::time::Mono;
 use vouchsafe_spool::{Lane, Spool};
 
 use crate::clock;
-use crate::current::Current;
+use crate::current::{Current, InForce};
 use crate::dns::Resolver;
 use crate::mta_sts;
 use crate::tls::next_hop::Client;
 pub use desk::Desk;
 use dispatcher::Dispatcher;
 pub use schedule::HeldBack;
+use schedule::Terms;
 pub(crate) use settlement::removal_reports;
 
 /// What the runner works with.
@@ -109,10 +110,19 @@ fn pass_on(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
+/// What the schedule needs of a configuration.
+fn terms(in_force: &InForce) -> Terms {
+    Terms {
+        delivery: in_force.config.delivery.clone(),
+        retry: in_force.config.retry,
+        routes: in_force.config.routes(),
+    }
+}
+
 /// Words of operators that may be on their way.
 const WORDS_AT_ONCE: usize = 16;
 
 /// A number that nobody can foresee; 0 where there is no chance, which only makes for less spread.
 fn chance() -> u64 {
-    getrandom::u64().unwrap_or(0)
+    crate::chance::octets().map_or(0, u64::from_le_bytes)
 }

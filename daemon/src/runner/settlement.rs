@@ -1,6 +1,7 @@
 //! The record of an attempt: its log lines, its reports, and the settlement that makes all of it
 //! durable in one step.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -63,49 +64,81 @@ pub(super) struct Settled {
     pub(super) unrecorded: Option<Record>,
 }
 
-/// Records.
-pub(super) async fn settle(environment: Arc<Environment>, lease: Lease, record: Record) -> Settled {
-    let id = lease.entry().id;
-    let kept = match record {
-        Record::Again(kept) => kept,
-        Record::New(conclusion) => {
-            let in_force = environment.current.take();
-            let reports =
-                make_reports(&*environment.spool, &in_force, lease.entry(), &conclusion).await;
-            Kept {
-                progress: conclusion.progress,
-                attempts: conclusion.attempts,
-                due: conclusion.due,
-                later: conclusion.later,
-                delay_reported: conclusion.delay_reported,
-                deadline_reported: conclusion.deadline_reported,
-                reports,
+impl Record {
+    /// True if something may have to be told about it: that is made first, and may take a while.
+    pub(super) fn tells(&self) -> bool {
+        match self {
+            Self::New(conclusion) => {
+                !conclusion.failed.is_empty() || !conclusion.delayed.is_empty()
             }
+            Self::Again(kept) => !kept.reports.is_empty(),
         }
-    };
-    match environment.spool.settle(lease, kept.settlement()).await {
-        Ok(()) => Settled {
-            id,
-            closed: false,
-            unrecorded: None,
-        },
-        Err(error) => {
-            tracing::error!(
-                queue_id = %id,
-                error = %crate::log::chain(&error),
-                "the outcome cannot be recorded"
-            );
-            let closed = matches!(error, SettleError::Poisoned);
-            // Gone, or not as we think it is: to insist would not help.
-            let void = matches!(
-                error,
-                SettleError::Unknown(_) | SettleError::Recipients { .. }
-            );
-            Settled {
+    }
+}
+
+/// Records, all together.
+pub(super) async fn settle(
+    environment: Arc<Environment>,
+    records: Vec<(Lease, Record)>,
+) -> Vec<Settled> {
+    let mut all = Vec::with_capacity(records.len());
+    let mut kept = Vec::with_capacity(records.len());
+    for (lease, record) in records {
+        let what = match record {
+            Record::Again(kept) => kept,
+            Record::New(conclusion) => to_be_kept(&environment, &lease, conclusion).await,
+        };
+        let id = lease.entry().id;
+        all.push((lease, what.settlement()));
+        kept.push((id, what));
+    }
+    let settled = environment.spool.settle_all(all).await;
+    let settled = kept.into_iter().zip(settled);
+    settled
+        .map(|((id, kept), result)| Settled::of(id, kept, result))
+        .collect()
+}
+
+/// What is to be recorded of a conclusion, with its reports.
+async fn to_be_kept(environment: &Environment, lease: &Lease, conclusion: Conclusion) -> Kept {
+    let in_force = environment.current.take();
+    let reports = make_reports(&*environment.spool, &in_force, lease.entry(), &conclusion).await;
+    Kept {
+        progress: conclusion.progress,
+        attempts: conclusion.attempts,
+        due: conclusion.due,
+        later: conclusion.later,
+        delay_reported: conclusion.delay_reported,
+        deadline_reported: conclusion.deadline_reported,
+        reports,
+    }
+}
+
+impl Settled {
+    /// What it means that a settlement ended so.
+    fn of(id: QueueId, kept: Kept, result: Result<(), SettleError>) -> Self {
+        let Err(error) = result else {
+            return Self {
                 id,
-                closed,
-                unrecorded: (!closed && !void).then_some(Record::Again(kept)),
-            }
+                closed: false,
+                unrecorded: None,
+            };
+        };
+        tracing::error!(
+            queue_id = %id,
+            error = %crate::log::chain(&error),
+            "the outcome cannot be recorded"
+        );
+        let closed = matches!(error, SettleError::Poisoned);
+        // Gone, or not as we think it is: to insist would not help.
+        let void = matches!(
+            error,
+            SettleError::Unknown(_) | SettleError::Recipients { .. }
+        );
+        Self {
+            id,
+            closed,
+            unrecorded: (!closed && !void).then_some(Record::Again(kept)),
         }
     }
 }
@@ -341,18 +374,28 @@ pub(super) fn log_attempt(entry: &Entry, tallies: &[Tally], conclusion: &Conclus
             queue_id = %entry.id,
             reverse_path = %Peer(&entry.envelope.reverse_path),
             recipient = %Peer(recipient),
-            next_hop = %next_hop.map_or_else(|| String::from("-"), ToString::to_string),
+            next_hop = %OrNone(next_hop),
             remote = %Peer(remote.map_or("-", |remote| remote.name.as_str())),
-            address = %remote
-                .and_then(|remote| remote.address)
-                .map_or_else(|| String::from("-"), |address| address.to_string()),
+            address = %OrNone(remote.and_then(|remote| remote.address)),
             outcome = end,
             status = %outcome.status,
             diagnostic = %Peer(outcome.diagnostic.text()),
             attempts = conclusion.attempts,
             delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-            due = %due.map_or_else(|| String::from("-"), |due| due.to_string()),
+            due = %OrNone(due),
             "delivery"
         );
+    }
+}
+
+/// What there is, or a dash.
+struct OrNone<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(shown) => shown.fmt(f),
+            None => f.write_str("-"),
+        }
     }
 }
