@@ -225,10 +225,10 @@ fn push_record(records: &mut Option<Records>, data: Data<'_>) {
             }
         }
         (records, Data::Txt(text)) => {
-            let text = strings(text)
-                .collect::<Vec<_>>()
-                .concat()
-                .into_boxed_slice();
+            // Just as long as one string is; of several, an octet each is left.
+            let mut joined = Vec::with_capacity(text.len().saturating_sub(1));
+            strings(text).for_each(|string| joined.extend_from_slice(string));
+            let text = joined.into_boxed_slice();
             match records {
                 Some(Records::Txt(all)) => all.push(text),
                 _ => *records = Some(Records::Txt(vec![text])),

@@ -6,7 +6,8 @@
 //!
 //! Left to others: how long anyone waits, and what a turn is used for (the stub).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,8 +28,9 @@ pub const MAX_OPEN_FOR_CLIENT: usize = 32;
 pub struct Turns {
     /// Over all.
     total: Arc<Semaphore>,
-    /// By client; a client without questions has no entry.
-    shares: Mutex<HashMap<IpAddr, Share>>,
+    /// By client; a client without questions has no entry. In order, since they are few at a time:
+    /// each question comes by twice, and hashing an address costs more than finding it.
+    shares: Mutex<BTreeMap<IpAddr, Share>>,
 }
 
 /// What one client may have.
@@ -115,7 +117,7 @@ impl Turns {
     }
 
     /// The shares. A panic elsewhere cannot leave them half changed, so poison means nothing.
-    fn shares(&self) -> MutexGuard<'_, HashMap<IpAddr, Share>> {
+    fn shares(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Share>> {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,10 +125,11 @@ impl Turns {
 impl Drop for InLine {
     fn drop(&mut self) {
         let mut shares = self.turns.shares();
-        if let Some(share) = shares.get_mut(&self.client) {
-            share.users = share.users.saturating_sub(1);
-            if share.users == 0 {
-                shares.remove(&self.client);
+        if let Entry::Occupied(mut share) = shares.entry(self.client) {
+            let users = &mut share.get_mut().users;
+            *users = users.saturating_sub(1);
+            if *users == 0 {
+                share.remove();
             }
         }
     }

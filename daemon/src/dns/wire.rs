@@ -32,29 +32,25 @@ impl Query {
     /// be none to be had.
     pub fn new(name: &Name, kind: RecordType, exact_case: bool, edns: bool) -> Option<Self> {
         let mut octets = Vec::with_capacity(MAX_QUERY);
-        octets.extend(chance::octets::<2>()?);
+        let [i0, i1] = chance::octets::<2>()?;
         // AD asks for the AD bit without the records that make it up (RFC 6840 §5.7).
-        octets.extend((RECURSION_DESIRED | AUTHENTIC_DATA).to_be_bytes());
-        for count in [1, 0, 0, u16::from(edns)] {
-            octets.extend(count.to_be_bytes());
-        }
+        let [f0, f1] = (RECURSION_DESIRED | AUTHENTIC_DATA).to_be_bytes();
+        octets.extend_from_slice(&[i0, i1, f0, f1, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
         push_name(&mut octets, name);
         if exact_case {
             mix_case(octets.get_mut(HEADER..)?)?;
         }
-        octets.extend(wire_type(kind).to_be_bytes());
-        octets.extend(CLASS_IN.to_be_bytes());
+        octets.extend_from_slice(&wire_type(kind).to_be_bytes());
+        octets.extend_from_slice(&CLASS_IN.to_be_bytes());
         let end = octets.len();
         if edns {
-            octets.push(0);
-            octets.extend(OPT.to_be_bytes());
-            octets.extend(UDP_PAYLOAD.to_be_bytes());
-            octets.extend([0, 0]);
+            let [t0, t1] = OPT.to_be_bytes();
+            let [p0, p1] = UDP_PAYLOAD.to_be_bytes();
             // Signatures are wanted for one thing, their labels field, which tells a wildcard's MX
             // from a set of its own (RFC 4034 §3.1.3). Elsewhere they only make answers long.
             let wanted = if kind == RecordType::Mx { DNSSEC_OK } else { 0 };
-            octets.extend(wanted.to_be_bytes());
-            octets.extend([0, 0]);
+            let [w0, w1] = wanted.to_be_bytes();
+            octets.extend_from_slice(&[0, t0, t1, p0, p1, 0, 0, w0, w1, 0, 0]);
         }
         Some(Self {
             octets,
@@ -214,14 +210,28 @@ fn split_header(octets: &[u8]) -> Option<([u8; 2], u16)> {
 
 /// Writes a name as it stands on the wire.
 fn push_name(into: &mut Vec<u8>, name: &Name) {
+    if !name.is_root() && !name.as_str().contains('\\') {
+        // As it stands, a length in the place of each dot and one in front: written from the right.
+        let start = into.len();
+        into.push(b'.');
+        into.extend_from_slice(name.as_str().as_bytes());
+        let mut length = 0;
+        for octet in into.iter_mut().skip(start).rev() {
+            if *octet == b'.' {
+                *octet = length;
+                length = 0;
+            } else {
+                // A name has labels of 63 octets at most.
+                length = length.saturating_add(1);
+            }
+        }
+        into.push(0);
+        return;
+    }
     for label in name.labels() {
         let length = into.len();
         into.push(0);
-        if label.contains('\\') {
-            into.extend(unescape(label).unwrap_or_default());
-        } else {
-            into.extend(label.as_bytes());
-        }
+        into.extend(unescape(label).unwrap_or_default());
         let octets = into.len() - length - 1;
         if let Some(place) = into.get_mut(length) {
             // A name has labels of 63 octets at most.
@@ -233,12 +243,12 @@ fn push_name(into: &mut Vec<u8>, name: &Name) {
 
 /// Gives each letter of a name one of its two cases. A length of a label is below all letters.
 fn mix_case(name: &mut [u8]) -> Option<()> {
-    for octets in name.chunks_mut(16) {
-        let coins = u16::from_be_bytes(chance::octets()?);
-        for (at, octet) in octets.iter_mut().enumerate() {
-            if octet.is_ascii_alphabetic() && coins >> at & 1 == 1 {
-                *octet ^= 0x20;
-            }
+    for octets in name.chunks_mut(64) {
+        let mut coins = u64::from_be_bytes(chance::octets()?);
+        for octet in octets {
+            let turned = u8::from(octet.is_ascii_alphabetic()) & u8::from(coins & 1 == 1);
+            *octet ^= turned << 5;
+            coins >>= 1;
         }
     }
     Some(())

@@ -206,7 +206,7 @@ impl<'a> Message<'a> {
         let octets = self.octets;
         let mut at = at;
         (0..count).map_while(move |_| {
-            let record = Record::at(octets, at)?;
+            let record = Record::at(octets, at, end_of_read_name)?;
             at = record.data.end;
             Some(record)
         })
@@ -214,9 +214,13 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record that begins there, whatever it says.
-    fn at(octets: &'a [u8], owner: usize) -> Option<Self> {
-        let at = end_of_name(octets, owner)?;
+    /// The record that begins there, whatever it says; its owner's end is found so.
+    fn at(
+        octets: &'a [u8],
+        owner: usize,
+        end_of_owner: impl Fn(&[u8], usize) -> Option<usize>,
+    ) -> Option<Self> {
+        let at = end_of_owner(octets, owner)?;
         let fields = octets.get(at..)?.first_chunk::<10>()?;
         let [k0, k1, c0, c1, t0, t1, t2, t3, l0, l1] = *fields;
         let start = at.checked_add(fields.len())?;
@@ -332,21 +336,34 @@ impl<'a> WireName<'a> {
         }))
     }
 
-    /// True if this is its presentation form.
+    /// True if this is its presentation form. Octet by octet, since nearly every record of an answer
+    /// is compared with the name that was asked for; where that fails, and an octet of a label may
+    /// stand in another form, it is written out.
     fn is_text(self, text: &str) -> bool {
-        let mut rest = text;
-        for label in self.labels() {
-            let plain = |octet: &u8| octet.is_ascii_graphic() && !b".\\".contains(octet);
-            if !label.iter().all(plain) {
-                return self.to_name().is_some_and(|own| own.as_str() == text);
+        let mut rest = Some(text.as_bytes());
+        for (at, label) in self.labels().enumerate() {
+            let dotted = rest.and_then(|rest| match at {
+                0 => Some(rest),
+                _ => rest.strip_prefix(b"."),
+            });
+            let parts = dotted.and_then(|rest| rest.split_at_checked(label.len()));
+            // A dot or backslash within a label never stands for itself.
+            let same = |(own, octet): (&u8, &u8)| {
+                own.eq_ignore_ascii_case(octet) && !matches!(own, b'.' | b'\\')
+            };
+            match parts {
+                Some((first, after)) if label.iter().zip(first).all(same) => rest = Some(after),
+                _ => return self.is_written_as(text),
             }
-            let (first, after) = rest.split_once('.').unwrap_or((rest, ""));
-            if !first.as_bytes().eq_ignore_ascii_case(label) {
-                return false;
-            }
-            rest = after;
         }
-        rest.is_empty()
+        rest.is_some_and(<[u8]>::is_empty)
+    }
+
+    /// The same for a name whose labels may hold any octet.
+    fn is_written_as(self, text: &str) -> bool {
+        let plain = |octet: &u8| octet.is_ascii_graphic() && !b".\\".contains(octet);
+        !self.labels().all(|label| label.iter().all(plain))
+            && self.to_name().is_some_and(|own| own.as_str() == text)
     }
 
     /// Our form of it; there always is one.
@@ -393,7 +410,7 @@ fn split_string(octets: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// A record that has been gone over, and where it ends.
 fn end_of_record(octets: &[u8], at: usize) -> Option<(usize, Record<'_>)> {
-    let record = Record::at(octets, at)?;
+    let record = Record::at(octets, at, end_of_name)?;
     record.data()?;
     Some((record.data.end, record))
 }
@@ -424,6 +441,18 @@ fn end_of_name(octets: &[u8], from: usize) -> Option<usize> {
                 before = at;
             }
             _ => return None,
+        }
+    }
+}
+
+/// Where the octet after a name stands that has been gone over: what a pointer leads to is in order.
+fn end_of_read_name(octets: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let first = *octets.get(at)?;
+        match first {
+            0 => return at.checked_add(1),
+            1..=63 => at = at.checked_add(usize::from(first))?.checked_add(1)?,
+            _ => return at.checked_add(2),
         }
     }
 }

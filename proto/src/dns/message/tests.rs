@@ -105,6 +105,13 @@ fn a_name_is_told_from_others_whatever_its_octets() {
         assert_eq!(plain.is(&Name::parse(name).unwrap()), same, "{name}");
     }
     assert!(WireName { octets, at: 23 }.is(&Name::root()));
+    // One label, with a dot in it or a backslash, is not what the same letters mean as text.
+    for (octets, text) in [(&b"\x03a.b\0"[..], "a.b"), (&b"\x05a\\046\0"[..], r"a\046")] {
+        assert!(
+            !WireName { octets, at: 0 }.is(&Name::parse(text).unwrap()),
+            "{text}"
+        );
+    }
     for (below, inside) in [
         ("example", true),
         ("a.example", true),
