@@ -132,6 +132,10 @@ impl Lasting {
     /// known at MAIL: who signs a message chooses himself where his key should be, and must gain
     /// nothing by its never being there.
     pub fn settle(&mut self, verdict: Verdict, now: Mono) -> Verdict {
+        // Most verdicts come while nothing is in trouble, and there is nothing to look for.
+        if self.is_empty() && verdict.result() != VerdictResult::Tempfail {
+            return verdict;
+        }
         let Some(key) = key_of(&verdict) else {
             return verdict;
         };

@@ -13,6 +13,7 @@
 pub mod dkim;
 pub mod forwarder;
 pub mod inquiry;
+mod known;
 pub mod lasting;
 pub mod mail_from;
 pub mod sender_domain;

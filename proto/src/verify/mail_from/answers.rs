@@ -3,12 +3,12 @@
 //! make us keep much.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::dns::{Answer, Lookup, Name, Question, RecordType, Records, Trouble};
+use crate::verify::known::ByQuestion;
 
 use super::budget::{KEPT_ADDRESSES, MAX_AGE, MAX_LEVEL_HOSTS};
 use super::wildcard::is_sentinel;
@@ -30,7 +30,7 @@ pub(super) struct Known {
 /// All answers of a pass.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    known: BTreeMap<Wanted, Known>,
+    known: ByQuestion<Known>,
 }
 
 impl Answers {
@@ -44,14 +44,13 @@ impl Answers {
         let known = bounded(question.kind, answer, client);
         let kept = Arc::clone(&known.answer);
         self.known
-            .insert((question.name.clone(), question.kind), known);
+            .insert(question.name.clone(), question.kind, known);
         kept
     }
 
     /// The answer to this question, if it is in.
     pub(super) fn of(&self, name: &Name, kind: RecordType) -> Option<&Known> {
-        // A BTreeMap of pairs cannot be asked by reference to their parts.
-        self.known.get(&(name.clone(), kind))
+        self.known.get(name, kind)
     }
 
     /// True if an answer lay in the cache for too long to reject on it.
@@ -61,7 +60,7 @@ impl Answers {
 
     /// Forgets those, so that they are asked for again.
     pub(super) fn drop_old(&mut self) {
-        self.known.retain(|_, known| !is_old(known));
+        self.known.retain(|known| !is_old(known));
     }
 
     /// The least TTL of all that were answered.

@@ -4,7 +4,6 @@
 //! A budget is looked at when the answers of a stage are in. Over it, the walk ends: the next
 //! stage's answers could change nothing then, and are not asked for.
 
-use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -22,22 +21,39 @@ struct Level {
     /// Hosts that no level before listed.
     hosts: Vec<Name>,
     /// Groups: their sets are followed, their addresses are nobody's.
-    groups: BTreeSet<Name>,
+    groups: Vec<Name>,
 }
 
-/// What all levels so far have shown.
+/// What all levels so far have shown: lists that are gone through, since the budgets keep them short
+/// and most have one name or two.
 struct Seen {
     /// Sets, by the name at the end of their aliases: a set met again is skipped, so loops end.
-    sets: BTreeSet<Name>,
+    sets: Vec<Name>,
     /// Hosts, by name.
-    hosts: BTreeSet<Name>,
+    hosts: Vec<Name>,
+}
+
+/// Adds a name; false if it was there.
+fn add(names: &mut Vec<Name>, name: &Name) -> bool {
+    let is_new = !names.contains(name);
+    if is_new {
+        names.push(name.clone());
+    }
+    is_new
+}
+
+/// Each name once, in order.
+fn in_order(mut names: Vec<Name>) -> Vec<Name> {
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Walks the published set of `owner` to its end.
 pub(super) fn descend(trail: &mut Trail<'_>, plan: &Plan, owner: &Name) -> Result<Reason, Open> {
     let mut seen = Seen {
-        sets: BTreeSet::from([end_of_aliases(trail, owner)]),
-        hosts: BTreeSet::new(),
+        sets: vec![end_of_aliases(trail, owner)],
+        hosts: Vec::new(),
     };
     let mut sets = vec![owner.clone()];
     let mut number = 1;
@@ -85,27 +101,24 @@ fn open_level(
     sets: &[Name],
     helo_host: Option<&Name>,
 ) -> Level {
-    let (mut hosts, mut groups) = (BTreeSet::new(), BTreeSet::new());
+    let (mut hosts, mut groups) = (Vec::new(), Vec::new());
     hosts.extend(helo_host.cloned());
     for owner in sets {
         let records = trail.enter(owner, number);
         for exchange in exchanges(records).map(|mx| &mx.exchange) {
             if exchange.labels().next() == Some(LABEL) {
-                groups.insert(exchange.clone());
+                groups.push(exchange.clone());
             } else {
-                hosts.insert(exchange.clone());
+                hosts.push(exchange.clone());
             }
         }
     }
-    let hosts: Vec<Name> = hosts
-        .into_iter()
-        .filter(|host| seen.hosts.insert(host.clone()))
-        .take(MAX_LEVEL_HOSTS)
-        .collect();
+    let hosts = in_order(hosts).into_iter();
+    let new = hosts.filter(|host| add(&mut seen.hosts, host));
     Level {
         number,
-        hosts,
-        groups,
+        hosts: new.take(MAX_LEVEL_HOSTS).collect(),
+        groups: in_order(groups),
     }
 }
 
@@ -157,7 +170,7 @@ fn second_stage(trail: &mut Trail<'_>, seen: &mut Seen, level: &Level) -> Result
             if level.groups.contains(&owner) {
                 trail.void.insert(owner);
             }
-        } else if seen.sets.insert(end_of_aliases(trail, &owner)) {
+        } else if add(&mut seen.sets, &end_of_aliases(trail, &owner)) {
             sets.push(owner);
         }
     }
@@ -165,9 +178,9 @@ fn second_stage(trail: &mut Trail<'_>, seen: &mut Seen, level: &Level) -> Result
 }
 
 /// Every group, and `MAIL-FROM.<host>` for every host; a name that would be too long is none.
-fn owners_behind(level: &Level) -> BTreeSet<Name> {
+fn owners_behind(level: &Level) -> Vec<Name> {
     let probes = level.hosts.iter().filter_map(|host| host.child(LABEL).ok());
-    probes.chain(level.groups.iter().cloned()).collect()
+    in_order(probes.chain(level.groups.iter().cloned()).collect())
 }
 
 /// Hosts that exist without an address of the client's family.

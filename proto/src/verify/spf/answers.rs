@@ -2,13 +2,13 @@
 //! publisher cannot make us keep much. What is cut away can change no result.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::dns::{Answer, Lookup, Name, Question, RecordType, Records, Trouble};
+use crate::verify::known::ByQuestion;
 
 use super::limits::{KEPT_ADDRESSES, KEPT_OCTETS, KEPT_TEXTS, MAX_MX, MAX_PTR, MAX_RECORD};
 use super::record::Record;
@@ -31,7 +31,7 @@ pub(super) struct Known {
 /// All answers so far.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    known: BTreeMap<Wanted, Known>,
+    known: ByQuestion<Known>,
 }
 
 impl Answers {
@@ -45,14 +45,13 @@ impl Answers {
         let known = bounded(question.kind, answer, client);
         let kept = Arc::clone(&known.answer);
         self.known
-            .insert((question.name.clone(), question.kind), known);
+            .insert(question.name.clone(), question.kind, known);
         kept
     }
 
     /// The answer to this question, if it is in.
     pub(super) fn of(&self, name: &Name, kind: RecordType) -> Option<&Known> {
-        // A BTreeMap of pairs cannot be asked by reference to their parts.
-        self.known.get(&(name.clone(), kind))
+        self.known.get(name, kind)
     }
 
     /// The least TTL of all that were answered.

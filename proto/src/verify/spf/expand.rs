@@ -2,8 +2,10 @@
 //! an explanation becomes text. Both are bounded, whatever the record and the client say.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt::Write;
@@ -23,23 +25,23 @@ pub(super) const UNKNOWN: &str = "unknown";
 pub(super) struct Target {
     /// The name.
     pub name: Name,
-    /// As it was written or came.
-    pub text: String,
+    /// As it was written or came. Shared, since each walk makes its targets anew.
+    pub text: Arc<str>,
 }
 
 /// What the macros of one check stand for.
 #[derive(Debug)]
 pub(super) struct Values {
     /// `%{l}`
-    pub local_part: String,
+    pub local_part: Box<str>,
     /// `%{o}`
-    pub sender_domain: String,
+    pub sender_domain: Arc<str>,
     /// The client, IPv4 wherever it is one.
     pub client: IpAddr,
     /// `%{h}`
-    pub helo: String,
+    pub helo: Box<str>,
     /// `%{r}`
-    pub receiver: String,
+    pub receiver: Box<str>,
     /// `%{t}`: seconds since 1970.
     pub time: u64,
     /// Something was asked for or said in which the sender's local-part, HELO or the time stands:
@@ -62,6 +64,9 @@ impl Target {
 impl Values {
     /// The target-name of a `domain-spec` in the record of `domain`; none if it is no name.
     pub(super) fn target(&self, spec: &MacroString, domain: &str, name: &str) -> Option<Target> {
+        if let [Part::Literal(text)] = spec.parts() {
+            return Target::of(text);
+        }
         let mut pieces: Vec<Cow<'_, str>> = Vec::new();
         let mut length = 0_usize;
         // From the right, and no further than a name can reach: the rest would be cut off.
@@ -112,15 +117,15 @@ impl Values {
         }
         match letter {
             Letter::Sender => format!("{}@{}", self.local_part, self.sender_domain).into(),
-            Letter::LocalPart => self.local_part.as_str().into(),
-            Letter::SenderDomain => self.sender_domain.as_str().into(),
+            Letter::LocalPart => (&*self.local_part).into(),
+            Letter::SenderDomain => (&*self.sender_domain).into(),
             Letter::Domain => domain.into(),
             Letter::Ip => dotted(self.client).into(),
             Letter::ValidatedName => name.into(),
             Letter::Version => reverse_zone(self.client).into(),
-            Letter::Helo => self.helo.as_str().into(),
+            Letter::Helo => (&*self.helo).into(),
             Letter::ClientAddress => self.client.to_string().into(),
-            Letter::Receiver => self.receiver.as_str().into(),
+            Letter::Receiver => (&*self.receiver).into(),
             Letter::Time => self.time.to_string().into(),
         }
     }

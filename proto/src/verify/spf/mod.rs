@@ -35,7 +35,6 @@ mod terms;
 mod walk;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -126,7 +125,7 @@ impl Machine for Check {
 
     fn step(&mut self, input: Input, now: Now) -> Vec<Action> {
         let (state, actions) = match (core::mem::replace(&mut self.state, State::Ended), input) {
-            (State::Idle(request), Input::Begin) => begin(&request, now),
+            (State::Idle(request), Input::Begin) => begin(*request, now),
             (State::Asking(asking), Input::Answer(id, answer)) => {
                 asking.answered(id, answer, now.mono)
             }
@@ -139,7 +138,7 @@ impl Machine for Check {
 }
 
 /// Decides whom to ask; nobody, for some senders.
-fn begin(request: &Request, now: Now) -> (State, Vec<Action>) {
+fn begin(request: Request, now: Now) -> (State, Vec<Action>) {
     let client = request.client.to_canonical();
     let identity = request.sender.identity();
     let Some((domain, plan)) = sender::plan(request, client, now.wall) else {
@@ -153,7 +152,7 @@ fn begin(request: &Request, now: Now) -> (State, Vec<Action>) {
         plan,
         answers: Answers::default(),
         questions: Questions::default(),
-        steps: BTreeMap::new(),
+        steps: Vec::new(),
         deadline,
     });
     let (state, mut actions) = asking.advance(now.mono);
@@ -171,7 +170,8 @@ struct Asking {
     plan: Plan,
     answers: Answers,
     questions: Questions,
-    steps: BTreeMap<AskId, Step>,
+    /// As they were answered.
+    steps: Vec<(AskId, Step)>,
     deadline: Mono,
 }
 
@@ -220,7 +220,7 @@ impl Asking {
             question,
             answer,
         };
-        self.steps.insert(id, step);
+        self.steps.push((id, step));
     }
 
     /// Hands out the report; questions still open stand in it without an answer. If the result
@@ -229,6 +229,8 @@ impl Asking {
         for (id, question) in self.questions.give_up() {
             self.note(id, question, None);
         }
+        // Each has an id of its own.
+        self.steps.sort_unstable_by_key(|(id, _)| *id);
         let settled = walked.settled.unwrap_or(Settled {
             result: SpfResult::TempError,
             matched: None,
@@ -249,7 +251,7 @@ impl Asking {
             personal: self.plan.values.personal.get(),
             ttl: self.answers.least_ttl(),
             questions: self.questions.asked(),
-            steps: self.steps.into_values().collect(),
+            steps: self.steps.into_iter().map(|(_, step)| step).collect(),
         };
         (State::Ended, vec![Action::Done(Box::new(report))])
     }

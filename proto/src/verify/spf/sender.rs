@@ -1,7 +1,6 @@
 //! Who a check is about: a sender as RFC 7208 §2.4 and §4.3 see it.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use core::cell::Cell;
 use core::net::IpAddr;
 
@@ -89,21 +88,21 @@ impl From<&ReversePath> for Sender {
 
 /// The domain that is asked and what the walk starts from; none if there is nobody to ask
 /// (RFC 7208 §4.3).
-pub(super) fn plan(request: &Request, client: IpAddr, now: Wall) -> Option<(Domain, Plan)> {
-    let (local_part, domain) = match &request.sender {
-        Sender::Null => (POSTMASTER, helo_domain(&request.helo)?),
-        Sender::Address { local_part, domain } => (&**local_part, domain.clone()),
+pub(super) fn plan(request: Request, client: IpAddr, now: Wall) -> Option<(Domain, Plan)> {
+    let (local_part, domain) = match request.sender {
+        Sender::Null => (POSTMASTER.into(), helo_domain(&request.helo)?),
+        Sender::Address { local_part, domain } => (local_part, domain),
         Sender::Unanswerable => return None,
     };
     let target = Target::of(text_of(&domain))?;
     let values = Values {
-        local_part: local_part.to_string(),
+        local_part,
         sender_domain: target.text.clone(),
         client,
-        helo: cut(&request.helo).to_string(),
+        helo: cut(request.helo),
         receiver: match &*request.receiver {
-            "" => UNKNOWN.to_string(),
-            receiver => receiver.to_string(),
+            "" => UNKNOWN.into(),
+            _ => request.receiver,
         },
         time: now.as_millis() / 1000,
         personal: Cell::default(),
@@ -131,7 +130,10 @@ fn text_of(domain: &Domain) -> &str {
 }
 
 /// As much of HELO as macros can use.
-fn cut(helo: &str) -> &str {
+fn cut(helo: Box<str>) -> Box<str> {
     let end = helo.floor_char_boundary(MAX_HELO);
-    helo.get(..end).unwrap_or_default()
+    match helo.get(..end) {
+        Some(start) if start.len() < helo.len() => start.into(),
+        _ => helo,
+    }
 }

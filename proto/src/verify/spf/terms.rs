@@ -233,7 +233,7 @@ pub(super) fn is_client_named(spec: &MacroString) -> bool {
 /// A name from the DNS, as a target.
 fn target_of(name: Name) -> Target {
     Target {
-        text: name.as_str().to_string(),
+        text: name.as_str().into(),
         name,
     }
 }
