@@ -19,7 +19,6 @@ pub use filter::{HeaderFilter, MOST_HELD};
 pub use received_spf::ReceivedSpf;
 
 use alloc::borrow::Cow;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -138,23 +137,31 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// The field, folded, with its CRLF.
     pub fn to_field(&self) -> String {
-        let mut field = format!(
-            "Received: from {} ({})\r\n\tby {}",
-            harmless_name(self.helo),
-            literal(self.client),
-            self.by.as_ascii(),
-        );
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(field, " with {}", self.with());
+        let mut field = String::with_capacity(ORDINARY);
+        field.push_str("Received: from ");
+        field.push_str(&harmless_name(self.helo));
+        field.push_str(match self.client {
+            IpAddr::V4(_) => " ([",
+            IpAddr::V6(_) => " ([IPv6:",
+        });
+        // An address as a literal (RFC 5321 §4.1.3). Writing to a String cannot fail, here and below.
+        let _ = write!(field, "{}", self.client);
+        field.push_str("])\r\n\tby ");
+        field.push_str(self.by.as_ascii());
+        field.push_str(" with ");
+        field.push_str(self.with());
         if let Some(tls) = self.tls {
             let words = tls.split(' ').map(harmless).collect::<Vec<_>>();
             let _ = write!(field, " ({})", words.join(" "));
         }
-        let _ = write!(field, "\r\n\tid {}", self.id);
+        field.push_str("\r\n\tid ");
+        let _ = write!(field, "{}", self.id);
         if let Some(recipient) = self.recipient {
             let _ = write!(field, "\r\n\tfor <{recipient}>");
         }
-        let _ = write!(field, ";\r\n\t{}\r\n", self.at.to_rfc5322());
+        field.push_str(";\r\n\t");
+        field.push_str(&self.at.to_rfc5322());
+        field.push_str("\r\n");
         field
     }
 
@@ -167,14 +174,6 @@ impl Received<'_> {
             (false, true, false) => "ESMTP",
             (false, false, false) => "SMTP",
         }
-    }
-}
-
-/// An address as a literal (RFC 5321 §4.1.3).
-fn literal(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => format!("[{address}]"),
-        IpAddr::V6(address) => format!("[IPv6:{address}]"),
     }
 }
 
@@ -196,6 +195,9 @@ fn harmless(text: &str) -> Cow<'_, str> {
     let shown = text.chars().take(SHOWN);
     shown.map(|c| if kept(c) { c } else { '?' }).collect()
 }
+
+/// Octets that an ordinary field fits into, so that it is written without growing.
+const ORDINARY: usize = 320;
 
 /// Characters shown of a peer's word; a domain has no more (RFC 5321 §4.5.3.1.2).
 const SHOWN: usize = 255;

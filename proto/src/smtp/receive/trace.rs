@@ -49,7 +49,11 @@ impl Session {
             receiver: &self.settings.hostname,
         };
         let mut fields = told.to_fields();
-        fields.push_str(&received.to_field());
+        let received = received.to_field();
+        if fields.is_empty() {
+            return received.into_boxed_str();
+        }
+        fields.push_str(&received);
         fields.into_boxed_str()
     }
 }
