@@ -218,6 +218,58 @@ impl DotText {
     /// were used, and true once the content has ended. What is appended after the content is
     /// tainted is of no meaning.
     pub fn read(&mut self, octets: &[u8], into: &mut Vec<u8>) -> (usize, bool) {
+        self.read_in_blocks(octets, into, BLOCK)
+    }
+
+    /// The same, by blocks of so many octets: most have nothing in them but whole octets of lines, which
+    /// is seen without going from line to line.
+    fn read_in_blocks(&mut self, octets: &[u8], into: &mut Vec<u8>, block: usize) -> (usize, bool) {
+        let mut used = 0usize;
+        for block in octets.chunks(block) {
+            if let Some(place) = self.behind_plain(block) {
+                into.extend_from_slice(block);
+                self.place = place;
+                used = used.saturating_add(block.len());
+                continue;
+            }
+            let (more, ended) = self.read_closely(block, into);
+            used = used.saturating_add(more);
+            if ended {
+                return (used, true);
+            }
+        }
+        (used, false)
+    }
+
+    /// Where we are behind octets that are content as they stand; `None` if they may not be: a dot begins
+    /// a line, or something stands where it must not.
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "without branches many octets are looked at in one step"
+    )]
+    fn behind_plain(&self, octets: &[u8]) -> Option<Place> {
+        let (first, last) = (*octets.first()?, *octets.last()?);
+        let goes_on = match self.place {
+            Place::LineStart => first != b'.' && first != b'\n',
+            Place::Within => first != b'\n',
+            Place::Cr => first == b'\n',
+            Place::Dot | Place::DotCr => false,
+        };
+        let odd = octets.iter().zip(octets.iter().skip(1));
+        let odd = odd.fold(last == 0, |odd, (one, next)| {
+            odd | ((*one == b'\r') != (*next == b'\n'))
+                | ((*one == b'\n') & (*next == b'.'))
+                | (*one == 0)
+        });
+        (goes_on && !odd).then_some(match last {
+            b'\n' => Place::LineStart,
+            b'\r' => Place::Cr,
+            _ => Place::Within,
+        })
+    }
+
+    /// The same octet by octet where it matters.
+    fn read_closely(&mut self, octets: &[u8], into: &mut Vec<u8>) -> (usize, bool) {
         // Octets from here to the current one are still to be copied.
         let mut from = 0usize;
         let mut at = 0usize;
@@ -261,6 +313,10 @@ impl DotText {
         self.tainted
     }
 }
+
+/// Octets of content that are looked at together: a few lines, since the block with the final dot is
+/// read closely.
+const BLOCK: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -448,6 +504,16 @@ mod tests {
             prop_assert_eq!(lines(&octets, step, 9), lines(&octets, whole, 9));
             prop_assert_eq!(decode(&octets, step), decode(&octets, whole));
             prop_assert_eq!(check_ends(&octets, step), check_ends(&octets, whole));
+        }
+
+        #[test]
+        fn blocks_change_nothing(octets in odd_octets(), block in 1usize..12) {
+            let (mut close, mut closely) = (DotText::default(), Vec::new());
+            let (mut quick, mut quickly) = (DotText::default(), Vec::new());
+            let one = close.read_closely(&octets, &mut closely);
+            let other = quick.read_in_blocks(&octets, &mut quickly, block);
+            prop_assert_eq!((one, closely, close.place), (other, quickly, quick.place));
+            prop_assert_eq!(close.tainted, quick.tainted);
         }
 
         #[test]
