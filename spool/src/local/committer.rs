@@ -1,10 +1,11 @@
-//! Two writers: each takes all operations that wait, makes them durable together, answers each.
+//! Writers: each takes all operations that wait, makes them durable together, answers each.
 //!
 //! An operation that finds a writer idle is written and flushed at once. While one group is being
 //! flushed the next one gathers, so the number of barriers follows the disk, not the number of
 //! messages; and since there are two writers, what comes just behind a group need not wait for two
-//! flushes. The groups of both have nothing to do with each other: a settlement comes after its
-//! lease, and that after the barrier of its message.
+//! flushes. Where flushes are slow the rest of the writers help ([`Pace`]): then it is the waiting for a
+//! barrier that costs, not the barriers. The groups of all have nothing to do with each other: a
+//! settlement comes after its lease, and that after the barrier of its message.
 //!
 //! For one group, in this order: room is reserved; everything is written there in one go; any other
 //! segments that have some of its content are flushed; the group's segment is flushed; the index
@@ -17,7 +18,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use vouchsafe_proto::custody::Custody;
@@ -35,7 +38,15 @@ use super::threads::lock;
 use crate::{Entry, Lease, Waits};
 
 /// How many groups are being flushed at most.
-pub(super) const WRITERS: usize = 2;
+pub(super) const WRITERS: usize = 8;
+
+/// How many of them always take what waits. With more, groups of a fast disk would be smaller, and
+/// each costs a write, a flush and a task switch.
+const READY: usize = 2;
+
+/// From here on a flush is slow. A group costs some 50 µs of processor time: beside this that is little,
+/// and the flushes of fast disks are well below it.
+const SLOW: Duration = Duration::from_millis(2);
 
 /// Something to make durable.
 pub(super) enum Operation {
@@ -144,15 +155,40 @@ impl Operation {
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
+    /// For the writers that always take what waits.
     more: Condvar,
+    /// For the others.
+    help: Condvar,
+    pace: Pace,
 }
 
 #[derive(Default)]
 struct Waiting {
     operations: VecDeque<Operation>,
-    /// Writers with nothing to do.
+    /// Writers with nothing to do that always take what waits.
     idle: usize,
+    /// The same of those that help.
+    helpers: usize,
     closed: bool,
+}
+
+/// How long flushes take, in microseconds: the average of the last few.
+#[derive(Default)]
+struct Pace(AtomicU64);
+
+impl Pace {
+    /// Takes in another one. Two writers that do so at once lose one of theirs, which is nothing.
+    fn heed(&self, flush: Duration) {
+        let took = u64::try_from(flush.as_micros()).unwrap_or(u64::MAX);
+        let known = self.0.load(Ordering::Relaxed);
+        let average = known.saturating_mul(3).saturating_add(took) / 4;
+        self.0.store(average, Ordering::Relaxed);
+    }
+
+    /// True if it is worth more groups not to wait for one.
+    fn is_slow(&self) -> bool {
+        Duration::from_micros(self.0.load(Ordering::Relaxed)) >= SLOW
+    }
 }
 
 impl Queue {
@@ -163,10 +199,17 @@ impl Queue {
             return;
         }
         waiting.operations.push_back(operation);
-        let idle = waiting.idle > 0;
+        self.call(waiting);
+    }
+
+    /// Wakes a writer, if one is to take what waits.
+    fn call(&self, waiting: MutexGuard<'_, Waiting>) {
+        let (idle, helpers) = (waiting.idle > 0, waiting.helpers > 0);
         drop(waiting);
         if idle {
             self.more.notify_one();
+        } else if helpers && self.pace.is_slow() {
+            self.help.notify_one();
         }
     }
 
@@ -188,31 +231,45 @@ impl Queue {
     pub(super) fn close(&self) {
         lock(&self.waiting).closed = true;
         self.more.notify_all();
+        self.help.notify_all();
     }
 
     /// Waits for something to do and moves it to `group`, as much as fits; false when there will
-    /// be nothing any more.
-    fn take(&self, group: &mut Group, most: u32) -> bool {
+    /// be nothing any more. A writer that helps leaves it to the others unless flushes are slow:
+    /// whenever none of those is idle, one of them will look here again.
+    fn take(&self, group: &mut Group, most: u32, helps: bool) -> bool {
         let mut waiting = lock(&self.waiting);
         loop {
-            while let Some(next) = waiting.operations.front() {
-                let fits = next.is_abandoned() || group.has_room(next, most);
-                let Some(operation) = waiting.operations.pop_front_if(|_| fits) else {
-                    break;
-                };
-                if !operation.is_abandoned() {
-                    group.push(operation);
-                }
+            if !helps || self.pace.is_slow() {
+                waiting.fill(group, most);
             }
             if !group.is_empty() {
-                if waiting.idle > 0 && !waiting.operations.is_empty() {
-                    self.more.notify_one();
+                if !waiting.operations.is_empty() {
+                    self.call(waiting);
                 }
                 return true;
             }
             if waiting.closed {
                 return false;
             }
+            waiting = self.wait(waiting, helps);
+        }
+    }
+
+    /// Waits for a call.
+    fn wait<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        helps: bool,
+    ) -> MutexGuard<'a, Waiting> {
+        if helps {
+            waiting.helpers += 1;
+            waiting = self
+                .help
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.helpers -= 1;
+        } else {
             waiting.idle += 1;
             waiting = self
                 .more
@@ -220,17 +277,34 @@ impl Queue {
                 .unwrap_or_else(PoisonError::into_inner);
             waiting.idle -= 1;
         }
+        waiting
     }
 }
 
-/// A writer's life: groups, until the queue is closed and empty.
-pub(super) fn run(shared: &Arc<Shared>) {
+impl Waiting {
+    /// Moves what fits to `group`, and drops what nobody waits for.
+    fn fill(&mut self, group: &mut Group, most: u32) {
+        while let Some(next) = self.operations.front() {
+            let fits = next.is_abandoned() || group.has_room(next, most);
+            let Some(operation) = self.operations.pop_front_if(|_| fits) else {
+                break;
+            };
+            if !operation.is_abandoned() {
+                group.push(operation);
+            }
+        }
+    }
+}
+
+/// A writer's life: groups, until the queue is closed and empty. Writers are counted from 0.
+pub(super) fn run(shared: &Arc<Shared>, writer: usize) {
+    let helps = writer >= READY;
     let unwound = Unwound(shared);
     let mut hand = Hand::default();
     let most = shared.log.most();
     loop {
         let mut group = Group::default();
-        if !shared.queue.take(&mut group, most) {
+        if !shared.queue.take(&mut group, most, helps) {
             break;
         }
         commit(shared, &mut hand, group);
@@ -254,6 +328,7 @@ impl Drop for Unwound<'_> {
 fn commit(shared: &Arc<Shared>, hand: &mut Hand, group: Group) {
     match group.write(&shared.log, hand) {
         Ok(laid) => {
+            shared.queue.pace.heed(laid.flush);
             succeed(shared, group.operations, laid.laid);
             // Only now may the segment be used again.
             drop(laid.room);
@@ -407,5 +482,49 @@ fn again(failure: &Failure) -> Failure {
         Failure::Poisoned => Failure::Poisoned,
         Failure::NoSpace => Failure::NoSpace,
         Failure::Write(error) => Failure::Write(io::Error::new(error.kind(), error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue in which one operation waits, and to which nothing is added any more.
+    fn queue(pace: Pace) -> Queue {
+        let queue = Queue {
+            pace,
+            ..Queue::default()
+        };
+        let id = QueueId::from_u128(1).unwrap();
+        queue.push(Operation::Forget(id));
+        queue.close();
+        queue
+    }
+
+    /// Whether a writer would take what waits.
+    fn takes(queue: &Queue, helps: bool) -> bool {
+        queue.take(&mut Group::default(), u32::MAX, helps)
+    }
+
+    #[test]
+    fn the_rest_of_the_writers_help_while_flushes_are_slow() {
+        let pace = |flush| {
+            let pace = Pace::default();
+            (0..20).for_each(|_| pace.heed(flush));
+            pace
+        };
+        let fast = queue(pace(SLOW / 2));
+        assert!(!takes(&fast, true));
+        assert!(takes(&fast, false) && !takes(&fast, false));
+        let slow = queue(pace(SLOW * 2));
+        assert!(takes(&slow, true) && !takes(&slow, true));
+        // One that took long among fast ones makes nothing slow, and some fast ones end it.
+        let pace = pace(SLOW / 10);
+        pace.heed(SLOW * 2);
+        assert!(!pace.is_slow());
+        (0..20).for_each(|_| pace.heed(SLOW * 2));
+        assert!(pace.is_slow());
+        (0..20).for_each(|_| pace.heed(SLOW / 10));
+        assert!(!pace.is_slow());
     }
 }

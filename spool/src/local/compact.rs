@@ -326,7 +326,7 @@ impl Mover<'_> {
             self.give_up(&step);
             return false;
         };
-        let Written { laid, room } = written;
+        let Written { laid, room, .. } = written;
         let mut index = lock(&self.shared.store.index);
         for (operation, mut laid) in step.group.operations.into_iter().zip(laid) {
             if let (Operation::Move(moved), Some(item)) = (operation, laid.items.pop()) {

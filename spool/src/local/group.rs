@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use vouchsafe_proto::queue_id::QueueId;
 
@@ -57,6 +58,8 @@ pub(super) struct Written {
     pub(super) laid: Vec<Laid>,
     /// To be held until the index knows of it all.
     pub(super) room: Room,
+    /// How long its flush took.
+    pub(super) flush: Duration,
 }
 
 impl New {
@@ -326,17 +329,19 @@ impl Group {
         if let Err(error) = file.write_at(u64::from(room.offset), &octets) {
             return Err(wipe(log, &*file, &room, octets, error));
         }
-        self.flush(log, segment, &*file)
+        let flush = self
+            .flush(log, segment, &*file)
             .map_err(|error| blame(log, error))?;
         log.set_short(false);
         octets.clear();
         octets.shrink_to(KEEP);
         hand.buffer = octets;
-        Ok(Written { laid, room })
+        Ok(Written { laid, room, flush })
     }
 
-    /// Every segment that any of it lies in.
-    fn flush(&self, log: &Log, own: &Segment, file: &dyn DiskFile) -> io::Result<()> {
+    /// Every segment that any of it lies in; says how long that took.
+    fn flush(&self, log: &Log, own: &Segment, file: &dyn DiskFile) -> io::Result<Duration> {
+        let begun = moment();
         let mut others: Vec<&Arc<Segment>> = Vec::new();
         for piece in self.operations.iter().flat_map(Operation::pieces) {
             let segment = piece.pin.segment();
@@ -348,8 +353,18 @@ impl Group {
         for segment in others {
             log.soundness.flush(&*segment.reopen(&*log.disk)?)?;
         }
-        log.soundness.flush(file)
+        log.soundness.flush(file)?;
+        Ok(begun.elapsed())
     }
+}
+
+/// The moment, to see how long a flush takes. Nothing but the number of groups follows from it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the disk is measured; no decision about mail reads it"
+)]
+fn moment() -> Instant {
+    Instant::now()
 }
 
 impl Hand {

@@ -64,11 +64,11 @@ impl LocalSpool {
             findings: opened.findings,
             _lock: held,
         };
-        for _ in 0..WRITERS {
+        for number in 0..WRITERS {
             let shared = Arc::clone(&spool.shared);
             let writer = thread::Builder::new()
                 .name(String::from("spool-commit"))
-                .spawn(move || committer::run(&shared))
+                .spawn(move || committer::run(&shared, number))
                 .map_err(OpenError::Thread)?;
             spool.writers.push(writer);
         }

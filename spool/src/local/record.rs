@@ -34,6 +34,13 @@ use crate::{Orders, Progress, Waits};
 /// Octets before the JSON: kind, version, checksum.
 const HEAD: usize = 6;
 
+/// Octets that a record of a message with a few recipients fits into, so that it is written without
+/// growing. It is held no longer than the message waits for its barrier.
+const ORDINARY_ENVELOPE: usize = 1024;
+
+/// The same for its progress.
+const ORDINARY_PROGRESS: usize = 192;
+
 /// Which record it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -138,7 +145,11 @@ fn frame(
     id: QueueId,
     schema: &impl Serialize,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut octets = vec![kind.octet(), version, 0, 0, 0, 0];
+    let mut octets = Vec::with_capacity(match kind {
+        Kind::Envelope => ORDINARY_ENVELOPE,
+        Kind::Progress => ORDINARY_PROGRESS,
+    });
+    octets.extend([kind.octet(), version, 0, 0, 0, 0]);
     serde_json::to_writer(&mut octets, schema)?;
     let crc = checksum(kind, version, id, octets.get(HEAD..).unwrap_or_default());
     if let Some(place) = octets.get_mut(2..HEAD) {
