@@ -9,17 +9,18 @@ use vouchsafe_proto::time::{Mono, Now, Wall};
 static START: OnceLock<Instant> = OnceLock::new();
 
 /// Both clocks, now.
-#[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn now() -> Now {
-    let mono = mono();
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let wall = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
     Now {
-        mono,
-        wall: Wall::from_millis(wall),
+        mono: mono(),
+        wall: Wall::from_millis(u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)),
     }
+}
+
+/// The wall clock alone, as exactly as there is one: for the log.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn since_1970() -> Duration {
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The clock of durations alone, for whoever asks often and needs no date.

@@ -9,6 +9,7 @@
 //! bounded length ([`lines`]), what does not fit is dropped, and the log says how many were.
 
 mod lines;
+mod text;
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -22,6 +23,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
 use self::lines::Lines;
+use self::text::Text;
 use crate::config::schema::{Log, LogFormat};
 
 /// How long the end of the service waits for a reader of standard error that has stalled.
@@ -54,7 +56,7 @@ impl Logging {
         let registry = tracing_subscriber::registry().with(filter);
         // A subscriber that is there already stays: tests of one process share it.
         let _ = match log.format {
-            LogFormat::Text => registry.with(lines_of).try_init(),
+            LogFormat::Text => registry.with(lines_of.event_format(Text)).try_init(),
             LogFormat::Json => registry
                 .with(lines_of.json().flatten_event(true).with_span_list(false))
                 .try_init(),
