@@ -7,6 +7,7 @@
 //! whatever ends it.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -186,14 +187,7 @@ impl Session {
             // All of it is used: the machine would have had the rest before this wait.
             self.unread.give_back();
         }
-        let woken = tokio::select! {
-            biased;
-            told = answer(&mut self.asked) => Woken::Told(told.0, told.1),
-            (word, words) = &mut self.hearing, if !self.knows_stop => Woken::Word(word, words),
-            () = &mut self.timer, if self.timer_is_set => Woken::Timer,
-            read = self.wire.read(&mut self.unread.octets), if reads => Woken::Read(read),
-        };
-        Ok(match woken {
+        Ok(match self.be_woken(reads).await {
             Woken::Told(id, told) => Some(self.hear(id, told)),
             Woken::Word(Word::Stop, _) => {
                 self.knows_stop = true;
@@ -218,6 +212,43 @@ impl Session {
                 self.next.take()
             }
         })
+    }
+
+    /// Waits for whatever comes first. Each wait begins with a look at all of it, so that a peer that
+    /// never stops sending keeps nothing else from being heard; once woken it is nearly always the peer,
+    /// and he is looked for first.
+    async fn be_woken(&mut self, reads: bool) -> Woken {
+        let mut waits = false;
+        poll_fn(|context| {
+            if reads
+                && mem::replace(&mut waits, true)
+                && let Poll::Ready(read) = self.wire.poll_read(context, &mut self.unread.octets)
+            {
+                return Poll::Ready(Woken::Read(read));
+            }
+            if let Some((id, asking)) = &mut self.asked
+                && let Poll::Ready(told) = asking.as_mut().poll(context)
+            {
+                let id = *id;
+                self.asked = None;
+                return Poll::Ready(Woken::Told(id, told));
+            }
+            if !self.knows_stop
+                && let Poll::Ready((word, words)) = self.hearing.as_mut().poll(context)
+            {
+                return Poll::Ready(Woken::Word(word, words));
+            }
+            if self.timer_is_set && self.timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Woken::Timer);
+            }
+            if reads
+                && let Poll::Ready(read) = self.wire.poll_read(context, &mut self.unread.octets)
+            {
+                return Poll::Ready(Woken::Read(read));
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Writes what is to be said.
@@ -259,7 +290,7 @@ impl Session {
 
     /// Performs what the machine wants done, in order.
     async fn perform(&mut self) -> Result<(), End> {
-        let mut actions = std::mem::take(&mut self.actions);
+        let mut actions = mem::take(&mut self.actions);
         for action in actions.drain(..) {
             self.perform_one(action).await?;
         }
@@ -367,17 +398,6 @@ async fn answer_at_once(asked: &mut Option<(AskId, Asking)>) -> Option<(AskId, T
     let told = (*id, told.await?);
     *asked = None;
     Some(told)
-}
-
-/// The open question's answer; never, without one. May be given up and taken up again.
-async fn answer(asked: &mut Option<(AskId, Asking)>) -> (AskId, Told) {
-    let Some((id, asking)) = asked else {
-        return std::future::pending().await;
-    };
-    let told = asking.await;
-    let id = *id;
-    *asked = None;
-    (id, told)
 }
 
 impl Unread {

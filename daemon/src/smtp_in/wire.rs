@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -113,16 +113,17 @@ impl Wire {
     /// Reads what has come, at most [`READ_MAX`] octets, behind what is in `into`; 0 at the end.
     /// Nothing is lost when the wait is given up, and none of the space is taken before something
     /// is there.
-    pub(super) async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
-        poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let mut space = ReadBuf::new(scratch);
-                ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
-                into.extend_from_slice(space.filled());
-                Poll::Ready(Ok(space.filled().len()))
-            })
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut space = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
+            into.extend_from_slice(space.filled());
+            Poll::Ready(Ok(space.filled().len()))
         })
-        .await
     }
 
     /// Turns the connection into a TLS one, and says which version and suite it came to.
