@@ -77,12 +77,8 @@ impl Domain {
 /// Domain characters and no empty label; says nothing of length or IDNA.
 pub(super) fn check_domain_characters(text: &str) -> Result<(), ParseDomainError> {
     for (at, character) in text.char_indices() {
-        let fits = if character.is_ascii() {
-            character.is_ascii_alphanumeric() || "-_.".contains(character)
-        } else {
-            // U+0080 to U+009F are in no U-label, and a terminal obeys them.
-            !character.is_control()
-        };
+        let fits =
+            !character.is_ascii() || character.is_ascii_alphanumeric() || "-_.".contains(character);
         if !fits {
             return Err(ParseDomainError::Character(at));
         }

@@ -23,7 +23,7 @@ use alloc::string::String;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use path::{Inside, parse_inside, split_path};
+use path::{Inside, check_printable, parse_inside, split_path};
 
 /// Octets of a path between and including its brackets (RFC 5321 §4.5.3.1.3).
 pub const MAX_PATH: usize = 256;
@@ -114,7 +114,9 @@ pub struct Mailbox {
 impl Mailbox {
     /// Reads `local@domain`, without brackets.
     pub fn parse(text: &str) -> Result<Self, ParsePathError> {
-        match parse_inside(text)? {
+        let inside = parse_inside(text)?;
+        check_printable(text)?;
+        match inside {
             Inside::Mailbox(mailbox) => Ok(mailbox),
             Inside::Bare(_) | Inside::Empty => Err(ParsePathError::NoDomain),
         }
@@ -191,7 +193,9 @@ impl ReversePath {
     /// Reads `<...>` at the start of `text`; what stands behind the `>` comes back too.
     pub fn parse_prefix(text: &str) -> Result<(Self, &str), ParsePathError> {
         let (inside, rest) = split_path(text)?;
-        match Self::parse_inside(inside)? {
+        let path = Self::parse_inside(inside)?;
+        check_printable(inside)?;
+        match path {
             // Our own name is still to follow where it goes on.
             Self::Bare(local_part) if local_part.0.len() > MAX_BARE => Err(ParsePathError::TooLong),
             path => Ok((path, rest)),
@@ -266,7 +270,9 @@ impl ForwardPath {
     /// Reads `<...>` at the start of `text`; what stands behind the `>` comes back too.
     pub fn parse_prefix(text: &str) -> Result<(Self, &str), ParsePathError> {
         let (inside, rest) = split_path(text)?;
-        Ok((Self::parse_inside(inside)?, rest))
+        let path = Self::parse_inside(inside)?;
+        check_printable(inside)?;
+        Ok((path, rest))
     }
 
     /// Reads what stands between the brackets. A local-part alone is taken only for postmaster.
@@ -389,7 +395,7 @@ mod tests {
             ),
             (
                 "<a@b\u{93}.example>",
-                ParsePathError::Domain(ParseDomainError::Character(1)),
+                ParsePathError::Domain(ParseDomainError::Character(3)),
             ),
             ("<a@[1.2.3]>", ParsePathError::Literal),
             ("<a@[IPv6:::g]>", ParsePathError::Literal),
@@ -401,6 +407,17 @@ mod tests {
                 error,
                 "{text}"
             );
+        }
+    }
+
+    /// What was once taken into the queue can be read there for ever.
+    #[test]
+    fn what_is_refused_now_can_still_be_read_back() {
+        let bare = "a".repeat(65);
+        for text in ["a@b\u{93}.example", bare.as_str()] {
+            assert!(ReversePath::parse_prefix(&format!("<{text}>")).is_err());
+            let path = ReversePath::parse_inside(text).unwrap();
+            assert_eq!(path.to_string(), text);
         }
     }
 

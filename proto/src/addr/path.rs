@@ -1,7 +1,9 @@
 //! The grammar of paths (RFC 5321 §4.1.2), as far as it is obeyed; see the module above.
 
 use super::domain::check_domain_characters;
-use super::{LocalPart, MAX_DOMAIN, MAX_PATH, MailDomain, Mailbox, ParsePathError};
+use super::{
+    LocalPart, MAX_DOMAIN, MAX_PATH, MailDomain, Mailbox, ParseDomainError, ParsePathError,
+};
 
 /// What was found between the brackets.
 pub(super) enum Inside {
@@ -27,6 +29,15 @@ pub(super) fn split_path(text: &str) -> Result<(&str, &str), ParsePathError> {
         }
     }
     Err(ParsePathError::Brackets)
+}
+
+/// No control characters. Those beyond ASCII are in no U-label, and a terminal obeys them; only what
+/// the queue holds from earlier days may have them in a domain.
+pub(super) fn check_printable(inside: &str) -> Result<(), ParsePathError> {
+    match inside.char_indices().find(|(_, each)| each.is_control()) {
+        Some((at, _)) => Err(ParseDomainError::Character(at).into()),
+        None => Ok(()),
+    }
 }
 
 /// Reads what stands between the brackets.
