@@ -25,7 +25,7 @@ pub fn read(disk: &dyn Disk, name: &str, max: u64) -> io::Result<Option<Vec<u8>>
 }
 
 /// Puts these octets in place of the file `name`, which need not be there, by way of the file
-/// `unborn` beside it. Blocks for two flushes.
+/// `unborn` beside it. Blocks for two flushes, or three where a crash has left that one.
 pub fn replace(disk: &dyn Disk, name: &str, unborn: &str, octets: &[u8]) -> io::Result<()> {
     let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
     match disk.remove(unborn) {

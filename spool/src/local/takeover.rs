@@ -94,6 +94,10 @@ fn unknown() -> io::Error {
 
 /// Says that the log is the queue from now on. All that is in it is durable.
 pub(super) fn mark(log: &Log) -> io::Result<()> {
+    // What is not sound may not take the old queue's place.
+    if log.soundness.is_poisoned() {
+        return Err(io::Error::other("a flush has failed"));
+    }
     let line = format!("{LINE}{FORMAT}{REST}");
     whole::replace(&*log.disk, FILE, UNBORN, line.as_bytes())
         .inspect_err(|_| log.soundness.poison())
