@@ -75,8 +75,12 @@ impl Hand {
         assert_eq!(self.listed(conditions), wanted);
     }
 
-    fn trace(&self, id: &str) -> String {
-        texts(&vouchsafe(&["trace", id, "-c", &self.0])).0
+    /// Waits until a message's life tells this: notes are written a moment behind what they note.
+    fn tells(&self, id: &str, wanted: &[&str]) {
+        let trace = || texts(&vouchsafe(&["trace", id, "-c", &self.0])).0;
+        let is_there = |trace: &str| wanted.iter().all(|each| trace.contains(each));
+        let there = (0..1_000).any(|_| is_there(&trace()));
+        assert!(there, "{wanted:?} in\n{}", trace());
     }
 }
 
@@ -150,8 +154,7 @@ fn messages_are_held_released_retried_and_removed_live_and_at_rest() {
         "0 messages held; 1 so before\n"
     );
     conditions(&hand, &ids);
-    let trace = hand.trace(two);
-    assert!(trace.contains("held by the operator"), "{trace}");
+    hand.tells(two, &["held by the operator"]);
     let (code, out, _) = hand.run(&["release", "--id", "0123456789ABCDEFGHJK"]);
     assert_eq!(code, 66, "{out}");
     let retried = hand.does(&["retry", "--id", one, "--id", two]);
@@ -177,11 +180,7 @@ fn messages_are_held_released_retried_and_removed_live_and_at_rest() {
     ]);
     assert_eq!(removed, "1 message removed silently\n");
     assert_eq!(hand.listed(&[]), [one.clone(), two.clone()]);
-    let trace = hand.trace(three);
-    assert!(
-        trace.contains("removed by the operator") && trace.contains("left the queue"),
-        "{trace}"
-    );
+    hand.tells(three, &["removed by the operator", "left the queue"]);
     let top = hand.does(&["top"]);
     assert!(
         top.contains("two.example") && !top.contains("three.example"),
@@ -196,8 +195,7 @@ fn messages_are_held_released_retried_and_removed_live_and_at_rest() {
         removed,
         "1 message removed, with reports to their senders\n"
     );
-    let trace = hand.trace(one);
-    assert!(trace.contains("report to a@net.example"), "{trace}");
+    hand.tells(one, &["report to a@net.example"]);
     assert!(!hand.listed(&[]).contains(one));
     assert_eq!(hand.listed(&["--held"]), std::slice::from_ref(two));
     assert_eq!(hand.does(&["release", "--all"]).lines().count(), 1);
@@ -238,11 +236,7 @@ fn what_is_held_back_says_why_and_a_reroute_brings_it_there() {
     assert!(String::from_utf8_lossy(&sink.next().content).contains("body"));
     service.wait_for("delivered");
     hand.comes_to(&["--domain", "one.example"], std::slice::from_ref(&first));
-    let trace = hand.trace(&second);
-    assert!(
-        trace.contains("rerouted by the operator, to smtp://"),
-        "{trace}"
-    );
+    hand.tells(&second, &["rerouted by the operator, to smtp://"]);
 
     // Kept over a restart, and taken back.
     hand.does(&["hold", "--id", &first]);
