@@ -27,6 +27,7 @@ const OFFERS: &[u8] = b"250-next.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-RE
 fn said(mail: &Mail, recipients: Vec<Recipient>) -> Vec<Vec<u8>> {
     let mut session = Session::new(Settings {
         protocol: Protocol::Smtp,
+        private: false,
         hostname: Domain::parse("mx.example.org").unwrap(),
         starttls: StartTls::Verified,
         remote: Remote {

@@ -93,6 +93,20 @@ pub struct Requests {
     pub require_tls: bool,
 }
 
+impl Requests {
+    /// True if the message of this reverse-path rather comes back than goes to a hop without TLS. A
+    /// report cannot come back: it asks for TLS, and goes without (RFC 8689 §5).
+    pub fn demands_tls(&self, reverse_path: &ReversePath) -> bool {
+        self.require_tls && !reverse_path.is_null()
+    }
+
+    /// True if all of the message is to come back when it fails. What no hop without TLS may have
+    /// does not, whatever RET says (RFC 8689 §5).
+    pub fn returns_all(&self) -> bool {
+        self.ret == Some(Ret::Full) && !self.require_tls
+    }
+}
+
 /// How much of a message comes back with the report that it failed (RFC 3461 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ret {

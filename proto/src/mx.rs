@@ -51,8 +51,8 @@ pub struct Candidate {
     pub preference: u16,
     /// What TLS it must give.
     pub requirement: Requirement,
-    /// Nobody on the way can have named another host: the MX set is DNSSEC-secure, or the host is
-    /// configured.
+    /// Nobody on the way can have named another host: the MX set is DNSSEC-secure, or the host has
+    /// the name of the domain, or is configured.
     pub secure: bool,
 }
 
@@ -91,6 +91,8 @@ pub struct Search {
     dane: Option<u16>,
     /// The MX set is secure, or there is no need of one.
     secure: bool,
+    /// There is no MX set: the domain is its own host.
+    implicit: bool,
     next_ask: u32,
     open: BTreeMap<AskId, Asked>,
     hosts: Vec<Host>,
@@ -156,6 +158,7 @@ impl Search {
             dane: None,
             // A configured host needs no MX set (RFC 7672 §2.2.2).
             secure: !by_mx,
+            implicit: false,
             next_ask: 0,
             open: BTreeMap::new(),
             hosts: Vec::new(),
@@ -239,7 +242,10 @@ impl Search {
         let domain = self.target.clone();
         match lookup {
             Lookup::Found(Records::Mx(set)) => self.take_set(set, actions),
-            Lookup::NoData => self.ask_target(actions),
+            Lookup::NoData => {
+                self.implicit = true;
+                self.ask_target(actions);
+            }
             Lookup::NxDomain => {
                 fail(
                     (5, 1, 2),
@@ -382,7 +388,7 @@ impl Search {
         let trouble = self.hosts.iter().find_map(|host| host.trouble);
         let next_hop = Name::from(&self.target);
         let hosts = core::mem::take(&mut self.hosts).into_iter();
-        let secure = self.secure;
+        let secure = self.secure || self.implicit;
         let found = hosts.flat_map(|host| candidates(host, &next_hop, secure));
         let found: Vec<Candidate> = found.collect();
         if !found.is_empty() {

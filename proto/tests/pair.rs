@@ -109,6 +109,7 @@ enum Then {
 fn run(line: &Line, messages: &[Message]) -> End {
     let client = deliver::Settings {
         protocol: deliver::Protocol::Smtp,
+        private: false,
         hostname: Domain::parse("client.example.org").unwrap(),
         starttls: if line.starttls {
             deliver::StartTls::IfOffered

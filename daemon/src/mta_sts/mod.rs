@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::time::timeout_at;
 use vouchsafe_proto::addr::Domain;
-use vouchsafe_proto::dns::{Freshness, Name, Question, RecordType};
+use vouchsafe_proto::dns::{Freshness, Lookup, Name, Question, RecordType};
 use vouchsafe_proto::mx::Search;
 use vouchsafe_proto::time::Mono;
 use vouchsafe_proto::tls_policy::report::Kind;
@@ -45,6 +45,17 @@ struct Known {
     kept: Option<Arc<Kept>>,
     /// When its policy's host may be asked next.
     not_before: Mono,
+}
+
+/// What is known of a domain's policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// This one holds.
+    Holds(Policy),
+    /// It has none.
+    None,
+    /// It may have one, which cannot be had now. For most mail that is as none (RFC 8461 §3.3).
+    Unknown,
 }
 
 impl Policies {
@@ -86,9 +97,11 @@ impl Policies {
         }
     }
 
-    /// The policy that holds for a domain now, if any does. Policies' hosts are called on `port`.
-    pub async fn of(&self, domain: &Domain, port: u16) -> Option<Policy> {
-        let name = Name::from(domain).child("_mta-sts").ok()?;
+    /// Which policy holds for a domain now. Policies' hosts are called on `port`.
+    pub async fn of(&self, domain: &Domain, port: u16) -> Standing {
+        let Ok(name) = Name::from(domain).child("_mta-sts") else {
+            return Standing::None;
+        };
         let answer = self
             .resolver
             .ask(Question {
@@ -100,15 +113,23 @@ impl Policies {
         let now = clock::now();
         let known = self.lock().get(domain).cloned().unwrap_or_default();
         let kept = known.kept.filter(|kept| kept.holds(now.wall));
-        let holding = || kept.as_ref().map(|kept| kept.policy.clone());
+        let holding = |otherwise| match &kept {
+            Some(kept) => Standing::Holds(kept.policy.clone()),
+            None => otherwise,
+        };
         let Consult::Fetch(announced) = consult(kept.as_deref(), &answer, now.wall) else {
-            return holding();
+            let in_doubt = matches!(answer.lookup, Lookup::Trouble(_));
+            return holding(if in_doubt {
+                Standing::Unknown
+            } else {
+                Standing::None
+            });
         };
         if now.mono < known.not_before || !self.takes_turn(domain, now.mono) {
-            return holding();
+            return holding(Standing::Unknown);
         }
         match self.fetch(domain, port, &announced).await {
-            Ok(fetched) => Some(fetched),
+            Ok(fetched) => Standing::Holds(fetched),
             Err(error) => {
                 let ended = error.ended();
                 self.tls.tally().count(domain, Kind::Sts, ended, now.wall);
@@ -118,7 +139,7 @@ impl Policies {
                     kept = kept.is_some(),
                     "an MTA-STS policy could not be fetched"
                 );
-                holding()
+                holding(Standing::Unknown)
             }
         }
     }

@@ -63,10 +63,11 @@ async fn what_was_kept_holds_after_a_restart_until_it_runs_out() {
     let policies = Policies::open(Arc::new(Silent), tls, Some(store()));
     assert_eq!(
         policies.of(&domain("fresh.example"), 443).await,
-        Some(fresh.policy)
+        Standing::Holds(fresh.policy)
     );
     for name in ["old.example", "broken.example", "half.example"] {
-        assert_eq!(policies.of(&domain(name), 443).await, None, "{name}");
+        let standing = policies.of(&domain(name), 443).await;
+        assert_eq!(standing, Standing::Unknown, "{name}");
     }
     // What had run out or could not be read is gone.
     let left = store().all().unwrap();

@@ -1,7 +1,7 @@
 //! The hosts of a next hop, in the order in which they are tried, each with the TLS that it must
 //! give.
 //!
-//! A message with REQUIRETLS has fewer of them: those whose names somebody answers for.
+//! A message with REQUIRETLS has fewer of them: those whose names somebody answers for ([`protected`]).
 //!
 //! Left to others: how many of them are tried, and what follows (`worker`); the searches themselves
 //! (`crate::mx_lookup`).
@@ -21,92 +21,69 @@ use vouchsafe_proto::tls_policy::Requirement;
 use super::Environment;
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::mta_sts::Standing;
 use crate::smtp_out::{Endpoint, Place};
 use crate::{mx_lookup, tls};
 
-/// The hosts of the next hop, in the order in which they are tried. `require_tls`: for a message
-/// that no hop without TLS may have (RFC 8689).
-pub(super) async fn of(
-    next_hop: &NextHop,
-    require_tls: bool,
-    environment: &Environment,
-    config: &Config,
-) -> Result<Vec<Endpoint>, Outcome> {
-    let mut found = all_of(next_hop, environment, config).await?;
-    if require_tls {
-        found.retain_mut(|endpoint| {
-            // Who takes LMTP gives into mailboxes: nothing goes on from there.
-            if endpoint.protocol == Protocol::Smtp {
-                let demanded = std::mem::take(&mut endpoint.requirement);
-                let demanded = demanded.for_required_tls(endpoint.secure);
-                let fits = demanded.is_some();
-                endpoint.requirement = demanded.unwrap_or_default();
-                return fits;
-            }
-            true
-        });
-        if found.is_empty() && !matches!(next_hop, NextHop::Maildir(_)) {
-            let text = "the message may go under TLS only, and nobody answers for the names of \
-                        the next hop's hosts: neither DNSSEC nor an MTA-STS policy";
-            // X.7.10: encryption needed (RFC 8689 §4.2.1).
-            return Err(Outcome::local((5, 7, 10), None, text));
+/// Those of these hosts that a message may have which no hop without TLS may have (RFC 8689 §4.2.1),
+/// with what must hold of a session then: nobody but DNSSEC, a policy that lists it, or the
+/// operator's word makes a host's name the right one. Who takes LMTP on this machine is no hop.
+pub(super) fn protected(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    let one = |mut endpoint: Endpoint| {
+        if endpoint.protocol == Protocol::Smtp || !endpoint.place.is_private() {
+            endpoint.requirement = endpoint.requirement.for_required_tls(endpoint.secure)?;
         }
-    }
-    Ok(found)
+        Some(endpoint)
+    };
+    endpoints.into_iter().filter_map(one).collect()
 }
 
-/// All hosts of the next hop, with what their domain demands.
-async fn all_of(
+/// What it means for such a message if none is left. It is a matter of the moment where a policy
+/// could not be had that may list them.
+pub(super) fn unprotected(certain: bool) -> Outcome {
+    let text = "the message may go under TLS only, and nobody answers for the names of the next \
+                hop's hosts: neither DNSSEC nor an MTA-STS policy";
+    // X.7.10: encryption needed.
+    let class = if certain { 5 } else { 4 };
+    Outcome::local((class, 7, 10), None, text)
+}
+
+/// All hosts of a next hop.
+pub(super) struct All {
+    /// In the order in which they are tried, with what their domain demands.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Whether the domain has a policy is known.
+    pub(super) certain: bool,
+}
+
+impl From<Vec<Endpoint>> for All {
+    fn from(endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            endpoints,
+            certain: true,
+        }
+    }
+}
+
+/// The hosts of the next hop, in the order in which they are tried.
+pub(super) async fn of(
     next_hop: &NextHop,
     environment: &Environment,
     config: &Config,
-) -> Result<Vec<Endpoint>, Outcome> {
+) -> Result<All, Outcome> {
     let resolver = &environment.resolver;
     match next_hop {
         NextHop::Smtp { host, port } => {
             let dane = config.delivery.follows_dane().then_some(*port);
             let named = addresses(host, dane, resolver).await?;
-            Ok(endpoints(named, *port, Protocol::Smtp))
+            Ok(endpoints(named, *port, Protocol::Smtp).into())
         }
         NextHop::Lmtp { host, port } => {
             let named = addresses(host, None, resolver).await?;
-            Ok(endpoints(named, *port, Protocol::Lmtp))
+            Ok(endpoints(named, *port, Protocol::Lmtp).into())
         }
-        NextHop::Mx { domain, port } => {
-            let listening = config.listening();
-            let ourselves = mx_lookup::ourselves(&config.hostname, &listening, *port);
-            let mut search = Search::for_domain(domain.clone(), ourselves, super::chance());
-            if config.delivery.follows_dane() {
-                search = search.with_dane(*port);
-            }
-            let all = mx_lookup::run(search, resolver).await?;
-            let others = mx_lookup::without_this_machine(all, &listening, *port);
-            if others.is_empty() {
-                let text = format!("mail for {domain} loops back to this server");
-                return Err(Outcome::local((5, 4, 6), None, text));
-            }
-            let policy = if config.delivery.follows_mta_sts() {
-                let port = config.relay.policy_port;
-                environment.policies.of(domain, port).await
-            } else {
-                None
-            };
-            let named = others.into_iter().map(|candidate| Found {
-                requirement: match &policy {
-                    Some(policy) => candidate.requirement.under(policy, domain, &candidate.host),
-                    None => candidate.requirement,
-                },
-                name: candidate.host.as_str().to_owned(),
-                address: candidate.address,
-                secure: candidate.secure,
-            });
-            let mut found = endpoints(named.collect(), *port, Protocol::Smtp);
-            for endpoint in &mut found {
-                endpoint.domain = Some(domain.clone());
-            }
-            Ok(found)
-        }
-        NextHop::LmtpUnix(path) => Ok(vec![Endpoint {
+        NextHop::Mx { domain, port } => by_mx(domain, *port, environment, config).await,
+        NextHop::LmtpUnix(path) => Ok(All::from(vec![Endpoint {
             remote: Remote {
                 name: path.to_string(),
                 address: None,
@@ -117,9 +94,56 @@ async fn all_of(
             requirement: Requirement::Opportunistic,
             secure: true,
             domain: None,
-        }]),
-        NextHop::Maildir(_) => Ok(Vec::new()),
+        }])),
+        NextHop::Maildir(_) => Ok(Vec::new().into()),
     }
+}
+
+/// The mail hosts of a domain, called on this port.
+async fn by_mx(
+    domain: &Domain,
+    port: u16,
+    environment: &Environment,
+    config: &Config,
+) -> Result<All, Outcome> {
+    let listening = config.listening();
+    let ourselves = mx_lookup::ourselves(&config.hostname, &listening, port);
+    let mut search = Search::for_domain(domain.clone(), ourselves, super::chance());
+    if config.delivery.follows_dane() {
+        search = search.with_dane(port);
+    }
+    let all = mx_lookup::run(search, &environment.resolver).await?;
+    let others = mx_lookup::without_this_machine(all, &listening, port);
+    if others.is_empty() {
+        let text = format!("mail for {domain} loops back to this server");
+        return Err(Outcome::local((5, 4, 6), None, text));
+    }
+    let standing = if config.delivery.follows_mta_sts() {
+        let port = config.relay.policy_port;
+        environment.policies.of(domain, port).await
+    } else {
+        Standing::None
+    };
+    let named = others.into_iter().map(|candidate| Found {
+        requirement: match &standing {
+            Standing::Holds(policy) => {
+                let own = candidate.requirement;
+                own.under(policy, domain, &candidate.host)
+            }
+            Standing::None | Standing::Unknown => candidate.requirement,
+        },
+        name: candidate.host.as_str().to_owned(),
+        address: candidate.address,
+        secure: candidate.secure,
+    });
+    let mut found = endpoints(named.collect(), port, Protocol::Smtp);
+    for endpoint in &mut found {
+        endpoint.domain = Some(domain.clone());
+    }
+    Ok(All {
+        endpoints: found,
+        certain: standing != Standing::Unknown,
+    })
 }
 
 /// A configured host's addresses, each with the host's name. DANE is followed for hosts called

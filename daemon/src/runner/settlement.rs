@@ -10,7 +10,7 @@ use vouchsafe_proto::addr::{Domain, ForwardPath};
 use vouchsafe_proto::dsn::{
     self, Action, Addressee, Concerned, Kind, MAX_HEADER, MAX_RETURNED, Returned,
 };
-use vouchsafe_proto::envelope::{Envelope, Ret};
+use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
@@ -290,7 +290,7 @@ pub(super) fn concerned<'a>(
 async fn read_message(spool: &dyn Spool, entry: &Entry) -> (Vec<u8>, bool) {
     let id = entry.id;
     let bound = u64::try_from(MAX_RETURNED).unwrap_or(u64::MAX);
-    let wants_all = entry.envelope.requests.ret == Some(Ret::Full) && entry.size <= bound;
+    let wants_all = entry.envelope.requests.returns_all() && entry.size <= bound;
     let mut beginning = Vec::new();
     let mut whole = false;
     let read = async {

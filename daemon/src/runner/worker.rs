@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
+use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_spool::Content;
@@ -142,22 +143,22 @@ impl Worker {
         let mut hosts: Option<Hosts> = None;
         let mut unreachable = None;
         let mut stood = false;
-        let require_tls = work.requests.require_tls;
+        let demands_tls = work.requests.demands_tls(&work.reverse_path);
         while !work.recipients.is_empty() {
-            if require_tls {
+            if demands_tls {
                 self.leave_unless_protected().await;
             }
             if self.connection.is_none() {
                 let hosts = match &mut hosts {
                     Some(hosts) => hosts,
-                    None => hosts.insert(self.find_hosts(require_tls).await),
+                    None => hosts.insert(self.find_hosts(demands_tls).await),
                 };
-                match self.open_next(hosts, require_tls).await {
+                match self.open_next(hosts, demands_tls).await {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         stood = true;
                     }
-                    Err(outcome) if stood || is_for_want_of_tls(&outcome, require_tls) => {
+                    Err(outcome) if stood || hosts.choosy => {
                         // Hosts that do answer, and then break off, may have this message's reasons,
                         // and so have those that are not safe enough for it: others are not to share
                         // its fate.
@@ -262,7 +263,7 @@ impl Worker {
 
     /// A session with the first host, of those that are left, with which one comes to be, and over
     /// which the message may go.
-    async fn open_next(&self, hosts: &mut Hosts, require_tls: bool) -> Result<Connection, Outcome> {
+    async fn open_next(&self, hosts: &mut Hosts, demands_tls: bool) -> Result<Connection, Outcome> {
         let in_force = self.environment.current.take();
         let terms = Terms {
             hostname: in_force.config.hostname.clone(),
@@ -286,17 +287,20 @@ impl Worker {
                         "session with next hop"
                     );
                     let _ = self.news.send(News::Stands(self.id)).await;
-                    match connection.cannot_require_tls().filter(|_| require_tls) {
+                    match connection.cannot_require_tls().filter(|_| demands_tls) {
                         None => return Ok(connection),
                         Some(outcome) => {
                             self.log_useless(&endpoint, &outcome);
                             connection.quit().await;
+                            hosts.choosy = true;
                             hosts.failed(outcome);
                         }
                     }
                 }
                 Err(outcome) => {
                     self.log_useless(&endpoint, &outcome);
+                    // A host that answered may do for others.
+                    hosts.choosy |= demands_tls && outcome.status != NO_ANSWER;
                     hosts.failed(outcome);
                 }
             }
@@ -318,29 +322,38 @@ impl Worker {
         );
     }
 
-    /// Looks up the hosts of the next hop.
-    async fn find_hosts(&self, require_tls: bool) -> Hosts {
+    /// Looks up the hosts of the next hop that the message may have.
+    async fn find_hosts(&self, demands_tls: bool) -> Hosts {
         let in_force = self.environment.current.take();
         let (next_hop, config) = (&self.next_hop, &in_force.config);
-        match hosts::of(next_hop, require_tls, &self.environment, config).await {
-            Ok(endpoints) => Hosts {
-                left: those_tried(endpoints),
-                verdict: None,
-            },
-            Err(outcome) => Hosts {
-                left: VecDeque::new(),
-                verdict: Some(outcome),
-            },
+        let mut hosts = Hosts::default();
+        match hosts::of(next_hop, &self.environment, config).await {
+            Ok(all) if demands_tls => {
+                let count = all.endpoints.len();
+                let protected = hosts::protected(all.endpoints);
+                hosts.choosy = protected.len() < count;
+                if protected.is_empty() {
+                    hosts.verdict = Some(hosts::unprotected(all.certain));
+                }
+                hosts.left = those_tried(protected);
+            }
+            Ok(all) => hosts.left = those_tried(all.endpoints),
+            Err(outcome) => hosts.verdict = Some(outcome),
         }
+        hosts
     }
 }
 
 /// The hosts that are left for one work, and what those said that are not.
+#[derive(Default)]
 struct Hosts {
     /// Not yet tried.
     left: VecDeque<Endpoint>,
     /// What it means if none is left.
     verdict: Option<Outcome>,
+    /// The message had fewer of them than others have, by what it demands: that none will do says
+    /// nothing of the next hop.
+    choosy: bool,
 }
 
 impl Hosts {
@@ -381,11 +394,6 @@ fn those_tried(endpoints: Vec<Endpoint>) -> VecDeque<Endpoint> {
     chosen
 }
 
-/// True if a host was not used because the message needs TLS, or better TLS (RFC 3463 §3.8).
-fn is_for_want_of_tls(outcome: &Outcome, require_tls: bool) -> bool {
-    require_tls && outcome.status.subject == 7
-}
-
 /// True for an outcome that says no more than that the session ended, while the message cannot
 /// have arrived.
 fn is_untried(outcome: &Outcome, completed: bool, open: bool) -> bool {
@@ -395,6 +403,9 @@ fn is_untried(outcome: &Outcome, completed: bool, open: bool) -> bool {
         && matches!(outcome.diagnostic, Diagnostic::Local(_))
         && outcome.remote.is_some()
 }
+
+/// No connection stands (RFC 3463 §3.5).
+const NO_ANSWER: EnhancedStatus = EnhancedStatus::new(4, 4, 1);
 
 /// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_AT_ONCE: usize = 100;

@@ -64,6 +64,16 @@ pub enum Place {
     Unix(PathBuf),
 }
 
+impl Place {
+    /// True if nothing that is said leaves this machine.
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
 /// What of the configuration a session needs.
 #[derive(Clone, Debug)]
 pub struct Terms {

@@ -149,6 +149,7 @@ async fn greet(
     let mut connection = Connection {
         session: Session::new(Settings {
             protocol: endpoint.protocol,
+            private: endpoint.place.is_private(),
             hostname: terms.hostname.clone(),
             starttls: tls.as_ref().map_or(StartTls::Never, |tls| tls.starttls),
             remote: endpoint.remote.clone(),

@@ -22,6 +22,7 @@ async fn in_content() -> (Connection, Peer, Seen) {
     let mut connection = Connection {
         session: Session::new(Settings {
             protocol: Protocol::Smtp,
+            private: false,
             hostname: Domain::parse("relay.example").unwrap(),
             starttls: StartTls::Never,
             remote: remote.clone(),

@@ -27,7 +27,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::addr::{Domain, ForwardPath, MailDomain, Mailbox, ReversePath};
-use crate::envelope::{BodyType, Clearance, Envelope, Notify, Origin, Recipient, Requests, Ret};
+use crate::envelope::{BodyType, Clearance, Envelope, Notify, Origin, Recipient, Requests};
 use crate::outcome::{Onward, Outcome};
 use crate::queue_id::QueueId;
 use crate::time::Wall;
@@ -255,7 +255,7 @@ pub fn build(request: &Request<'_>) -> Option<Report> {
     ];
     // Only the sender has asked to have it back, and only if it failed (RFC 3461 §4.3).
     let full = request.kind == Kind::Failed
-        && request.envelope.requests.ret == Some(Ret::Full)
+        && request.envelope.requests.returns_all()
         && !addressee.is_operator();
     parts.extend(returned::part(request.message, full, utf8));
     let boundary = boundary(&parts, request.chance);

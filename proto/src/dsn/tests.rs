@@ -1,7 +1,7 @@
 //! When a report is made, and what holds for every report.
 
 use super::*;
-use crate::envelope::{ByMode, DeliverBy, Requests};
+use crate::envelope::{ByMode, DeliverBy, Requests, Ret};
 use crate::outcome::{Diagnostic, Remote};
 use crate::smtp::reply_reader::ReplyReader;
 use alloc::string::ToString;
@@ -66,6 +66,8 @@ fn a_report_is_kept_as_its_message_was() {
         let mut envelope = envelope("a@b.example", VerdictResult::Authorised);
         envelope.requests.require_tls = require_tls;
         envelope.requests.envid = Some("x".into());
+        envelope.requests.ret = Some(Ret::Full);
+        assert_eq!(envelope.requests.returns_all(), !require_tls);
         let report = report(&envelope, "bob@example.net", "550 no", b"A: b\r\n").unwrap();
         let requests = Requests {
             require_tls,

@@ -356,3 +356,26 @@ fn keys_are_asked_for_where_dnssec_reaches() {
     assert_eq!(demands(&host(2525)), "tls");
     assert_eq!(demands(&host(26)), "none");
 }
+
+/// Who answers for a host's name, where the message demands that somebody does (RFC 8689 §4.2.1).
+#[test]
+fn a_hosts_name_is_meant_by_a_secure_mx_set_or_is_the_domains_own() {
+    let host = "h.example A 192.0.2.1";
+    for (domain, world, secure) in [
+        ("d.signed", "d.signed MX 10 h.example", true),
+        ("d.example", "d.example MX 10 h.example", false),
+        ("d.example", "d.example A 192.0.2.2", true),
+    ] {
+        let domain = Domain::parse(domain).unwrap();
+        let search = Search::for_domain(domain, Ourselves::default(), 0);
+        let Action::Found(found) = run(search, &format!("{world}\n{host}"), |_| 0) else {
+            panic!("{world}");
+        };
+        assert!(found.iter().all(|each| each.secure == secure), "{world}");
+    }
+    let search = Search::for_host(Domain::parse("h.example").unwrap());
+    let Action::Found(found) = run(search, host, |_| 0) else {
+        panic!("no host");
+    };
+    assert!(found[0].secure, "the operator's word");
+}

@@ -65,7 +65,8 @@ pub static DELIVERY: Section = Section {
             doc: "Offers REQUIRETLS (RFC 8689) to clients under TLS: a message that asks for it goes \
                   only to hosts that offer it too, under TLS with a certificate for the host's \
                   name, whose name DNSSEC or an MTA-STS policy vouches for; else it comes back. \
-                  Next hops of the local domains must offer it likewise, unless they take LMTP.",
+                  Next hops of the local domains must offer it likewise, or take LMTP; TLS is \
+                  needed there too, but for LMTP on this machine. Without `[tls]` it is not offered.",
         },
         Key {
             name: "roots",

@@ -12,11 +12,20 @@ use super::postfix::{Postfix, Setup};
 
 /// A service under TLS that offers REQUIRETLS and trusts the authority.
 fn offering(setup: service::Setup, authority: &Authority) -> service::Setup {
+    offering_again_after(setup, authority, "100ms")
+}
+
+/// The same, which tries again after so long.
+fn offering_again_after(
+    setup: service::Setup,
+    authority: &Authority,
+    first: &str,
+) -> service::Setup {
     let roots = setup.folder().join("roots.pem");
     authority.write(&roots);
     let tls = tls_section(setup.folder());
     setup.with(&format!(
-        "{tls}\n[retry]\nfirst = \"100ms\"\nlongest = \"1s\"\n\
+        "{tls}\n[retry]\nfirst = \"{first}\"\nlongest = \"1h\"\n\
          [delivery]\nrequiretls = true\nroots = \"{}\"",
         roots.display()
     ))
@@ -32,6 +41,11 @@ fn edge(authority: &Authority, names: &Nsd, port: u16) -> Service {
 
 /// `hop.example` and its host, and Alice's domain.
 fn names(last: u8) -> Nsd {
+    names_with(last, "@ MX 10 mx\nmx A 127.0.0.1\n")
+}
+
+/// The same with these records of `hop.example`.
+fn names_with(last: u8, records: &str) -> Nsd {
     let zones = [
         Zone {
             apex: ".",
@@ -39,7 +53,7 @@ fn names(last: u8) -> Nsd {
         },
         Zone {
             apex: "hop.example",
-            records: Some("@ MX 10 mx\nmx A 127.0.0.1\n"),
+            records: Some(records),
         },
         Zone {
             apex: "local.example",
@@ -118,6 +132,12 @@ fn the_demand_goes_on_with_the_message() {
     let hop = hop.domain("hop.example", &postfix.next_hop());
     let mut hop = offering(hop, &authority).start();
     let mut edge = edge(&authority, &names, hop.address().port());
+    // The session of a message that demands nothing will not do for one that does.
+    send(&edge, "");
+    let session = edge.wait_for("session with next hop");
+    assert!(session.contains("demanded=\"none\""), "{session}");
+    edge.wait_for("outcome=\"delivered\"");
+    assert_eq!(postfix.delivered(1).len(), 1);
     send(&edge, " REQUIRETLS");
     let session = edge.wait_for("session with next hop");
     assert!(session.contains("demanded=\"requiretls\""), "{session}");
@@ -125,7 +145,7 @@ fn the_demand_goes_on_with_the_message() {
     let failed = hop.wait_for("outcome=\"failed\"");
     assert!(failed.contains("status=5.7.30 "), "{failed}");
     hop.wait_for("recipient=alice@local.example next_hop=maildir:");
-    assert!(postfix.delivered(0).is_empty());
+    assert_eq!(postfix.delivered(0).len(), 1);
     hop.stop();
     edge.stop();
 }
@@ -140,6 +160,28 @@ fn a_host_that_does_not_offer_it_gets_nothing() {
     let service = edge(&authority, &names, postfix.address().port());
     let why = "only where REQUIRETLS is offered";
     comes_back(postfix, service, "5.7.30", why);
+}
+
+/// What one message demands is no reason to hold others back, though one of the hosts is dead.
+#[test]
+fn a_message_that_no_host_may_have_holds_no_other_back() {
+    let Some(new) = Setup::new("REQUIRETLS beside other mail for Postfix") else {
+        return;
+    };
+    let authority = Authority::new();
+    let names = names_with(5, "@ MX 10 mx\nmx A 127.0.0.2\nmx A 127.0.0.1\n");
+    let mut postfix = authority.postfix(new, "mx.hop.example");
+    let setup = service::Setup::new().dns(names.address());
+    write_certificate(setup.folder());
+    let port = postfix.address().port();
+    let setup = setup.domain("hop.example", &format!("smtp://mx.hop.example:{port}"));
+    let mut service = offering_again_after(setup, &authority, "1h").start();
+    send(&service, " REQUIRETLS");
+    let deferred = service.wait_for("outcome=\"deferred\"");
+    assert!(deferred.contains("status=4.4.1 "), "{deferred}");
+    send(&service, "");
+    assert_eq!(postfix.delivered(1).len(), 1);
+    service.stop();
 }
 
 /// A certificate is mended within days: the message waits for that.

@@ -88,7 +88,7 @@ impl Session {
                  offer",
             ));
         }
-        if transaction.requests.require_tls
+        if transaction.requests.demands_tls(&transaction.reverse_path)
             && let Some(outcome) = self.cannot_require_tls()
         {
             return Some(outcome);
@@ -111,13 +111,14 @@ impl Session {
     /// is not known to be the right one, or does not promise the same for the way behind it.
     /// Who gives into mailboxes has none behind it.
     pub fn cannot_require_tls(&self) -> Option<Outcome> {
-        let (status, why) = if self.settings.protocol == Protocol::Lmtp {
+        let is_last = self.settings.protocol == Protocol::Lmtp;
+        let (status, why) = if is_last && self.settings.private {
             return None;
         } else if self.under_tls != Some(StartTls::Verified) {
             // X.7.10: encryption needed.
             let why = "the message may go under TLS only, with a certificate of this very host";
             ((5, 7, 10), why)
-        } else if !self.offers.require_tls {
+        } else if !is_last && !self.offers.require_tls {
             let why = "the message may go only where REQUIRETLS is offered";
             ((5, 7, 30), why)
         } else {
@@ -251,7 +252,8 @@ impl Session {
         {
             parameters::push_by(&mut line, By::left(by, now));
         }
-        if self.offers.require_tls && transaction.requests.require_tls {
+        let verified = self.under_tls == Some(StartTls::Verified);
+        if verified && self.offers.require_tls && transaction.requests.require_tls {
             line.push_str(" REQUIRETLS");
         }
         line.push_str("\r\n");

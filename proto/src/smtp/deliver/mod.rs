@@ -83,6 +83,8 @@ impl StartTls {
 pub struct Settings {
     /// SMTP or LMTP.
     pub protocol: Protocol,
+    /// Nothing that is said leaves this machine.
+    pub private: bool,
     /// Our own name, for EHLO.
     pub hostname: Domain,
     /// Whether TLS is begun.

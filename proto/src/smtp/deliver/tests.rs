@@ -17,6 +17,7 @@ const NOW: Wall = Wall::from_secs(1_795_256_100);
 fn session(protocol: Protocol, starttls: StartTls) -> Session {
     Session::new(Settings {
         protocol,
+        private: protocol == Protocol::Lmtp,
         hostname: Domain::parse("mx.us.example").unwrap(),
         starttls,
         remote: Remote {
@@ -523,18 +524,41 @@ fn what_no_hop_without_tls_may_have_goes_only_where_that_is_kept() {
         under_tls("S: 250 REQUIRETLS\n")
     );
     play(session(Protocol::Smtp, StartTls::Verified), &script);
-    // Behind LMTP is a mailbox.
-    play(
-        session(Protocol::Lmtp, StartTls::Never),
-        "
-        S: 220 hi
-        C: LHLO mx.us.example
-        S: 250 them
-        ready
-        > deliver a@x b@y requiretls
-        C: MAIL FROM:<a@x>
-        ",
+    // A report goes all the same.
+    smtp(&format!(
+        "{}> deliver - b@y requiretls\nC: MAIL FROM:<>\n",
+        opened("REQUIRETLS")
+    ));
+    let script = format!(
+        "{}> deliver - b@y requiretls\nC: MAIL FROM:<> REQUIRETLS\n",
+        under_tls("S: 250 REQUIRETLS\n")
     );
+    play(session(Protocol::Smtp, StartTls::Verified), &script);
+}
+
+/// Behind LMTP is a mailbox, which offers nothing; but there may be a network before it.
+#[test]
+fn what_no_hop_without_tls_may_have_goes_into_mailboxes() {
+    let lmtp = |end: &str| {
+        format!(
+            "S: 220 hi\nC: LHLO mx.us.example\nS: 250 them\nready\n\
+             > deliver a@x b@y requiretls\n{end}\n"
+        )
+    };
+    let here = session(Protocol::Lmtp, StartTls::Never);
+    play(here, &lmtp("C: MAIL FROM:<a@x>"));
+    let mut far = session(Protocol::Lmtp, StartTls::Never);
+    far.settings.private = false;
+    let end = "0 5.7.10 the message may go under TLS only, with a certificate of this very host\n\
+               finished\nready";
+    play(far, &lmtp(end));
+    let mut far = session(Protocol::Lmtp, StartTls::Verified);
+    far.settings.private = false;
+    let script = under_tls("")
+        .replace("EHLO", "LHLO")
+        .replace("250-them\nready", "250 them\nready");
+    let script = script + "> deliver a@x b@y requiretls\nC: MAIL FROM:<a@x>\n";
+    play(far, &script);
 }
 
 #[test]
