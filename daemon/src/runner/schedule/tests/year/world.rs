@@ -92,6 +92,9 @@ pub(super) struct World {
     sleeps: Option<(u64, bool)>,
     /// It has woken up so: there must be nothing for it.
     for_nothing: bool,
+    /// The clock was set since the queue was asked last: only asking tells it, and what waits then
+    /// is due at other moments than it has said.
+    jumped: bool,
     stopping: bool,
     pub(super) letters: BTreeMap<QueueId, Letter>,
     pub(super) counts: Counts,
@@ -134,6 +137,7 @@ impl World {
             looks_on: true,
             sleeps: None,
             for_nothing: false,
+            jumped: false,
             stopping: false,
             letters: BTreeMap::new(),
             counts: Counts::default(),
@@ -292,6 +296,7 @@ impl World {
             && !known.any(|at| at == now.wall.plus(LONGEST_SLEEP));
         let next = self.schedule.next_moment();
         let idly = idly && next.is_none_or(|next| next > look) && !self.outlook.is_open();
+        let idly = idly && !self.jumped;
         let until = next.map_or(look, |next| next.min(look));
         let until = until.as_millis().saturating_sub(1).max(self.now);
         self.sleeps = Some((until, idly));
@@ -322,6 +327,7 @@ impl World {
             return;
         };
         *taken = self.index.lease(*wall, ask);
+        self.jumped = false;
         if std::mem::take(&mut self.for_nothing) {
             let nothing = taken.due.is_empty() && taken.overdue.is_empty();
             assert!(nothing || self.rung, "nobody was told of {taken:?}");
@@ -429,7 +435,7 @@ impl World {
     fn jumps(&mut self, by: i64) {
         // What it meant to wake up for is at another time now.
         self.sleeps = self.sleeps.map(|(until, _)| (until, false));
-        self.for_nothing = false;
+        (self.for_nothing, self.jumped) = (false, true);
         self.ahead += by;
         self.set_back += by.min(0).unsigned_abs();
     }
