@@ -220,11 +220,7 @@ impl Queue {
             return;
         }
         waiting.operations.extend(operations);
-        let idle = waiting.idle > 0;
-        drop(waiting);
-        if idle {
-            self.more.notify_one();
-        }
+        self.call(waiting);
     }
 
     /// Takes no more; what waits is done.
