@@ -15,6 +15,7 @@ mod current;
 mod demo;
 #[allow(dead_code, reason = "that zones change is for the tests")]
 pub mod dns;
+mod gathering;
 mod history;
 mod limits;
 mod log;

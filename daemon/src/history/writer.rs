@@ -1,14 +1,14 @@
 //! Writes the notes: a thread of its own, which gathers what waits, and removes what is old.
 //!
 //! A note made while nothing is being written is written at once; those of a busy service leave
-//! together, at the latest [`GATHERING`] later.
+//! together, at the latest [`crate::gathering::GATHERING`] later.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use vouchsafe_proto::time::Wall;
 
 use super::event::Lines;
 use super::{file_of, folder};
+use crate::gathering::Gathering;
 
 /// Octets of notes that may wait for the disk. Beyond that the disk does not keep up, and mail goes
 /// first.
@@ -25,10 +26,6 @@ const WAITING: usize = 4 * 1024 * 1024;
 
 /// Octets of space that is kept when less of it is needed.
 const SPACE_KEPT: usize = 64 * 1024;
-
-/// How long the notes of a busy service gather: a thousand of them cost a few system calls and one
-/// task switch.
-const GATHERING: Duration = Duration::from_millis(10);
 
 /// Files kept open. Most notes are of this hour's messages, the rest of a few others'.
 const OPEN: usize = 16;
@@ -52,16 +49,8 @@ pub struct Notebook(Arc<Inside>);
 
 #[derive(Debug)]
 struct Inside {
-    shared: Arc<Shared>,
+    notes: Arc<Gathering<Waiting>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What those who note and the thread that writes share.
-#[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
-    /// Told when the thread has something to do and sleeps, and when it is to end.
-    come: Condvar,
 }
 
 /// What waits to be written.
@@ -75,54 +64,45 @@ struct Waiting {
     count: u64,
     /// Lines that found no place.
     lost: u64,
-    /// The thread sleeps until it is told.
-    asleep: bool,
     /// No more will come.
     closed: bool,
 }
 
-impl Shared {
-    /// What waits. Each change to it is whole in itself, so poison means nothing.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes what waits into `batch`, whose space is given in exchange; sleeps until there is
-    /// something. None at the end. Else how many lines there are, and how many were lost.
-    fn take(&self, batch: &mut BTreeMap<u64, Vec<u8>>) -> Option<(u64, u64)> {
-        let mut waiting = self.lock();
-        while waiting.count == 0 {
-            if waiting.closed {
-                return None;
-            }
-            waiting.asleep = true;
-            waiting = self
-                .come
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+impl Waiting {
+    /// Takes notes of a message. False if there is nothing to do for it: they found no place, or are
+    /// none.
+    fn put(&mut self, id: QueueId, notes: &Lines) -> bool {
+        let octets = self.octets.saturating_add(notes.octets.len());
+        if octets > WAITING {
+            self.lost = self.lost.saturating_add(notes.count);
+            return false;
         }
-        waiting.asleep = false;
-        waiting.octets = 0;
-        std::mem::swap(&mut waiting.hours, batch);
-        let count = std::mem::take(&mut waiting.count);
-        Some((count, std::mem::take(&mut waiting.lost)))
+        self.octets = octets;
+        self.count = self.count.saturating_add(notes.count);
+        let hour = id.arrived().as_secs() / HOUR;
+        let lines = self.hours.entry(hour).or_default();
+        lines.extend_from_slice(&notes.octets);
+        notes.count > 0
     }
 
-    /// Lets notes gather, unless no more will come.
-    fn gather(&self) {
-        let more_may_come = |waiting: &mut Waiting| !waiting.closed;
-        let gathered = self
-            .come
-            .wait_timeout_while(self.lock(), GATHERING, more_may_come);
-        // However it ended, what is there is taken next.
-        drop(gathered);
+    /// Gives what waits into `batch`, whose space is given in exchange, and how many lines there are
+    /// and how many were lost; none if there is nothing.
+    fn take(&mut self, batch: &mut BTreeMap<u64, Vec<u8>>) -> Option<(u64, u64)> {
+        if self.count == 0 {
+            return None;
+        }
+        self.octets = 0;
+        std::mem::swap(&mut self.hours, batch);
+        Some((
+            std::mem::take(&mut self.count),
+            std::mem::take(&mut self.lost),
+        ))
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.come.notify_one();
+        self.notes.press(|waiting| waiting.closed = true);
         if let Some(thread) = self.thread.take() {
             // What waits is written first. A panic there has been told by its own message.
             let _ = thread.join();
@@ -138,7 +118,7 @@ impl Notebook {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let shared = Arc::<Shared>::default();
+        let notes = Arc::<Gathering<Waiting>>::default();
         let mut writer = Writer {
             folder,
             keep: keeping.keep,
@@ -148,35 +128,19 @@ impl Notebook {
             failing: false,
         };
         writer.sweep(now);
-        let notes = Arc::clone(&shared);
+        let waiting = Arc::clone(&notes);
         let thread = std::thread::Builder::new()
             .name(String::from("history"))
-            .spawn(move || writer.run(&notes))?;
+            .spawn(move || writer.run(&waiting))?;
         Ok(Self(Arc::new(Inside {
-            shared,
+            notes,
             thread: Some(thread),
         })))
     }
 
     /// Notes what became of a message, unless the disk is behind.
     pub fn note(&self, id: QueueId, notes: &Lines) {
-        let mut waiting = self.0.shared.lock();
-        let octets = waiting.octets.saturating_add(notes.octets.len());
-        if octets > WAITING {
-            waiting.lost = waiting.lost.saturating_add(notes.count);
-            return;
-        }
-        waiting.octets = octets;
-        waiting.count = waiting.count.saturating_add(notes.count);
-        let hour = id.arrived().as_secs() / HOUR;
-        let lines = waiting.hours.entry(hour).or_default();
-        lines.extend_from_slice(&notes.octets);
-        let asleep = waiting.asleep && notes.count > 0;
-        waiting.asleep &= !asleep;
-        drop(waiting);
-        if asleep {
-            self.0.shared.come.notify_one();
-        }
+        self.0.notes.leave(|waiting| waiting.put(id, notes));
     }
 }
 
@@ -196,10 +160,17 @@ struct Writer {
 
 impl Writer {
     /// Until no more will come.
-    fn run(mut self, notes: &Shared) {
+    fn run(mut self, notes: &Gathering<Waiting>) {
         let mut turn = 0u64;
         let mut batch = BTreeMap::new();
-        while let Some((count, lost)) = notes.take(&mut batch) {
+        // What waits is written first, also when no more will come.
+        let next = |batch: &mut _| {
+            notes.take(|waiting| match waiting.take(batch) {
+                None if waiting.closed => Some(None),
+                taken => taken.map(Some),
+            })
+        };
+        while let Some((count, lost)) = next(&mut batch) {
             turn = turn.wrapping_add(1);
             self.lost = self.lost.saturating_add(lost);
             let newest = batch.last_key_value().map(|(hour, _)| *hour);
@@ -214,7 +185,7 @@ impl Writer {
                 lines.shrink_to(SPACE_KEPT);
                 Some(*hour) == newest
             });
-            notes.gather();
+            notes.gather(|waiting| waiting.closed);
         }
     }
 

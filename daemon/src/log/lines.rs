@@ -2,16 +2,18 @@
 //!
 //! Promises: nobody who says a line waits for whoever reads standard error; what waits is bounded,
 //! and a line that does not fit is counted, and the count said; a line said to an idle log is
-//! written at once, and those of a busy one leave together, at the latest [`GATHERING`] later.
+//! written at once, and those of a busy one leave together, at the latest [`crate::gathering::GATHERING`] later.
 //!
 //! Does not promise that the last lines survive a process that is killed: what must not be lost is
 //! in the spool.
 
 use std::io::{self, Write};
 use std::mem;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::gathering::Gathering;
 
 /// Octets that may wait: a second or two of a busy host.
 const MOST_WAITING: usize = 1024 * 1024;
@@ -19,21 +21,9 @@ const MOST_WAITING: usize = 1024 * 1024;
 /// Space that is kept when less of it is needed.
 const SPACE_KEPT: usize = 64 * 1024;
 
-/// How long the lines of a busy log gather before they are written: a reader sees no delay in it,
-/// and a thousand lines cost one system call and one task switch.
-const GATHERING: Duration = Duration::from_millis(10);
-
 /// The way to the writing thread; clones are the same way.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lines(Arc<Queue>);
-
-/// What those who speak and the thread that writes share.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    /// Told when the thread has something to do and sleeps.
-    come: Condvar,
-}
+pub(super) struct Lines(Arc<Gathering<Waiting>>);
 
 /// What waits to be written.
 #[derive(Debug, Default)]
@@ -44,14 +34,32 @@ struct Waiting {
     lost: u64,
     /// To be told when all that waits now is written.
     flushes: Vec<Sender<()>>,
-    /// The thread sleeps until it is told.
-    asleep: bool,
 }
 
 impl Waiting {
     /// Nothing is to be done.
     fn is_empty(&self) -> bool {
         self.octets.is_empty() && self.lost == 0 && self.flushes.is_empty()
+    }
+
+    /// Takes a line. False if it does not fit.
+    fn put(&mut self, line: &[u8]) -> bool {
+        let fits = self.octets.len().saturating_add(line.len()) <= MOST_WAITING;
+        if fits {
+            self.octets.extend_from_slice(line);
+        } else {
+            self.lost = self.lost.saturating_add(1);
+        }
+        fits
+    }
+
+    /// Gives what there is to do, and the lines into `batch`; none if there is nothing.
+    fn take(&mut self, batch: &mut Vec<u8>) -> Option<(u64, Vec<Sender<()>>)> {
+        if self.is_empty() {
+            return None;
+        }
+        mem::swap(&mut self.octets, batch);
+        Some((mem::take(&mut self.lost), mem::take(&mut self.flushes)))
     }
 }
 
@@ -63,18 +71,17 @@ impl Lines {
         on_loss: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
         let lines = Self::default();
-        let queue = Arc::clone(&lines.0);
+        let waiting = Arc::clone(&lines.0);
         std::thread::Builder::new()
             .name(String::from("log"))
-            .spawn(move || queue.write_out(into, on_loss))?;
+            .spawn(move || write_out(&waiting, into, on_loss))?;
         Ok(lines)
     }
 
     /// Waits until everything said so far is written, at most for `patience`.
     pub(super) fn flush(&self, patience: Duration) {
         let (done, wait) = mpsc::channel();
-        self.0.lock().flushes.push(done);
-        self.0.come.notify_one();
+        self.0.press(|waiting| waiting.flushes.push(done));
         // Without an answer in time there is nobody to say more to.
         let _ = wait.recv_timeout(patience);
     }
@@ -83,7 +90,7 @@ impl Lines {
 impl Write for &Lines {
     /// Takes a whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put(line);
+        self.0.leave(|waiting| waiting.put(line));
         Ok(line.len())
     }
 
@@ -92,73 +99,23 @@ impl Write for &Lines {
     }
 }
 
-impl Queue {
-    /// What waits. Each change to it is whole in itself, so poison means nothing.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a line, if it fits.
-    fn put(&self, line: &[u8]) {
-        let mut waiting = self.lock();
-        if waiting.octets.len().saturating_add(line.len()) > MOST_WAITING {
-            waiting.lost = waiting.lost.saturating_add(1);
-            return;
+/// Writes what comes.
+fn write_out(lines: &Gathering<Waiting>, mut into: impl Write, on_loss: impl Fn(u64)) {
+    let mut batch = Vec::new();
+    loop {
+        let (lost, flushes) = lines.take(|waiting| waiting.take(&mut batch));
+        // Nothing can be said about a standard error that is gone.
+        let _ = into.write_all(&batch);
+        batch.clear();
+        batch.shrink_to(SPACE_KEPT);
+        if lost > 0 {
+            on_loss(lost);
         }
-        waiting.octets.extend_from_slice(line);
-        let asleep = mem::take(&mut waiting.asleep);
-        drop(waiting);
-        if asleep {
-            self.come.notify_one();
+        for done in flushes {
+            // Who waited may have given up.
+            let _ = done.send(());
         }
-    }
-
-    /// Writes what comes.
-    fn write_out(&self, mut into: impl Write, on_loss: impl Fn(u64)) {
-        let mut batch = Vec::new();
-        loop {
-            let (lost, flushes) = self.take(&mut batch);
-            // Nothing can be said about a standard error that is gone.
-            let _ = into.write_all(&batch);
-            batch.clear();
-            batch.shrink_to(SPACE_KEPT);
-            if lost > 0 {
-                on_loss(lost);
-            }
-            for done in flushes {
-                // Who waited may have given up.
-                let _ = done.send(());
-            }
-            self.gather();
-        }
-    }
-
-    /// What waits; sleeps until there is something.
-    fn take(&self, batch: &mut Vec<u8>) -> (u64, Vec<Sender<()>>) {
-        let mut waiting = self.lock();
-        while waiting.is_empty() {
-            waiting.asleep = true;
-            waiting = self
-                .come
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        waiting.asleep = false;
-        mem::swap(&mut waiting.octets, batch);
-        (
-            mem::take(&mut waiting.lost),
-            mem::take(&mut waiting.flushes),
-        )
-    }
-
-    /// Lets lines gather, unless somebody waits for them.
-    fn gather(&self) {
-        let nobody_waits = |waiting: &mut Waiting| waiting.flushes.is_empty();
-        let gathered = self
-            .come
-            .wait_timeout_while(self.lock(), GATHERING, nobody_waits);
-        // However it ended, what is there is taken next.
-        drop(gathered);
+        lines.gather(|waiting| !waiting.flushes.is_empty());
     }
 }
 
@@ -202,7 +159,7 @@ mod tests {
         let (lines, read, lost) = lines();
         // The writer takes this one along and stalls with it.
         say(&lines, b"first\n");
-        while !lines.0.lock().octets.is_empty() {
+        while !lines.0.look(|waiting| waiting.octets.is_empty()) {
             std::thread::yield_now();
         }
         let long = [b'x'; 1024];
@@ -237,6 +194,6 @@ mod tests {
         lines.flush(PATIENCE);
         let (seen, _read) = reading.join().unwrap();
         assert_eq!(seen, b"a\nb\n");
-        assert!(lines.0.lock().is_empty());
+        assert!(lines.0.look(Waiting::is_empty));
     }
 }
