@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::time::{Sleep, sleep_until};
 use tracing::{Span, debug, error, error_span, info};
@@ -166,7 +166,9 @@ impl Session {
     /// Writes what is to be said, then waits for whatever comes first. `None`: octets came, and
     /// are in the buffer.
     async fn wait(&mut self) -> Result<Option<Input<'static>>, End> {
-        if let Some((id, told)) = answer_at_once(&mut self.asked).await {
+        let at_once =
+            |context: &mut Context<'_>| Poll::Ready(poll_answer(&mut self.asked, context));
+        if let Some((id, told)) = poll_fn(at_once).await {
             // Nothing is waited for: what is to be said leaves with what comes of it.
             return Ok(Some(self.hear(id, told)));
         }
@@ -226,11 +228,7 @@ impl Session {
             {
                 return Poll::Ready(Woken::Read(read));
             }
-            if let Some((id, asking)) = &mut self.asked
-                && let Poll::Ready(told) = asking.as_mut().poll(context)
-            {
-                let id = *id;
-                self.asked = None;
+            if let Some((id, told)) = poll_answer(&mut self.asked, context) {
                 return Poll::Ready(Woken::Told(id, told));
             }
             if !self.knows_stop
@@ -388,16 +386,18 @@ impl Drop for Witness {
     }
 }
 
-/// The open question's answer, if it is there.
-async fn answer_at_once(asked: &mut Option<(AskId, Asking)>) -> Option<(AskId, Told)> {
+/// The open question's answer, if it is there; then none is open.
+fn poll_answer(
+    asked: &mut Option<(AskId, Asking)>,
+    context: &mut Context<'_>,
+) -> Option<(AskId, Told)> {
     let (id, asking) = asked.as_mut()?;
-    let told = poll_fn(|context| match asking.as_mut().poll(context) {
-        Poll::Ready(told) => Poll::Ready(Some(told)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    let told = (*id, told.await?);
+    let id = *id;
+    let Poll::Ready(told) = asking.as_mut().poll(context) else {
+        return None;
+    };
     *asked = None;
-    Some(told)
+    Some((id, told))
 }
 
 impl Unread {
