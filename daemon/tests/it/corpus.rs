@@ -73,10 +73,7 @@ pub fn zones<'a>(written: &'a BTreeMap<String, ZoneText>, failing: &'a [String])
         records: None,
     }));
     if !written.contains_key(".") {
-        zones.push(Zone {
-            apex: ".",
-            records: Some(""),
-        });
+        zones.push(Zone::ROOT);
     }
     zones
 }

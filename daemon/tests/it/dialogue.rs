@@ -172,10 +172,7 @@ fn name_server(script: &Script) -> Nsd {
         })
         .collect();
     // What is in none of them does not exist.
-    zones.push(nsd::Zone {
-        apex: ".",
-        records: Some(""),
-    });
+    zones.push(nsd::Zone::ROOT);
     Nsd::start(IpAddr::V4(Ipv4Addr::LOCALHOST), &zones)
 }
 

@@ -77,10 +77,7 @@ fn every_finding_is_found_over_the_real_dns() {
             })
             .chain(failing)
             .collect();
-        zones.push(Zone {
-            apex: ".",
-            records: Some(""),
-        });
+        zones.push(Zone::ROOT);
         let nsd = Nsd::start(Ipv4Addr::new(127, 53, 7, tried).into(), &zones);
         let domain = file.domain.as_deref().unwrap_or("example.org");
         let (code, object) = lint(domain, nsd.address(), &[]);

@@ -30,6 +30,14 @@ pub struct Zone<'a> {
     pub records: Option<&'a str>,
 }
 
+impl Zone<'_> {
+    /// The root with nothing in it: what is in no other zone does not exist.
+    pub const ROOT: Self = Self {
+        apex: ".",
+        records: Some(""),
+    };
+}
+
 impl Nsd {
     /// True if it is installed; says so if not.
     pub fn installed(left_out: &str) -> bool {

@@ -29,10 +29,7 @@ pub fn zones<'a>(apex: &'a str, records: &'a str) -> [Zone<'a>; 2] {
             apex,
             records: Some(records),
         },
-        Zone {
-            apex: ".",
-            records: Some(""),
-        },
+        Zone::ROOT,
     ]
 }
 

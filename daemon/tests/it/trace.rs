@@ -13,10 +13,7 @@ const ZONES: [nsd::Zone<'static>; 2] = [
         apex: "example.net",
         records: Some("@ 300 TXT \"v=spf1 ip4:127.0.0.0/24 -all\"\n@ 300 A 192.0.2.1\n"),
     },
-    nsd::Zone {
-        apex: ".",
-        records: Some(""),
-    },
+    nsd::Zone::ROOT,
 ];
 
 #[test]

@@ -94,10 +94,7 @@ fn names(last: u8, id: u8) -> Nsd {
          _mta-sts TXT \"v=STSv1; id={id};\"\n"
     );
     let zones = [
-        Zone {
-            apex: ".",
-            records: Some(""),
-        },
+        Zone::ROOT,
         Zone {
             apex: "hop.example",
             records: Some(&records),

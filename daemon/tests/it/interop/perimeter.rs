@@ -42,10 +42,7 @@ fn world(last: u8) -> Nsd {
             apex: "local.example",
             records: Some("@ MX 20 backup\nbackup A 127.0.0.9\n"),
         },
-        Zone {
-            apex: ".",
-            records: Some(""),
-        },
+        Zone::ROOT,
     ];
     Nsd::start(Ipv4Addr::new(127, 53, 3, last).into(), &zones)
 }

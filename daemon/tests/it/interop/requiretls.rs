@@ -47,10 +47,7 @@ fn names(last: u8) -> Nsd {
 /// The same with these records of `hop.example`.
 fn names_with(last: u8, records: &str) -> Nsd {
     let zones = [
-        Zone {
-            apex: ".",
-            records: Some(""),
-        },
+        Zone::ROOT,
         Zone {
             apex: "hop.example",
             records: Some(records),
