@@ -142,17 +142,15 @@ impl World {
     }
 
     /// Changes every `step`-th octet of all files that is not zero, each by itself.
-    async fn change_each(&self, step: usize) {
-        let mut counts = Counts::default();
+    async fn change_each(&self, step: usize, counts: &mut Counts) {
         for name in self.disk.names() {
             let written = self.disk.written(&name);
             for place in written.into_iter().step_by(step) {
                 let place = (name.as_str(), place);
-                change(&self.disk, place, &self.history, &self.before, &mut counts).await;
+                change(&self.disk, place, &self.history, &self.before, counts).await;
             }
         }
         println!("{counts:?}");
-        assert!(counts.said_at_start > 0);
     }
 }
 
@@ -176,7 +174,9 @@ async fn one_changed_bit_costs_one_message_at_most() {
     let history = story.history().clone();
     let end = disk.log_len();
     let world = World::new(disk, history, end).await;
-    world.change_each(step(211, 1)).await;
+    let mut counts = Counts::default();
+    world.change_each(step(211, 1), &mut counts).await;
+    assert!(counts.said_at_start > 0);
 }
 
 #[tokio::test]
@@ -185,11 +185,14 @@ async fn nor_does_it_where_messages_were_moved_or_are_being_moved() {
     let (story, began) = play_and_move(&disk).await;
     let history = story.history().clone();
     let end = disk.log_len();
+    let mut counts = Counts::default();
     // At rest behind all of it, and as starts found it that came in the midst of it.
     for upto in (0..=3).map(|part| began + (end - began) * part / 3) {
         let rest = disk.after(upto, Crash::Process);
         drop(open(&rest).unwrap());
         let world = World::new(rest.copy(), history.clone(), upto).await;
-        world.change_each(step(19_997, 97)).await;
+        world.change_each(step(19_997, 97), &mut counts).await;
     }
+    // Most of such a queue is content, of which a start says nothing: of one alone there may be none.
+    assert!(counts.said_at_start > 0);
 }
