@@ -2,6 +2,7 @@
 //!
 //! Under the drain contract: an input (a lease, a worker's news, a moment), with the time, the terms
 //! and a random number; then [`Schedule::take_actions`], all of which the driver performs, in order.
+//! The same inputs give the same actions: nothing here is kept in an order of its own.
 //!
 //! How no next hop keeps the others waiting. There is one worker for a next hop until a session
 //! with it has come to be, and one lease for each of its lanes. When none can be had, its lanes are
@@ -26,7 +27,7 @@ mod seats;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use vouchsafe_proto::envelope::Recipient;
@@ -88,11 +89,11 @@ pub(super) enum Action {
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     /// Messages in hand.
-    jobs: HashMap<QueueId, Job>,
+    jobs: BTreeMap<QueueId, Job>,
     /// Next hops for which there is mail, or of which something is to be remembered.
-    destinations: HashMap<NextHop, Destination>,
+    destinations: BTreeMap<NextHop, Destination>,
     /// Workers.
-    seats: HashMap<WorkerId, Seat>,
+    seats: BTreeMap<WorkerId, Seat>,
     /// Next hops in line for a worker.
     hungry: VecDeque<NextHop>,
     /// Strangers ([`Destination::is_strange`]) in line for one.

@@ -8,7 +8,7 @@
 //! carries; `record` what is written down; `peers` the destinations; `fate` what is looked at.
 //!
 //! The full version: `VOUCHSAFE_YEAR=200000 cargo test --release -p vouchsafe --lib -- a_year
-//! --nocapture`. `VOUCHSAFE_SEED` makes it another year.
+//! --nocapture`. `VOUCHSAFE_SEED` makes it another year; the same seed and number make the same one.
 
 mod fate;
 mod peers;

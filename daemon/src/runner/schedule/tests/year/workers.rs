@@ -154,9 +154,7 @@ impl World {
 
     /// All connections are cut: what was in a session and complete may be there, or not.
     pub(super) fn cut_off(&mut self) {
-        let mut cut: Vec<_> = self.workers.drain().collect();
-        cut.sort_unstable_by_key(|(worker, _)| *worker);
-        for (_, seated) in cut {
+        for seated in std::mem::take(&mut self.workers).into_values() {
             let Some(work) = seated.work.filter(|_| seated.stands) else {
                 continue;
             };

@@ -4,7 +4,7 @@
 //! when [`Outlook`] or the bell says so. So a wake that is lost is a message that never moves.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::rc::Rc;
 
 use vouchsafe_proto::addr::{Domain, ForwardPath};
@@ -74,16 +74,16 @@ pub(super) struct World {
     /// The bell has been rung, and not heard.
     pub(super) rung: bool,
     /// What is durable.
-    pub(super) store: HashMap<QueueId, Entry>,
-    pub(super) workers: HashMap<WorkerId, Seated>,
+    pub(super) store: BTreeMap<QueueId, Entry>,
+    pub(super) workers: BTreeMap<WorkerId, Seated>,
     /// What workers have brought home, until the dispatcher hears of it.
-    pub(super) carried: HashMap<WorkerId, Carried>,
+    pub(super) carried: BTreeMap<WorkerId, Carried>,
     pub(super) news: VecDeque<News>,
     /// What is being recorded, and what could not be.
-    pub(super) recordings: HashMap<u64, Recording>,
-    pub(super) settling: HashSet<QueueId>,
-    pub(super) early: HashMap<QueueId, Lease>,
-    pub(super) unrecorded: HashMap<QueueId, Recording>,
+    pub(super) recordings: BTreeMap<u64, Recording>,
+    pub(super) settling: BTreeSet<QueueId>,
+    pub(super) early: BTreeMap<QueueId, Lease>,
+    pub(super) unrecorded: BTreeMap<QueueId, Recording>,
     /// The dispatcher: what it knows, what it has asked for and got, whether it is to look on.
     outlook: Outlook,
     asked: Option<(Wall, Ask, Taken)>,
@@ -124,14 +124,14 @@ impl World {
             schedule: Schedule::default(),
             index: Index::default(),
             rung: false,
-            store: HashMap::new(),
-            workers: HashMap::new(),
-            carried: HashMap::new(),
+            store: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            carried: BTreeMap::new(),
             news: VecDeque::new(),
-            recordings: HashMap::new(),
-            settling: HashSet::new(),
-            early: HashMap::new(),
-            unrecorded: HashMap::new(),
+            recordings: BTreeMap::new(),
+            settling: BTreeSet::new(),
+            early: BTreeMap::new(),
+            unrecorded: BTreeMap::new(),
             outlook: Outlook::new(),
             asked: None,
             looks_on: true,
