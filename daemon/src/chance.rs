@@ -35,6 +35,11 @@ pub fn octets<const COUNT: usize>() -> Option<[u8; COUNT]> {
     Some(octets)
 }
 
+/// A number that nobody can foresee; 0 where there is no chance, which only makes for less spread.
+pub fn number() -> u64 {
+    octets().map_or(0, u64::from_le_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -34,6 +34,7 @@ use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
 use crate::history::{Keeping, Kept, Notebook};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
+use crate::next_hop::Reach;
 use crate::operator::Hand;
 use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
@@ -133,9 +134,11 @@ impl Service {
         let environment = Environment {
             spool: Arc::clone(&shared.spool),
             current: Arc::clone(&current),
-            resolver: Arc::clone(&shared.resolver) as Arc<dyn Resolver>,
-            tls: Arc::clone(&shared.tls),
-            policies: open_policies(config, &shared).await?,
+            reach: Arc::new(Reach {
+                resolver: Arc::clone(&shared.resolver) as Arc<dyn Resolver>,
+                tls: Arc::clone(&shared.tls),
+                policies: open_policies(config, &shared).await?,
+            }),
         };
         let runner = Runner::start(environment, frozen);
         let house = Arc::new(House::default());

@@ -19,9 +19,9 @@ use super::outlook::{LONGEST_SLEEP, Outlook};
 use super::schedule::{Action, Given, Schedule, Terms, Work, WorkerId};
 use super::settlement::{Record, Settled, log_attempt, settle};
 use super::worker::{News, Worker};
-use super::{Environment, chance, pass_on, terms};
-use crate::clock;
+use super::{Environment, pass_on, terms};
 use crate::current::InForce;
+use crate::{chance, clock};
 
 /// The runner's state.
 pub(super) struct Dispatcher {
@@ -231,7 +231,7 @@ impl Dispatcher {
         let given = Given {
             terms: &terms,
             now: clock::now(),
-            chance: u32::try_from(chance() >> 32).unwrap_or(0),
+            chance: u32::try_from(chance::number() >> 32).unwrap_or(0),
         };
         let told = input(&mut self.schedule, &given);
         loop {

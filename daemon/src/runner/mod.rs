@@ -11,15 +11,13 @@
 //!
 //! Files: `schedule` decides who carries what, and when; `dispatcher` does it; `desk` is where an operator
 //! speaks to it; `outlook` when the
-//! queue is looked at again; `worker` one session at a time with a next hop; `hosts` which hosts it
-//! has; `conclusion` what follows from an attempt; `settlement` its record, its log lines and its
-//! reports.
+//! queue is looked at again; `worker` one session at a time with a next hop; `conclusion` what follows
+//! from an attempt; `settlement` its record, its log lines and its reports.
 
 mod conclusion;
 mod deadline;
 mod desk;
 mod dispatcher;
-mod hosts;
 mod outlook;
 mod schedule;
 mod settlement;
@@ -38,9 +36,7 @@ use vouchsafe_spool::{Lane, Spool};
 
 use crate::clock;
 use crate::current::{Current, InForce};
-use crate::dns::Resolver;
-use crate::mta_sts;
-use crate::tls::next_hop::Client;
+use crate::next_hop::Reach;
 pub use desk::Desk;
 use dispatcher::Dispatcher;
 pub use schedule::HeldBack;
@@ -53,12 +49,8 @@ pub struct Environment {
     pub spool: Arc<dyn Spool>,
     /// The configuration; taken anew for each piece of work, so that a reload moves what is queued.
     pub current: Arc<Current>,
-    /// For hosts of next hops.
-    pub resolver: Arc<dyn Resolver>,
-    /// For STARTTLS.
-    pub tls: Arc<Client>,
-    /// What domains ask of those who send to them.
-    pub policies: Arc<mta_sts::Policies>,
+    /// What it takes to reach a next hop.
+    pub reach: Arc<Reach>,
 }
 
 /// The running runner.
@@ -121,8 +113,3 @@ fn terms(in_force: &InForce) -> Terms {
 
 /// Words of operators that may be on their way.
 const WORDS_AT_ONCE: usize = 16;
-
-/// A number that nobody can foresee; 0 where there is no chance, which only makes for less spread.
-fn chance() -> u64 {
-    crate::chance::octets().map_or(0, u64::from_le_bytes)
-}

@@ -19,10 +19,10 @@ use vouchsafe_spool::{Entry, Lane, Lease, Progress, Report, SettleError, Settlem
 use super::Environment;
 use super::conclusion::{Conclusion, Tally};
 use super::deadline;
-use crate::clock;
 use crate::current::InForce;
 use crate::log::Peer;
 use crate::metrics::figures;
+use crate::{chance, clock};
 
 /// What is to be recorded.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ async fn make_reports(
                 Some((octets, false)) => Returned::Beginning(octets),
                 None => Returned::Beginning(&[]),
             },
-            chance: [super::chance(), super::chance()],
+            chance: [chance::number(), chance::number()],
         };
         // Built of what peers sent. Nothing is left behind by half a report.
         let report = catch_unwind(AssertUnwindSafe(|| dsn::build(&request)));

@@ -19,9 +19,9 @@ use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_spool::Content;
 
 use super::Environment;
-use super::hosts;
 use super::schedule::{Carried, Work, WorkerId};
 use crate::log::Peer;
+use crate::next_hop::hosts;
 use crate::smtp_out::{self, Connection, Endpoint, Terms};
 use crate::{clock, maildir};
 
@@ -273,7 +273,7 @@ impl Worker {
                 .config
                 .delivery
                 .starttls
-                .then(|| Arc::clone(&self.environment.tls)),
+                .then(|| Arc::clone(&self.environment.reach.tls)),
         };
         while let Some(endpoint) = hosts.left.pop_front() {
             match smtp_out::open(&endpoint, &terms).await {
@@ -327,7 +327,7 @@ impl Worker {
         let in_force = self.environment.current.take();
         let (next_hop, config) = (&self.next_hop, &in_force.config);
         let mut hosts = Hosts::default();
-        match hosts::of(next_hop, &self.environment, config).await {
+        match hosts::of(next_hop, &self.environment.reach, config).await {
             Ok(all) if demands_tls => {
                 let count = all.endpoints.len();
                 let protected = hosts::protected(all.endpoints);
@@ -421,7 +421,7 @@ const IDLE: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::hosts::{Found, endpoints};
+    use crate::next_hop::hosts::{Found, endpoints};
     use vouchsafe_proto::smtp::deliver::Protocol;
     use vouchsafe_proto::tls_policy::Requirement;
 

@@ -31,6 +31,7 @@ use crate::clock;
 use crate::current::Current;
 use crate::dns::{Asking, Resolver};
 use crate::mta_sts;
+use crate::next_hop::Reach;
 use crate::tls::next_hop::Client;
 
 /// What the bench hears of a settlement.
@@ -266,13 +267,15 @@ impl Bench {
         let environment = Environment {
             spool: Arc::<Watched>::clone(&spool),
             current,
-            policies: Arc::new(mta_sts::Policies::open(
-                Arc::clone(&resolver),
-                Arc::clone(&tls),
-                None,
-            )),
-            resolver,
-            tls,
+            reach: Arc::new(Reach {
+                policies: Arc::new(mta_sts::Policies::open(
+                    Arc::clone(&resolver),
+                    Arc::clone(&tls),
+                    None,
+                )),
+                resolver,
+                tls,
+            }),
         };
         let runner = Runner::start(environment, BTreeSet::new());
         Self {

@@ -3,7 +3,7 @@
 //!
 //! A message with REQUIRETLS has fewer of them: those whose names somebody answers for ([`protected`]).
 //!
-//! Left to others: how many of them are tried, and what follows (`worker`); the searches themselves
+//! Left to others: how many of them are tried, and what follows (the runner's `worker`); the searches themselves
 //! (`crate::mx_lookup`).
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,8 @@ use vouchsafe_proto::route::{Host, NextHop};
 use vouchsafe_proto::smtp::deliver::Protocol;
 use vouchsafe_proto::tls_policy::Requirement;
 
-use super::Environment;
+use super::Reach;
+use crate::chance;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::mta_sts::Standing;
@@ -28,7 +29,7 @@ use crate::{mx_lookup, tls};
 /// Those of these hosts that a message may have which no hop without TLS may have (RFC 8689 §4.2.1),
 /// with what must hold of a session then: nobody but DNSSEC, a policy that lists it, or the
 /// operator's word makes a host's name the right one. Who takes LMTP on this machine is no hop.
-pub(super) fn protected(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+pub fn protected(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
     let one = |mut endpoint: Endpoint| {
         if endpoint.protocol == Protocol::Smtp || !endpoint.place.is_private() {
             endpoint.requirement = endpoint.requirement.for_required_tls(endpoint.secure)?;
@@ -40,7 +41,7 @@ pub(super) fn protected(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
 
 /// What it means for such a message if none is left. It is a matter of the moment where a policy
 /// could not be had that may list them.
-pub(super) fn unprotected(certain: bool) -> Outcome {
+pub fn unprotected(certain: bool) -> Outcome {
     let text = "the message may go under TLS only, and nobody answers for the names of the next \
                 hop's hosts: neither DNSSEC nor an MTA-STS policy";
     // X.7.10: encryption needed.
@@ -49,11 +50,11 @@ pub(super) fn unprotected(certain: bool) -> Outcome {
 }
 
 /// All hosts of a next hop.
-pub(super) struct All {
+pub struct All {
     /// In the order in which they are tried, with what their domain demands.
-    pub(super) endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<Endpoint>,
     /// Whether the domain has a policy is known.
-    pub(super) certain: bool,
+    pub certain: bool,
 }
 
 impl From<Vec<Endpoint>> for All {
@@ -66,12 +67,8 @@ impl From<Vec<Endpoint>> for All {
 }
 
 /// The hosts of the next hop, in the order in which they are tried.
-pub(super) async fn of(
-    next_hop: &NextHop,
-    environment: &Environment,
-    config: &Config,
-) -> Result<All, Outcome> {
-    let resolver = &environment.resolver;
+pub async fn of(next_hop: &NextHop, reach: &Reach, config: &Config) -> Result<All, Outcome> {
+    let resolver = &reach.resolver;
     match next_hop {
         NextHop::Smtp { host, port } => {
             let dane = config.delivery.follows_dane().then_some(*port);
@@ -82,7 +79,7 @@ pub(super) async fn of(
             let named = addresses(host, None, resolver).await?;
             Ok(endpoints(named, *port, Protocol::Lmtp).into())
         }
-        NextHop::Mx { domain, port } => by_mx(domain, *port, environment, config).await,
+        NextHop::Mx { domain, port } => by_mx(domain, *port, reach, config).await,
         NextHop::LmtpUnix(path) => Ok(All::from(vec![Endpoint {
             remote: Remote {
                 name: path.to_string(),
@@ -100,19 +97,14 @@ pub(super) async fn of(
 }
 
 /// The mail hosts of a domain, called on this port.
-async fn by_mx(
-    domain: &Domain,
-    port: u16,
-    environment: &Environment,
-    config: &Config,
-) -> Result<All, Outcome> {
+async fn by_mx(domain: &Domain, port: u16, reach: &Reach, config: &Config) -> Result<All, Outcome> {
     let listening = config.listening();
     let ourselves = mx_lookup::ourselves(&config.hostname, &listening, port);
-    let mut search = Search::for_domain(domain.clone(), ourselves, super::chance());
+    let mut search = Search::for_domain(domain.clone(), ourselves, chance::number());
     if config.delivery.follows_dane() {
         search = search.with_dane(port);
     }
-    let all = mx_lookup::run(search, &environment.resolver).await?;
+    let all = mx_lookup::run(search, &reach.resolver).await?;
     let others = mx_lookup::without_this_machine(all, &listening, port);
     if others.is_empty() {
         let text = format!("mail for {domain} loops back to this server");
@@ -120,7 +112,7 @@ async fn by_mx(
     }
     let standing = if config.delivery.follows_mta_sts() {
         let port = config.relay.policy_port;
-        environment.policies.of(domain, port).await
+        reach.policies.of(domain, port).await
     } else {
         Standing::None
     };
@@ -178,19 +170,19 @@ async fn addresses(
 }
 
 /// One address of a host.
-pub(super) struct Found {
+pub struct Found {
     /// The host, as it was looked up.
-    pub(super) name: String,
+    pub name: String,
     /// The address.
-    pub(super) address: IpAddr,
+    pub address: IpAddr,
     /// What TLS the host must give.
-    pub(super) requirement: Requirement,
+    pub requirement: Requirement,
     /// Its name is the one that its domain, or the operator, meant.
-    pub(super) secure: bool,
+    pub secure: bool,
 }
 
 /// Endpoints of addresses with the names they were found under.
-pub(super) fn endpoints(found: Vec<Found>, port: u16, protocol: Protocol) -> Vec<Endpoint> {
+pub fn endpoints(found: Vec<Found>, port: u16, protocol: Protocol) -> Vec<Endpoint> {
     let one = |found: Found| {
         let Found {
             name,
