@@ -3,7 +3,7 @@
 //!
 //! A message with REQUIRETLS has fewer of them: those whose names somebody answers for ([`protected`]).
 //!
-//! Left to others: how many of them are tried, and what follows (the runner's `worker`); the searches themselves
+//! Left to others: how many of them are tried, and what follows (`tries`); the searches themselves
 //! (`crate::mx_lookup`).
 
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +29,7 @@ use crate::{mx_lookup, tls};
 /// Those of these hosts that a message may have which no hop without TLS may have (RFC 8689 §4.2.1),
 /// with what must hold of a session then: nobody but DNSSEC, a policy that lists it, or the
 /// operator's word makes a host's name the right one. Who takes LMTP on this machine is no hop.
-pub fn protected(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+pub(super) fn protected(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
     let one = |mut endpoint: Endpoint| {
         if endpoint.protocol == Protocol::Smtp || !endpoint.place.is_private() {
             endpoint.requirement = endpoint.requirement.for_required_tls(endpoint.secure)?;
@@ -41,7 +41,7 @@ pub fn protected(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
 
 /// What it means for such a message if none is left. It is a matter of the moment where a policy
 /// could not be had that may list them.
-pub fn unprotected(certain: bool) -> Outcome {
+pub(super) fn unprotected(certain: bool) -> Outcome {
     let text = "the message may go under TLS only, and nobody answers for the names of the next \
                 hop's hosts: neither DNSSEC nor an MTA-STS policy";
     // X.7.10: encryption needed.
@@ -50,7 +50,7 @@ pub fn unprotected(certain: bool) -> Outcome {
 }
 
 /// All hosts of a next hop.
-pub struct All {
+pub(super) struct All {
     /// In the order in which they are tried, with what their domain demands.
     pub endpoints: Vec<Endpoint>,
     /// Whether the domain has a policy is known.
@@ -67,7 +67,7 @@ impl From<Vec<Endpoint>> for All {
 }
 
 /// The hosts of the next hop, in the order in which they are tried.
-pub async fn of(next_hop: &NextHop, reach: &Reach, config: &Config) -> Result<All, Outcome> {
+pub(super) async fn of(next_hop: &NextHop, reach: &Reach, config: &Config) -> Result<All, Outcome> {
     let resolver = &reach.resolver;
     match next_hop {
         NextHop::Smtp { host, port } => {
@@ -170,7 +170,7 @@ async fn addresses(
 }
 
 /// One address of a host.
-pub struct Found {
+pub(super) struct Found {
     /// The host, as it was looked up.
     pub name: String,
     /// The address.
@@ -182,7 +182,7 @@ pub struct Found {
 }
 
 /// Endpoints of addresses with the names they were found under.
-pub fn endpoints(found: Vec<Found>, port: u16, protocol: Protocol) -> Vec<Endpoint> {
+pub(super) fn endpoints(found: Vec<Found>, port: u16, protocol: Protocol) -> Vec<Endpoint> {
     let one = |found: Found| {
         let Found {
             name,

@@ -5,7 +5,6 @@
 //! the octets that complete the message were sent and nobody replied; never after them, since the
 //! message may be there (RFC 5321 §5.1, §4.5.4.1).
 
-use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +12,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
-use vouchsafe_proto::reply::EnhancedStatus;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_spool::Content;
 
 use super::Environment;
 use super::schedule::{Carried, Work, WorkerId};
-use crate::log::Peer;
-use crate::next_hop::hosts;
-use crate::smtp_out::{self, Connection, Endpoint, Terms};
+use crate::next_hop::Tries;
+use crate::smtp_out::Connection;
 use crate::{clock, maildir};
 
 /// What a worker tells the dispatcher.
@@ -140,7 +137,7 @@ impl Worker {
     /// Over the session that stands, else over one with each host in turn.
     async fn carry_in_sessions(&mut self, mut work: Work) -> Carried {
         let mut outcomes = Vec::new();
-        let mut hosts: Option<Hosts> = None;
+        let mut tries: Option<Tries> = None;
         let mut unreachable = None;
         let mut stood = false;
         let demands_tls = work.requests.demands_tls(&work.reverse_path);
@@ -149,16 +146,16 @@ impl Worker {
                 self.leave_unless_protected().await;
             }
             if self.connection.is_none() {
-                let hosts = match &mut hosts {
-                    Some(hosts) => hosts,
-                    None => hosts.insert(self.find_hosts(demands_tls).await),
+                let tries = match &mut tries {
+                    Some(tries) => tries,
+                    None => tries.insert(self.find_hosts(demands_tls).await),
                 };
-                match self.open_next(hosts, demands_tls).await {
+                match self.open_next(tries, demands_tls).await {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         stood = true;
                     }
-                    Err(outcome) if stood || hosts.choosy => {
+                    Err(outcome) if stood || tries.is_choosy() => {
                         // Hosts that do answer, and then break off, may have this message's reasons,
                         // and so have those that are not safe enough for it: others are not to share
                         // its fate.
@@ -175,8 +172,8 @@ impl Worker {
                 continue;
             }
             let lost = self.carry_batch(&mut work, &mut outcomes).await;
-            if let (Some(outcome), Some(hosts)) = (lost, &mut hosts) {
-                hosts.failed(outcome);
+            if let (Some(outcome), Some(tries)) = (lost, &mut tries) {
+                tries.failed(outcome);
             }
         }
         Carried {
@@ -263,135 +260,25 @@ impl Worker {
 
     /// A session with the first host, of those that are left, with which one comes to be, and over
     /// which the message may go.
-    async fn open_next(&self, hosts: &mut Hosts, demands_tls: bool) -> Result<Connection, Outcome> {
+    async fn open_next(&self, tries: &mut Tries, demands_tls: bool) -> Result<Connection, Outcome> {
         let in_force = self.environment.current.take();
-        let terms = Terms {
-            hostname: in_force.config.hostname.clone(),
-            connect_timeout: in_force.config.delivery.connect_timeout,
-            timeouts: in_force.config.delivery.timeouts(),
-            tls: in_force
-                .config
-                .delivery
-                .starttls
-                .then(|| Arc::clone(&self.environment.reach.tls)),
-        };
-        while let Some(endpoint) = hosts.left.pop_front() {
-            match smtp_out::open(&endpoint, &terms).await {
-                Ok(connection) => {
-                    tracing::info!(
-                        next_hop = %self.next_hop,
-                        remote = %Peer(&endpoint.remote.name),
-                        address = endpoint.remote.address.map(tracing::field::display),
-                        tls = connection.tls().unwrap_or("-"),
-                        demanded = endpoint.requirement.name(),
-                        "session with next hop"
-                    );
-                    let _ = self.news.send(News::Stands(self.id)).await;
-                    match connection.cannot_require_tls().filter(|_| demands_tls) {
-                        None => return Ok(connection),
-                        Some(outcome) => {
-                            self.log_useless(&endpoint, &outcome);
-                            connection.quit().await;
-                            hosts.choosy = true;
-                            hosts.failed(outcome);
-                        }
-                    }
-                }
-                Err(outcome) => {
-                    self.log_useless(&endpoint, &outcome);
-                    // A host that answered may do for others.
-                    hosts.choosy |= demands_tls && outcome.status != NO_ANSWER;
-                    hosts.failed(outcome);
-                }
+        let terms = self.environment.reach.terms(&in_force.config);
+        loop {
+            let connection = tries.open(&terms, None).await?;
+            let _ = self.news.send(News::Stands(self.id)).await;
+            match connection.cannot_require_tls().filter(|_| demands_tls) {
+                None => return Ok(connection),
+                Some(outcome) => tries.refuse(connection, outcome).await,
             }
         }
-        Err(hosts.verdict.clone().unwrap_or_else(|| {
-            Outcome::local((4, 4, 4), None, "the next hop has no host to be tried")
-        }))
-    }
-
-    /// A host did not do.
-    fn log_useless(&self, endpoint: &Endpoint, outcome: &Outcome) {
-        tracing::info!(
-            next_hop = %self.next_hop,
-            remote = %Peer(&endpoint.remote.name),
-            address = endpoint.remote.address.map(tracing::field::display),
-            status = %outcome.status,
-            diagnostic = %Peer(outcome.diagnostic.text()),
-            "no session with this host"
-        );
     }
 
     /// Looks up the hosts of the next hop that the message may have.
-    async fn find_hosts(&self, demands_tls: bool) -> Hosts {
+    async fn find_hosts(&self, demands_tls: bool) -> Tries {
         let in_force = self.environment.current.take();
-        let (next_hop, config) = (&self.next_hop, &in_force.config);
-        let mut hosts = Hosts::default();
-        match hosts::of(next_hop, &self.environment.reach, config).await {
-            Ok(all) if demands_tls => {
-                let count = all.endpoints.len();
-                let protected = hosts::protected(all.endpoints);
-                hosts.choosy = protected.len() < count;
-                if protected.is_empty() {
-                    hosts.verdict = Some(hosts::unprotected(all.certain));
-                }
-                hosts.left = those_tried(protected);
-            }
-            Ok(all) => hosts.left = those_tried(all.endpoints),
-            Err(outcome) => hosts.verdict = Some(outcome),
-        }
-        hosts
+        let reach = &self.environment.reach;
+        Tries::find(&self.next_hop, reach, &in_force.config, demands_tls).await
     }
-}
-
-/// The hosts that are left for one work, and what those said that are not.
-#[derive(Default)]
-struct Hosts {
-    /// Not yet tried.
-    left: VecDeque<Endpoint>,
-    /// What it means if none is left.
-    verdict: Option<Outcome>,
-    /// The message had fewer of them than others have, by what it demands: that none will do says
-    /// nothing of the next hop.
-    choosy: bool,
-}
-
-impl Hosts {
-    /// One more of them is no use. A transient outcome is stronger than a permanent one, since
-    /// that host may yet take the message; a reply tells more than our own words.
-    fn failed(&mut self, outcome: Outcome) {
-        let rank = |outcome: &Outcome| {
-            (
-                outcome.class == OutcomeClass::Transient,
-                matches!(outcome.diagnostic, Diagnostic::Reply(_)),
-            )
-        };
-        if self
-            .verdict
-            .as_ref()
-            .is_none_or(|best| rank(&outcome) > rank(best))
-        {
-            self.verdict = Some(outcome);
-        }
-    }
-}
-
-/// Those of them that one attempt tries, in their order. Addresses of one host are likely to be
-/// dead together, so they do not use up all the tries if there are other hosts.
-fn those_tried(endpoints: Vec<Endpoint>) -> VecDeque<Endpoint> {
-    let mut count: BTreeMap<String, usize> = BTreeMap::new();
-    for endpoint in &endpoints {
-        count.insert(endpoint.remote.name.clone(), 0);
-    }
-    let of_each = ADDRESSES_AT_MOST.div_ceil(count.len().clamp(1, ADDRESSES_AT_MOST));
-    let mut chosen = VecDeque::from(endpoints);
-    chosen.retain(|endpoint| {
-        let nth = count.entry(endpoint.remote.name.clone()).or_default();
-        *nth = nth.saturating_add(1);
-        *nth <= of_each
-    });
-    chosen.truncate(ADDRESSES_AT_MOST);
-    chosen
 }
 
 /// True for an outcome that says no more than that the session ended, while the message cannot
@@ -404,49 +291,9 @@ fn is_untried(outcome: &Outcome, completed: bool, open: bool) -> bool {
         && outcome.remote.is_some()
 }
 
-/// No connection stands (RFC 3463 §3.5).
-const NO_ANSWER: EnhancedStatus = EnhancedStatus::new(4, 4, 1);
-
 /// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_AT_ONCE: usize = 100;
-
-/// Addresses tried in one attempt: at least two are due (RFC 5321 §5.1), and each dead one costs
-/// the connect timeout.
-const ADDRESSES_AT_MOST: usize = 5;
 
 /// How long an idle session is kept: long enough for the next message of a burst, short enough
 /// not to take a place that the next hop could give to others.
 const IDLE: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::next_hop::hosts::{Found, endpoints};
-    use vouchsafe_proto::smtp::deliver::Protocol;
-    use vouchsafe_proto::tls_policy::Requirement;
-
-    #[test]
-    fn a_host_of_many_addresses_leaves_tries_to_the_others() {
-        for (found, wanted) in [
-            (&["a", "a", "a", "a", "a", "a"][..], &["a"; 5][..]),
-            (&["a", "a", "a", "a", "a", "a", "b"], &["a", "a", "a", "b"]),
-            (
-                &["a", "a", "a", "b", "b", "b", "c", "c"],
-                &["a", "a", "b", "b", "c"],
-            ),
-            (&["a", "b", "c", "d", "e", "f"], &["a", "b", "c", "d", "e"]),
-            (&[], &[]),
-        ] {
-            let all = found.iter().map(|name| Found {
-                name: format!("{name}.example"),
-                address: "192.0.2.1".parse().unwrap(),
-                requirement: Requirement::Opportunistic,
-                secure: false,
-            });
-            let chosen = those_tried(endpoints(all.collect(), 25, Protocol::Smtp));
-            let names = chosen.iter().map(|each| each.remote.name.chars().next());
-            let wanted = wanted.iter().map(|name| name.chars().next());
-            assert!(names.eq(wanted), "{found:?}");
-        }
-    }
-}
