@@ -21,7 +21,7 @@
 //!
 //! Files: [`Session::step`] here; `opening` to the first [`Action::Ready`]; `envelope` MAIL, RCPT,
 //! DATA; `content` the message; `ending` how anything may end; `offers` EHLO's keywords;
-//! `encoding` content's two forms.
+//! `encoding` content's two forms; `settings` what a session is begun with.
 
 mod content;
 mod encoding;
@@ -29,6 +29,7 @@ mod ending;
 mod envelope;
 mod offers;
 mod opening;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -37,97 +38,16 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::addr::{Domain, ReversePath};
+use crate::addr::ReversePath;
 use crate::envelope::{BodyType, Recipient, Requests};
-use crate::outcome::{Outcome, Remote};
+use crate::outcome::Outcome;
 use crate::reply::Reply;
 use crate::smtp::reply_reader::{ReadReplyError, ReplyReader};
 use crate::time::{Mono, Now, Wall};
 
 use encoding::Encoder;
 use offers::Offers;
-
-/// Which protocol is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// EHLO, one reply for a message.
-    Smtp,
-    /// LHLO, one reply for each accepted recipient.
-    Lmtp,
-}
-
-/// Whether STARTTLS (RFC 3207) is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StartTls {
-    /// Never.
-    Never,
-    /// When it is offered. A failed handshake is tried again in clear by the driver, on a new
-    /// connection with [`StartTls::Never`] (opportunistic, RFC 3207 §4).
-    IfOffered,
-    /// Always: a host that does not offer it, or refuses it then, gets no message.
-    Required,
-    /// The same, and the driver begins TLS only with whoever shows a certificate that is this
-    /// host's: as DANE, MTA-STS or the message itself demands.
-    Verified,
-}
-
-impl StartTls {
-    /// True if no message may go in clear.
-    pub const fn is_required(self) -> bool {
-        matches!(self, Self::Required | Self::Verified)
-    }
-}
-
-/// What a session needs to know before it begins.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// SMTP or LMTP.
-    pub protocol: Protocol,
-    /// Nothing that is said leaves this machine.
-    pub private: bool,
-    /// Our own name, for EHLO.
-    pub hostname: Domain,
-    /// Whether TLS is begun.
-    pub starttls: StartTls,
-    /// The other end, for outcomes.
-    pub remote: Remote,
-    /// Per-command timers.
-    pub timeouts: Timeouts,
-}
-
-/// The client's timers (RFC 5321 §4.5.3.2).
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// Greeting: 5 minutes.
-    pub greeting: Duration,
-    /// EHLO, STARTTLS, RSET, QUIT: 5 minutes.
-    pub hello: Duration,
-    /// MAIL: 5 minutes.
-    pub mail: Duration,
-    /// RCPT: 5 minutes.
-    pub recipient: Duration,
-    /// DATA until 354: 2 minutes.
-    pub data: Duration,
-    /// Each piece of content until it is written: 3 minutes.
-    pub block: Duration,
-    /// The final dot: 10 minutes.
-    pub completion: Duration,
-}
-
-/// The standard's values.
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            greeting: Duration::from_mins(5),
-            hello: Duration::from_mins(5),
-            mail: Duration::from_mins(5),
-            recipient: Duration::from_mins(5),
-            data: Duration::from_mins(2),
-            block: Duration::from_mins(3),
-            completion: Duration::from_mins(10),
-        }
-    }
-}
+pub use settings::{Protocol, Settings, StartTls, Timeouts};
 
 /// One message for this next hop.
 #[derive(Clone, Debug, PartialEq, Eq)]

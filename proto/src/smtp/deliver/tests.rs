@@ -1,9 +1,9 @@
 //! The session, step by step, against scripted peers.
 
 use super::*;
-use crate::addr::ForwardPath;
+use crate::addr::{Domain, ForwardPath};
 use crate::envelope::{Notify, OriginalRecipient, Ret};
-use crate::outcome::{Onward, OutcomeClass};
+use crate::outcome::{Onward, OutcomeClass, Remote};
 use crate::smtp::parameters;
 use alloc::format;
 use alloc::string::String;
