@@ -233,7 +233,8 @@ impl Pair {
                 deliver::Action::StartTls => then = Some(Then::TlsStarted),
                 deliver::Action::Close => self.client_closed = true,
                 deliver::Action::Unstarted(_) => self.end.unstarted += 1,
-                deliver::Action::Finished
+                deliver::Action::Accepted(_)
+                | deliver::Action::Finished
                 | deliver::Action::SetTimer(_)
                 | deliver::Action::Unusable(_) => {}
             }
@@ -247,7 +248,7 @@ impl Pair {
             .outcomes
             .push(vec![vec![]; message.recipients.len()]);
         let recipients = message.recipients.iter();
-        let size = u64::try_from(message.content.len()).unwrap();
+        let size = u64::try_from(message.content.len()).ok();
         self.content = message.content.into();
         Some(Box::new(deliver::Transaction {
             reverse_path: ReversePath::parse_inside("alice@example.org").unwrap(),

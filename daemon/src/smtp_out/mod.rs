@@ -387,7 +387,7 @@ impl Seen {
             Action::StartTls => self.start_tls = true,
             Action::WantContent => self.wants_content = true,
             Action::Prepared => self.prepared = true,
-            Action::Write(_) | Action::SetTimer(_) => {}
+            Action::Accepted(_) | Action::Write(_) | Action::SetTimer(_) => {}
         }
     }
 

@@ -51,7 +51,7 @@ async fn in_content() -> (Connection, Peer, Seen) {
         body: BodyType::SevenBit,
         smtputf8: false,
         requests: Requests::default(),
-        size: 20,
+        size: Some(20),
     };
     connection
         .feed(Input::Deliver(Box::new(transaction)), &mut seen)

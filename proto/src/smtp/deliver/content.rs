@@ -178,7 +178,7 @@ impl Session {
 
     /// Ends the transaction so that nothing of it is delivered: a chunked one by RSET before the
     /// next MAIL; after DATA there is no way but to close without the dot.
-    fn abort_content(&mut self, outcome: &Outcome, actions: &mut Vec<Action>) {
+    pub(super) fn abort_content(&mut self, outcome: &Outcome, actions: &mut Vec<Action>) {
         let form = self.current.as_ref().map(|current| current.encoder.form());
         self.moved = true;
         self.decide_all(outcome, actions);

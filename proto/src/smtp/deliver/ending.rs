@@ -9,7 +9,7 @@ use core::time::Duration;
 use crate::outcome::{Outcome, OutcomeClass};
 use crate::reply::{Reply, ReplyClass};
 
-use super::{Action, Expected, Phase, Session, Standing, Trouble};
+use super::{Action, Coming, Expected, Phase, Session, Standing, Trouble};
 
 impl Session {
     /// Indices of the recipients that were accepted and are not decided.
@@ -41,22 +41,27 @@ impl Session {
         }
     }
 
-    /// Gives every recipient that has none this outcome.
+    /// Gives every recipient that has none this outcome, which ends the transaction.
     pub(super) fn decide_all(&mut self, outcome: &Outcome, actions: &mut Vec<Action>) {
-        let count = self
-            .current
-            .as_ref()
-            .map_or(0, |current| current.standing.len());
-        for index in 0..count {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        if current.coming == Coming::OneByOne {
+            current.coming = Coming::AllHere;
+        }
+        for index in 0..current.standing.len() {
             self.decide(index, outcome.clone(), actions);
         }
+        // Those of a held transaction may have had theirs, or it had none yet.
+        self.decided(actions);
     }
 
-    /// Ends the transaction if every recipient has its outcome.
+    /// Ends the transaction if every recipient has its outcome, and no more may come.
     pub(super) fn decided(&mut self, actions: &mut Vec<Action>) {
         let all = self.current.as_ref().is_some_and(|current| {
             let mut standing = current.standing.iter();
-            standing.all(|standing| *standing == Standing::Decided)
+            current.coming != Coming::OneByOne
+                && standing.all(|standing| *standing == Standing::Decided)
         });
         if all {
             // What MAIL began may still be open at the peer, or the session be invalidated by its
@@ -93,7 +98,9 @@ impl Session {
 
     /// The timer has run out.
     pub(super) fn timer_fired(&mut self, actions: &mut Vec<Action>) {
-        if !matches!(self.phase, Phase::New | Phase::Ready) {
+        // A held transaction between two commands has nothing due.
+        let waits_for_us = self.phase == Phase::Envelope && self.expected.is_empty();
+        if !waits_for_us && !matches!(self.phase, Phase::New | Phase::Ready) {
             self.trouble(Trouble::TimedOut, actions);
         }
     }
@@ -141,9 +148,10 @@ impl Session {
 
     /// Hands the transaction back, if nothing of it was tried and the session had carried others.
     fn unstarted(&mut self, actions: &mut Vec<Action>) -> bool {
-        let back = self
-            .current
-            .take_if(|current| self.used && !current.answered);
+        let back = self.current.take_if(|current| {
+            let decided = current.standing.contains(&Standing::Decided);
+            self.used && !current.answered && !decided
+        });
         match back {
             Some(current) => {
                 actions.push(Action::Unstarted(current.transaction));
@@ -161,14 +169,14 @@ impl Session {
     }
 
     /// What trouble means for those it leaves undecided.
-    fn trouble_outcome(&self, trouble: Trouble) -> Outcome {
+    pub(super) fn trouble_outcome(&self, trouble: Trouble) -> Outcome {
         let waited_for = match self.phase {
             Phase::Content | Phase::Prepared => "the rest of the message was taken",
             Phase::StartingTls => "TLS was up",
             _ => self
                 .expected
                 .front()
-                .map_or("anything", |expected| expected.describe()),
+                .map_or("the next command", |expected| expected.describe()),
         };
         let mut text = match trouble {
             Trouble::Lost => format!("the connection was lost before {waited_for}"),
@@ -184,6 +192,7 @@ impl Session {
                 String::from("the next hop sent more in clear after it agreed to start TLS")
             }
             Trouble::Abandoned => String::from("this server is stopping"),
+            Trouble::GivenUp => String::from("the transaction was given up by this server"),
         };
         if self.phase == Phase::Completing {
             text.push_str("; the whole message had been sent, so it may have arrived all the same");
@@ -192,7 +201,7 @@ impl Session {
             // RFC 3463: bad connection; other protocol status; system not accepting messages.
             Trouble::Lost | Trouble::TimedOut => (4, 4, 2),
             Trouble::Garbage(_) | Trouble::OutOfStep | Trouble::ClearBehindTls => (4, 5, 0),
-            Trouble::Abandoned => (4, 3, 2),
+            Trouble::Abandoned | Trouble::GivenUp => (4, 3, 2),
         };
         Outcome::local(status, Some(self.settings.remote.clone()), text)
     }

@@ -20,7 +20,8 @@ use crate::time::Wall;
 
 use super::encoding::{Encoder, Form};
 use super::{
-    Action, Current, Expected, Phase, Protocol, Session, Standing, StartTls, Transaction, Trouble,
+    Action, Coming, Current, Expected, Phase, Protocol, Session, Standing, StartTls, Transaction,
+    Trouble,
 };
 
 /// Commands on their way at once. Their replies must fit into the peer's and our socket buffers,
@@ -32,6 +33,7 @@ impl Session {
     pub(super) fn begin(
         &mut self,
         transaction: Box<Transaction>,
+        coming: Coming,
         now: Wall,
         actions: &mut Vec<Action>,
     ) {
@@ -52,11 +54,12 @@ impl Session {
         }
         unsent.push_back(Expected::Mail);
         unsent.extend((0..count).map(Expected::Recipient));
-        if form == Form::Lines {
+        if form == Form::Lines && coming == Coming::AtOnce {
             unsent.push_back(Expected::Data);
         }
         self.current = Some(Current {
             transaction,
+            coming,
             standing: vec![Standing::Open; count],
             unsent,
             begun: now,
@@ -66,7 +69,7 @@ impl Session {
         self.phase = Phase::Envelope;
         if let Some(outcome) = refusal {
             self.decide_all(&outcome, actions);
-        } else if count == 0 {
+        } else {
             self.decided(actions);
         }
         self.go_on(actions);
@@ -74,19 +77,13 @@ impl Session {
 
     /// Why the peer cannot take this transaction, from what it offers.
     fn cannot_take(&self, transaction: &Transaction, now: Wall) -> Option<Outcome> {
-        let remote = || Some(self.settings.remote.clone());
         let is_ascii = transaction.reverse_path.is_ascii()
             && transaction
                 .recipients
                 .iter()
                 .all(|recipient| recipient.path.is_ascii());
         if (transaction.smtputf8 || !is_ascii) && !self.offers.smtputf8 {
-            return Some(Outcome::local(
-                (5, 6, 7),
-                remote(),
-                "the message needs internationalised mail (SMTPUTF8), which the next hop does not \
-                 offer",
-            ));
+            return Some(self.without_smtputf8());
         }
         if transaction.requests.demands_tls(&transaction.reverse_path)
             && let Some(outcome) = self.cannot_require_tls()
@@ -96,15 +93,25 @@ impl Session {
         if let Some(outcome) = self.cannot_be_in_time(transaction, now) {
             return Some(outcome);
         }
-        let limit = self.offers.size_limit?;
-        (transaction.size > limit).then(|| {
-            let size = transaction.size;
+        let (size, limit) = (transaction.size?, self.offers.size_limit?);
+        (size > limit).then(|| {
+            let remote = Some(self.settings.remote.clone());
             Outcome::local(
                 (5, 3, 4),
-                remote(),
+                remote,
                 format!("the message has {size} octets; the next hop takes no more than {limit}"),
             )
         })
+    }
+
+    /// What becomes of whoever needs SMTPUTF8 and does not get it.
+    pub(super) fn without_smtputf8(&self) -> Outcome {
+        Outcome::local(
+            (5, 6, 7),
+            Some(self.settings.remote.clone()),
+            "the message needs internationalised mail (SMTPUTF8), which the next hop does not \
+             offer",
+        )
     }
 
     /// Why a message that no hop without TLS may have cannot go this way (RFC 8689 §4.2.1): the host
@@ -175,7 +182,7 @@ impl Session {
                 let octets = self.next_commands(batch);
                 if !octets.is_empty() {
                     self.write(octets, actions);
-                } else if self.accepted().next().is_some() {
+                } else if !self.awaits_recipients() && self.accepted().next().is_some() {
                     self.begin_content(actions);
                 }
             }
@@ -234,9 +241,11 @@ impl Session {
             }
             path => format!("MAIL FROM:<{path}>"),
         };
-        if self.offers.size {
+        if self.offers.size
+            && let Some(size) = transaction.size
+        {
             // Writing to a String cannot fail.
-            let _ = write!(line, " SIZE={}", transaction.size);
+            let _ = write!(line, " SIZE={size}");
         }
         if self.offers.eight_bit_mime && transaction.body == BodyType::EightBitMime {
             line.push_str(" BODY=8BITMIME");
@@ -282,8 +291,10 @@ impl Session {
     }
 
     pub(super) fn mail_answered(&mut self, reply: &Reply, actions: &mut Vec<Action>) {
-        if let Some(current) = &mut self.current {
-            current.answered = true;
+        match &mut self.current {
+            Some(current) => current.answered = true,
+            // It was given up meanwhile, and is open at the peer all the same.
+            None => self.dirty = true,
         }
         self.used = true;
         match reply.class() {
@@ -309,6 +320,9 @@ impl Session {
                     && *standing == Standing::Open
                 {
                     *standing = Standing::Accepted;
+                    if self.is_held() {
+                        actions.push(Action::Accepted(index));
+                    }
                 }
             }
             ReplyClass::Intermediate => return self.trouble(Trouble::OutOfStep, actions),

@@ -9,9 +9,13 @@
 //!
 //! Promises: each recipient of a transaction gets exactly one [`Action::Outcome`], whatever the
 //! peer says and whenever the connection ends (or, where nothing of it was tried, the transaction
-//! comes back whole as [`Action::Unstarted`]); nothing is sent that the peer has not offered to
-//! take; content with a bare CR or LF never leaves (RFC 5321 §2.3.8); octets that came in clear do
-//! not survive STARTTLS (RFC 3207 §4.2).
+//! comes back whole as [`Action::Unstarted`]), and at most one [`Action::Accepted`] before it; nothing
+//! is sent that the peer has not offered to take; content with a bare CR or LF never leaves (RFC 5321
+//! §2.3.8); octets that came in clear do not survive STARTTLS (RFC 3207 §4.2).
+//!
+//! A *held* transaction ([`Input::Hold`]) has its recipients one by one, and each RCPT's reply is told
+//! at once; its content begins when the driver says so. It serves a client of ours that waits for those
+//! replies, and may leave at any moment.
 //!
 //! What the next hop cannot take is not converted but reported: 5.6.3 for octets above 127 without
 //! 8BITMIME (RFC 6152 §3), 5.4.7 for a deadline (RFC 2852 §4), 5.6.7 for SMTPUTF8 (RFC 6531 §3.5), 5.3.4 for SIZE (RFC 1870 §6.1).
@@ -20,13 +24,15 @@
 //! next hop need take no more than 100, RFC 5321 §4.5.3.1.8), how long an idle session is kept.
 //!
 //! Files: [`Session::step`] here; `opening` to the first [`Action::Ready`]; `envelope` MAIL, RCPT,
-//! DATA; `content` the message; `ending` how anything may end; `offers` EHLO's keywords;
-//! `encoding` content's two forms; `settings` what a session is begun with.
+//! DATA; `held` what only held transactions have; `content` the message; `ending` how anything may
+//! end; `offers` EHLO's keywords; `encoding` content's two forms; `settings` what a session is begun
+//! with.
 
 mod content;
 mod encoding;
 mod ending;
 mod envelope;
+mod held;
 mod offers;
 mod opening;
 mod settings;
@@ -62,8 +68,8 @@ pub struct Transaction {
     pub smtputf8: bool,
     /// What else MAIL asked for.
     pub requests: Requests,
-    /// Octets of content, for SIZE.
-    pub size: u64,
+    /// Octets of content, for SIZE; none if they are not known yet.
+    pub size: Option<u64>,
 }
 
 /// What advances the session.
@@ -73,6 +79,22 @@ pub enum Input<'a> {
     Connected,
     /// A message to deliver; only after [`Action::Ready`].
     Deliver(Box<Transaction>),
+    /// A message whose recipients come one by one; only after [`Action::Ready`]. Those that it has,
+    /// which may be none, are asked for at once. A MAIL that is refused ends it with an outcome for
+    /// each that has come by then; recipients that are all refused do not.
+    Hold(Box<Transaction>),
+    /// One more recipient of a held transaction; indices go on counting. Void once
+    /// [`Action::Finished`] or [`Action::Close`] has come.
+    Recipient(Box<Recipient>),
+    /// A held transaction has all its recipients: on to the content. If none is accepted, or will
+    /// be, it ends.
+    Proceed,
+    /// The transaction is given up: nothing of it may be delivered, and who has no outcome gets our
+    /// own. The session stays of use, unless DATA was sent: then it is closed without the dot. Once
+    /// the completing octets are sent it is too late, and the outcomes say so.
+    Abandon,
+    /// Say NOOP, if a held transaction waits for its driver between commands.
+    Noop,
     /// The peer sent these.
     Bytes(&'a [u8]),
     /// A piece of content, after [`Action::WantContent`]. That ask is void once
@@ -105,6 +127,8 @@ pub enum Action {
     WantContent,
     /// All content is sent but the octets that complete it.
     Prepared,
+    /// RCPT was taken, by the recipient's index; of held transactions only.
+    Accepted(usize),
     /// The end for one recipient, by its index; each gets exactly one.
     Outcome(usize, Outcome),
     /// Every recipient of the transaction has its outcome.
@@ -115,7 +139,9 @@ pub enum Action {
     /// Idle: give [`Input::Deliver`] or [`Input::Quit`].
     Ready,
     /// Give [`Input::TimerFired`] at this moment; replaces the timer before. While the session is
-    /// idle a timer that runs out is of no matter.
+    /// idle a timer that runs out is of no matter, nor while a held transaction waits between
+    /// commands. In content it bounds sending, and hearing where no content is asked for: a driver
+    /// that waits for its own client meanwhile does not let it run.
     SetTimer(Mono),
     /// Start TLS now.
     StartTls,
@@ -189,6 +215,7 @@ enum Expected {
     Mail,
     /// By the recipient's index.
     Recipient(usize),
+    Noop,
     Data,
     /// To a BDAT that is not the last.
     Chunk,
@@ -205,6 +232,7 @@ enum Expected {
 #[derive(Debug)]
 struct Current {
     transaction: Box<Transaction>,
+    coming: Coming,
     /// What is known of each recipient.
     standing: Vec<Standing>,
     /// Commands that are not sent yet.
@@ -214,6 +242,17 @@ struct Current {
     /// The peer has answered MAIL.
     answered: bool,
     encoder: Encoder,
+}
+
+/// How a transaction's recipients come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coming {
+    /// All at once.
+    AtOnce,
+    /// Held: more may come.
+    OneByOne,
+    /// Held: all have come.
+    AllHere,
 }
 
 /// What is known of a recipient.
@@ -240,11 +279,18 @@ enum Trouble {
     OutOfStep,
     /// Octets in clear behind the reply to STARTTLS.
     ClearBehindTls,
-    /// The driver gave up.
+    /// The driver is leaving.
     Abandoned,
+    /// The driver has given the transaction up.
+    GivenUp,
 }
 
 impl Session {
+    /// True if the peer has answered a MAIL on it: it may have had enough, as kept ones have.
+    pub const fn has_carried(&self) -> bool {
+        self.used
+    }
+
     /// A session that has not begun.
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -267,7 +313,16 @@ impl Session {
         let start = actions.len();
         match input {
             Input::Connected => self.connected(),
-            Input::Deliver(transaction) => self.begin(transaction, now.wall, actions),
+            Input::Deliver(transaction) => {
+                self.begin(transaction, Coming::AtOnce, now.wall, actions);
+            }
+            Input::Hold(transaction) => {
+                self.begin(transaction, Coming::OneByOne, now.wall, actions);
+            }
+            Input::Recipient(recipient) => self.recipient(*recipient, actions),
+            Input::Proceed => self.proceed(actions),
+            Input::Abandon => self.abandon(actions),
+            Input::Noop => self.noop(actions),
             Input::Bytes(bytes) => self.bytes(bytes, actions),
             Input::Content(piece) => self.content(piece, actions),
             Input::ContentEnd => self.content_end(actions),
@@ -325,6 +380,7 @@ impl Session {
             Expected::Reset => self.reset_answered(reply, actions),
             Expected::Mail => self.mail_answered(reply, actions),
             Expected::Recipient(index) => self.recipient_answered(index, reply, actions),
+            Expected::Noop => self.noop_answered(reply, actions),
             Expected::Data => self.data_answered(reply, actions),
             Expected::Chunk => self.chunk_answered(reply, actions),
             Expected::Completion => self.completion_answered(reply, actions),
@@ -347,6 +403,7 @@ impl Session {
                 | Expected::PlainHello
                 | Expected::StartTls
                 | Expected::Reset
+                | Expected::Noop
                 | Expected::Quit => timeouts.hello,
                 Expected::Mail => timeouts.mail,
                 Expected::Recipient(_) => timeouts.recipient,
@@ -377,6 +434,7 @@ impl Expected {
             Self::Reset => "the reply to RSET",
             Self::Mail => "the reply to MAIL",
             Self::Recipient(_) => "the reply to RCPT",
+            Self::Noop => "the reply to NOOP",
             Self::Data => "the reply to DATA",
             Self::Chunk => "the reply to BDAT",
             Self::Completion | Self::CompletionFor(_) | Self::LoneDot => {

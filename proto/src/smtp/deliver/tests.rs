@@ -1,4 +1,6 @@
-//! The session, step by step, against scripted peers.
+//! The session, step by step, against scripted peers. Held transactions are in `held`.
+
+mod held;
 
 use super::*;
 use crate::addr::{Domain, ForwardPath};
@@ -28,7 +30,7 @@ fn session(protocol: Protocol, starttls: StartTls) -> Session {
     })
 }
 
-/// `from > to,to [8] [U] [size=n]`.
+/// `from to,to [8] [U] [size=n|unsized]`; a hyphen is nobody.
 fn transaction(words: &str) -> Transaction {
     let mut words = words.split(' ');
     let reverse_path = ReversePath::parse_inside(words.next().unwrap().trim_matches('-')).unwrap();
@@ -36,16 +38,14 @@ fn transaction(words: &str) -> Transaction {
         .next()
         .unwrap()
         .split(',')
-        .filter(|path| !path.is_empty());
+        .filter(|path| !path.is_empty() && *path != "-");
     let mut transaction = Transaction {
         reverse_path,
-        recipients: recipients
-            .map(|path| ForwardPath::parse_inside(path).unwrap().into())
-            .collect(),
+        recipients: recipients.map(recipient).collect(),
         body: BodyType::SevenBit,
         smtputf8: false,
         requests: Requests::default(),
-        size: 100,
+        size: Some(100),
     };
     for word in words {
         match word {
@@ -67,10 +67,15 @@ fn transaction(words: &str) -> Transaction {
                 let by = parameters::parse_by(&by[3..]).unwrap();
                 transaction.requests.deliver_by = Some(by.from(NOW));
             }
-            size => transaction.size = size.strip_prefix("size=").unwrap().parse().unwrap(),
+            "unsized" => transaction.size = None,
+            size => transaction.size = size.strip_prefix("size=").unwrap().parse().ok(),
         }
     }
     transaction
+}
+
+fn recipient(path: &str) -> Recipient {
+    ForwardPath::parse_inside(path).unwrap().into()
 }
 
 fn show(action: Action, into: &mut Vec<String>) {
@@ -82,6 +87,7 @@ fn show(action: Action, into: &mut Vec<String>) {
                     .map(|line| String::from(format!("C: {line}").trim_end())),
             );
         }
+        Action::Accepted(index) => into.push(format!("{index} taken")),
         Action::Outcome(index, outcome) => {
             let onward = match outcome.onward {
                 Onward::Relay { reports: true, .. } => " (reports)",
@@ -147,6 +153,11 @@ fn play(mut session: Session, script: &str) {
             let content = rest.replace("\\r", "\r").replace("\\n", "\n");
             let input = match word {
                 "deliver" => Input::Deliver(Box::new(transaction(rest))),
+                "hold" => Input::Hold(Box::new(transaction(rest))),
+                "rcpt" => Input::Recipient(Box::new(recipient(rest))),
+                "proceed" => Input::Proceed,
+                "abandon" => Input::Abandon,
+                "noop" => Input::Noop,
                 "content" => Input::Content(content.as_bytes()),
                 "raw" => Input::Bytes(content.as_bytes()),
                 "end" => Input::ContentEnd,
@@ -771,6 +782,7 @@ fn drive(protocol: Protocol, wires: Vec<Vec<u8>>, end: u8) {
                     assert_eq!(open, None);
                     return;
                 }
+                Action::Accepted(_) => panic!("nothing is held"),
                 Action::Write(_) | Action::SetTimer(_) | Action::Unusable(_) => {}
             }
         }
