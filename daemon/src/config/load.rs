@@ -1,6 +1,7 @@
 //! From the file to a [`Config`]: every section is read, then the sections are held against each
 //! other, and only if nothing at all is wrong is there a configuration.
 
+mod domains;
 mod verify;
 mod ways_in;
 
@@ -19,8 +20,7 @@ use super::keys;
 use super::problem::{LoadError, Problem};
 use super::read::{Place, Reader, Setting};
 use super::schema::{
-    Config, Delivery, Dns, Limits, Listen, LocalDomain, Log, LogFormat, PathMode, Perimeter, Relay,
-    Tls, Verify,
+    Config, Delivery, Dns, Limits, Listen, Log, LogFormat, Perimeter, Relay, Tls, Verify,
 };
 use super::validate;
 
@@ -124,7 +124,7 @@ pub(super) struct Draft {
     pub(super) postmaster: Option<ForwardPath>,
     /// In the order of the file; false when the section has mistakes of its own.
     pub(super) listen: (Vec<Listen>, bool),
-    pub(super) domains: Vec<DraftDomain>,
+    pub(super) domains: Vec<domains::DraftDomain>,
     recipients: BTreeMap<Box<str>, Vec<Domain>>,
     pub(super) relay: Option<Relay>,
     pub(super) perimeter: Option<Perimeter>,
@@ -140,17 +140,6 @@ pub(super) struct Draft {
     history: Option<Duration>,
 }
 
-/// One of `[domains]`, and where it stands.
-#[derive(Debug)]
-pub(super) struct DraftDomain {
-    pub(super) header: String,
-    pub(super) line: Option<usize>,
-    pub(super) name: Option<Domain>,
-    pub(super) next_hop: Option<NextHop>,
-    path: Option<PathMode>,
-    forwarders: Option<Vec<Domain>>,
-}
-
 impl Draft {
     /// Reads every section.
     fn read<'a>(reader: &mut Reader<'a>, table: &'a DeTable<'a>) -> Self {
@@ -159,13 +148,13 @@ impl Draft {
         let data_dir = reader.text(&top, "data_dir", absolute);
         let mut postmaster = reader.text(&top, "postmaster", mailbox);
         let listen = ways_in::listen(reader, &top);
-        let domains = read_domains(reader, &top);
+        let domains = domains::read(reader, &top);
         if !reader
             .settings
             .iter()
             .any(|setting| setting.key == "postmaster")
         {
-            postmaster = first_postmaster(reader, &domains);
+            postmaster = domains::first_postmaster(reader, &domains);
         }
         let recipients = verify::read_recipients(reader, &top);
         let relay = read_relay(reader, &top);
@@ -209,12 +198,8 @@ impl Draft {
     fn finish(self) -> Option<Config> {
         let mut domains = BTreeMap::new();
         for domain in self.domains {
-            let local = LocalDomain {
-                next_hop: domain.next_hop?,
-                path: domain.path?,
-                forwarders: domain.forwarders?,
-            };
-            domains.insert(domain.name?, local);
+            let (name, local) = domain.finish()?;
+            domains.insert(name, local);
         }
         Some(Config {
             hostname: self.hostname?,
@@ -239,45 +224,6 @@ impl Draft {
             history: self.history?,
         })
     }
-}
-
-/// `[domains]`, in the order of the file.
-fn read_domains<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Vec<DraftDomain> {
-    let mut all = Vec::new();
-    for place in reader.named(top, &keys::DOMAINS) {
-        let name = match hostname(&place.name) {
-            Ok(name) => Some(name),
-            Err(why) => {
-                reader.problem(place.line, format!("{}: {why}", place.header));
-                None
-            }
-        };
-        let next_hop = reader.text(&place, "next_hop", next_hop);
-        let path = reader.word(&place, "path", |word| match word {
-            "hold" => Some(PathMode::Hold),
-            "store" => Some(PathMode::Store),
-            _ => None,
-        });
-        let forwarders = reader.texts(&place, "forwarders", hostname);
-        all.push(DraftDomain {
-            header: place.header,
-            line: place.line,
-            name,
-            next_hop,
-            path,
-            forwarders,
-        });
-    }
-    all
-}
-
-/// Postmaster at the first local domain of the file.
-fn first_postmaster(reader: &mut Reader<'_>, domains: &[DraftDomain]) -> Option<ForwardPath> {
-    let domain = domains.iter().find_map(|domain| domain.name.as_ref())?;
-    let address = format!("postmaster@{domain}");
-    let path = mailbox(&address).ok()?;
-    reader.keep("", "postmaster", super::read::quote(&address), None);
-    Some(path)
 }
 
 /// `[relay]`.
