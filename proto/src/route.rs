@@ -78,11 +78,62 @@ impl fmt::Display for NextHop {
     }
 }
 
+/// `path` of a local domain: how its mail reaches the next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathMode {
+    /// The path is held open while the message comes in.
+    Hold,
+    /// The message is queued first.
+    Store,
+}
+
+/// `when-unproven` of a local domain: what becomes of a message whose reverse-path is unknown when
+/// no reply is to be had from the next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenUnproven {
+    /// 451: its origin keeps it, and owes its user the report.
+    Defer,
+    /// 250, and a report if need be.
+    Store,
+}
+
+/// Where a recipient's mail goes, and on what terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where it goes.
+    pub next_hop: NextHop,
+    /// How it goes there.
+    pub path: PathMode,
+    /// What holds when nobody there replies. Always [`WhenUnproven::Store`] beside
+    /// [`PathMode::Store`], in what [`Routes::route`] answers.
+    pub when_unproven: WhenUnproven,
+}
+
+impl Route {
+    /// A route on which every message is queued first.
+    pub const fn stored(next_hop: NextHop) -> Self {
+        Self {
+            next_hop,
+            path: PathMode::Store,
+            when_unproven: WhenUnproven::Store,
+        }
+    }
+
+    /// The route as it can be taken: to a Maildir every message is queued first, because it is the
+    /// mailbox itself and there is no transaction to hold.
+    fn as_taken(&self) -> Self {
+        match (&self.next_hop, self.path) {
+            (NextHop::Maildir(_), _) | (_, PathMode::Store) => Self::stored(self.next_hop.clone()),
+            (_, PathMode::Hold) => self.clone(),
+        }
+    }
+}
+
 /// The routes of a site, as configured.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
-    /// Each local domain's next hop.
-    pub local: BTreeMap<Domain, NextHop>,
+    /// Each local domain's route, as it is written.
+    pub local: BTreeMap<Domain, Route>,
     /// `[relay] from`: networks that may send to anywhere.
     pub relay_from: Vec<IpNet>,
     /// `[relay] next_hop`: where everything not local goes, instead of by MX.
@@ -133,8 +184,9 @@ impl Routes {
         self.local.contains_key(domain)
     }
 
-    /// Where mail for `recipient` goes; `may_relay` as [`Routes::may_relay`] said of the client.
-    pub fn route(&self, recipient: &ForwardPath, may_relay: bool) -> Result<NextHop, RouteError> {
+    /// Where mail for `recipient` goes, and on what terms; `may_relay` as [`Routes::may_relay`] said
+    /// of the client. What is relayed is queued first, and so is what goes to a Maildir.
+    pub fn route(&self, recipient: &ForwardPath, may_relay: bool) -> Result<Route, RouteError> {
         let mailbox = match recipient {
             ForwardPath::Mailbox(mailbox) => mailbox,
             ForwardPath::Postmaster => match &self.postmaster {
@@ -142,22 +194,23 @@ impl Routes {
                 _ => return Err(RouteError::NoPostmaster),
             },
         };
-        match &mailbox.domain {
+        let next_hop = match &mailbox.domain {
             MailDomain::Name(domain) => match self.local.get(domain) {
-                Some(next_hop) => Ok(next_hop.clone()),
-                None if !may_relay => Err(RouteError::RelayDenied),
-                None => Ok(self.relay_next_hop.clone().unwrap_or_else(|| NextHop::Mx {
+                Some(route) => return Ok(route.as_taken()),
+                None if !may_relay => return Err(RouteError::RelayDenied),
+                None => self.relay_next_hop.clone().unwrap_or_else(|| NextHop::Mx {
                     domain: domain.clone(),
                     port: self.mx_port,
-                })),
+                }),
             },
-            _ if !may_relay => Err(RouteError::RelayDenied),
-            MailDomain::Literal(address) => Ok(NextHop::Smtp {
+            _ if !may_relay => return Err(RouteError::RelayDenied),
+            MailDomain::Literal(address) => NextHop::Smtp {
                 host: Host::Address(*address),
                 port: self.mx_port,
-            }),
-            MailDomain::Unusable(_) => Err(RouteError::BadDomain),
-        }
+            },
+            MailDomain::Unusable(_) => return Err(RouteError::BadDomain),
+        };
+        Ok(Route::stored(next_hop))
     }
 }
 
@@ -234,14 +287,38 @@ mod tests {
     use alloc::string::ToString;
     use alloc::vec;
 
+    fn held(next_hop: &str) -> Route {
+        Route {
+            next_hop: NextHop::parse(next_hop).unwrap(),
+            path: PathMode::Hold,
+            when_unproven: WhenUnproven::Defer,
+        }
+    }
+
     fn routes() -> Routes {
+        let local = [
+            ("example.org", held("smtp://mail.internal")),
+            ("maildir.example", held("maildir:/var/mail/x")),
+            (
+                "stored.example",
+                Route {
+                    path: PathMode::Store,
+                    ..held("lmtp://mail.internal")
+                },
+            ),
+            (
+                "lenient.example",
+                Route {
+                    when_unproven: WhenUnproven::Store,
+                    ..held("lmtp+unix:/run/lmtp")
+                },
+            ),
+        ];
         Routes {
-            local: [(
-                Domain::parse("example.org").unwrap(),
-                NextHop::parse("smtp://mail.internal").unwrap(),
-            )]
-            .into_iter()
-            .collect(),
+            local: local
+                .into_iter()
+                .map(|(name, route)| (Domain::parse(name).unwrap(), route))
+                .collect(),
             relay_from: vec!["127.0.0.0/8".parse().unwrap()],
             mx_port: 25,
             ..Routes::default()
@@ -254,7 +331,7 @@ mod tests {
         assert!(routes.may_relay("::ffff:127.0.0.1".parse().unwrap()));
         assert!(!routes.may_relay("192.0.2.1".parse().unwrap()));
         let local = routes.route(&to("a@EXAMPLE.org"), false).unwrap();
-        assert_eq!(local.to_string(), "smtp://mail.internal:25");
+        assert_eq!(local.next_hop.to_string(), "smtp://mail.internal:25");
         assert_eq!(
             routes.route(&to("a@example.net"), false),
             Err(RouteError::RelayDenied)
@@ -271,9 +348,51 @@ mod tests {
             routes
                 .route(&to("a@example.net"), true)
                 .unwrap()
+                .next_hop
                 .to_string(),
             "mx:example.net"
         );
+    }
+
+    #[test]
+    fn only_local_mail_to_a_host_is_held() {
+        let mut routes = Routes {
+            postmaster: ForwardPath::parse_inside("root@example.org").ok(),
+            ..routes()
+        };
+        let (defer, store) = (WhenUnproven::Defer, WhenUnproven::Store);
+        let check = |routes: &Routes, to: &str, next_hop: &str, path, when_unproven| {
+            let to = ForwardPath::parse_inside(to).unwrap();
+            let route = routes.route(&to, true).unwrap();
+            let expected = (next_hop.to_string(), path, when_unproven);
+            let found = (route.next_hop.to_string(), route.path, route.when_unproven);
+            assert_eq!(found, expected, "{to:?}");
+        };
+        let internal = "smtp://mail.internal:25";
+        check(&routes, "a@example.org", internal, PathMode::Hold, defer);
+        check(&routes, "Postmaster", internal, PathMode::Hold, defer);
+        let (maildir, socket) = ("maildir:/var/mail/x", "lmtp+unix:/run/lmtp");
+        check(&routes, "a@lenient.example", socket, PathMode::Hold, store);
+        check(
+            &routes,
+            "a@maildir.example",
+            maildir,
+            PathMode::Store,
+            store,
+        );
+        let lmtp = "lmtp://mail.internal:24";
+        check(&routes, "a@stored.example", lmtp, PathMode::Store, store);
+        let literal = "smtp://192.0.2.1:25";
+        check(&routes, "a@[192.0.2.1]", literal, PathMode::Store, store);
+        check(
+            &routes,
+            "a@example.net",
+            "mx:example.net",
+            PathMode::Store,
+            store,
+        );
+        routes.relay_next_hop = NextHop::parse(internal).ok();
+        check(&routes, "a@example.net", internal, PathMode::Store, store);
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn the_reference_says_what_holds() {
                 Presence::Required(sample) => format!("must be given; for example `{sample}`"),
                 Presence::Optional(sample) => format!("nothing by default; for example `{sample}`"),
                 Presence::Default(value) => format!("default `{value}`"),
+                Presence::Follows { rule, .. } => format!("default {rule}"),
             };
             let doc = wrap(key.doc, "  ", 100);
             write!(text, "- **`{}`**: {takes}; {holds}.\n{doc}", key.name).unwrap();
@@ -139,7 +140,9 @@ fn header(section: &Section) -> String {
 fn line(key: &Key) -> String {
     match key.presence {
         Presence::Required(value) => format!("{} = {value}", key.name),
-        Presence::Optional(value) | Presence::Default(value) => format!("#{} = {value}", key.name),
+        Presence::Optional(value) | Presence::Default(value) | Presence::Follows { value, .. } => {
+            format!("#{} = {value}", key.name)
+        }
     }
 }
 

@@ -111,6 +111,13 @@ pub enum Presence {
     Optional(&'static str),
     /// It need not; this holds without it.
     Default(&'static str),
+    /// It need not; what holds without it follows from other keys, and is filled in by who reads it.
+    Follows {
+        /// What holds where those have their defaults.
+        value: &'static str,
+        /// What holds when, for the documents.
+        rule: &'static str,
+    },
 }
 
 /// All sections, in the order in which they are explained.
@@ -187,8 +194,31 @@ pub static DOMAINS: Section = Section {
             kind: Kind::Word(&["hold", "store"]),
             presence: Presence::Default(r#""hold""#),
             doc: "`hold`: the path to the next hop is held open while the message comes in, and \
-                  the message is stored only if nobody there replies. `store`: every message is \
-                  queued first. The held path is not built yet: both store.",
+                  the client hears what is said there: 250 once every next hop has said it, or \
+                  the refusal, on which no report follows. Nothing is queued. Only where no \
+                  reply is to be had (the next hop is down or too slow, or too many messages are \
+                  under way to it) is the message stored or put off: see `when-unproven`. \
+                  `store`: every message is queued first, and its sender gets a report if it \
+                  cannot be delivered. What goes to a `maildir:` is queued first whatever stands \
+                  here: it is the mailbox itself, and there is nothing to hold. \
+                  The held path is not built yet: every message is stored.",
+        },
+        Key {
+            name: "when-unproven",
+            kind: Kind::Word(&["defer", "store"]),
+            presence: Presence::Follows {
+                value: r#""defer""#,
+                rule: r#"`"defer"` where mail is held, else `"store"`"#,
+            },
+            doc: "What becomes of a message when no reply is to be had from its next hop and \
+                  nothing proves its reverse-path. `defer`: it is put off with 451, so that its \
+                  origin keeps it and owes its user the report. `store`: it is taken and stored, \
+                  and if it cannot be delivered a report goes to that reverse-path, which may be \
+                  somebody else's: right where a missing report is worse than a spurious one. A \
+                  message whose reverse-path is proven is stored whatever stands here, and so is \
+                  one with the null reverse-path, `<>`, about which no report is ever sent. Where \
+                  every message is queued first (`path = \"store\"`, `maildir:`) there is only \
+                  `store`.",
         },
         verify::FORWARDERS,
     ],

@@ -24,6 +24,8 @@ use super::schema::{
 };
 use super::validate;
 
+pub(super) use domains::DraftDomain;
+
 /// A configuration, and each value it was made of.
 #[derive(Debug)]
 pub struct Loaded {
@@ -124,7 +126,7 @@ pub(super) struct Draft {
     pub(super) postmaster: Option<ForwardPath>,
     /// In the order of the file; false when the section has mistakes of its own.
     pub(super) listen: (Vec<Listen>, bool),
-    pub(super) domains: Vec<domains::DraftDomain>,
+    pub(super) domains: Vec<DraftDomain>,
     recipients: BTreeMap<Box<str>, Vec<Domain>>,
     pub(super) relay: Option<Relay>,
     pub(super) perimeter: Option<Perimeter>,

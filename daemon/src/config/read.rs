@@ -29,6 +29,13 @@ pub struct Place<'a> {
     table: Option<&'a DeTable<'a>>,
 }
 
+impl Place<'_> {
+    /// True for a key that stands here, whatever it holds.
+    pub fn gives(&self, name: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(name))
+    }
+}
+
 /// A value that holds, as TOML.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -233,7 +240,7 @@ impl<'a> Reader<'a> {
         }
         match key.presence {
             Presence::Default(text) => Some((key.kind, DeValue::parse(text).ok()?, None)),
-            Presence::Optional(_) => None,
+            Presence::Optional(_) | Presence::Follows { .. } => None,
             Presence::Required(sample) => {
                 if !self.broken {
                     let message = format!(

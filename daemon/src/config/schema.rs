@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use vouchsafe_proto::addr::{Domain, ForwardPath};
 use vouchsafe_proto::retry;
-use vouchsafe_proto::route::{NextHop, Routes};
+use vouchsafe_proto::route::{NextHop, Route, Routes};
 use vouchsafe_proto::smtp::deliver;
 use vouchsafe_proto::verify::forwarder::Declared;
 use vouchsafe_proto::verify::timing::Possible;
@@ -64,21 +64,10 @@ pub struct Listen {
 /// One of `[domains]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalDomain {
-    /// Where its mail goes.
-    pub next_hop: NextHop,
-    /// How it goes there.
-    pub path: PathMode,
+    /// Where its mail goes, and on what terms.
+    pub route: Route,
     /// Who sends mail on to it.
     pub forwarders: Vec<Domain>,
-}
-
-/// `path` of a local domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathMode {
-    /// Held open while the message comes in.
-    Hold,
-    /// Queued first.
-    Store,
 }
 
 /// `[relay]`.
@@ -303,7 +292,7 @@ impl Config {
             local: self
                 .domains
                 .iter()
-                .map(|(name, domain)| (name.clone(), domain.next_hop.clone()))
+                .map(|(name, domain)| (name.clone(), domain.route.clone()))
                 .collect(),
             relay_from: self.relay.from.clone(),
             relay_next_hop: self.relay.next_hop.clone(),

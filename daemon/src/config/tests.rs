@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use vouchsafe_proto::addr::ForwardPath;
+use vouchsafe_proto::route::{PathMode, WhenUnproven};
 
 use super::schema::any_contains;
 use super::{Config, LoadError, Loaded, parse};
@@ -97,6 +98,66 @@ fn values_of_every_kind_are_read() {
     assert_eq!(config.verify.authserv_id.as_ascii(), "example.org");
     assert!(!config.verify.dkim && !config.verify.dkim_rescues);
     assert_eq!(config.verify.dkim_size, 256 << 10);
+}
+
+#[test]
+fn what_becomes_of_unproven_mail_follows_from_the_path() {
+    let (hold, store) = (PathMode::Hold, PathMode::Store);
+    let (to_host, to_maildir) = ("smtp://mail.internal:25", "maildir:/tmp/x");
+    for (next_hop, keys, path, when_unproven, shown) in [
+        (to_host, "", hold, WhenUnproven::Defer, "defer"),
+        (to_host, "path = 'hold'", hold, WhenUnproven::Defer, "defer"),
+        (
+            to_host,
+            "path = 'store'",
+            store,
+            WhenUnproven::Store,
+            "store",
+        ),
+        (
+            to_host,
+            "path = 'store'\nwhen-unproven = 'store'",
+            store,
+            WhenUnproven::Store,
+            "store",
+        ),
+        (
+            to_host,
+            "path = 'hold'\nwhen-unproven = 'store'",
+            hold,
+            WhenUnproven::Store,
+            "store",
+        ),
+        (
+            to_host,
+            "when-unproven = 'defer'",
+            hold,
+            WhenUnproven::Defer,
+            "defer",
+        ),
+        (to_maildir, "", store, WhenUnproven::Store, "store"),
+        (
+            to_maildir,
+            "path = 'hold'\nwhen-unproven = 'store'",
+            store,
+            WhenUnproven::Store,
+            "store",
+        ),
+    ] {
+        let name = "[domains.\"b.example\"]";
+        let loaded = read(&format!(
+            "{SMALLEST}{name}\nnext_hop = \"{next_hop}\"\n{keys}\n"
+        ));
+        let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
+        let to = ForwardPath::parse_inside("a@b.example").unwrap();
+        let route = loaded.config.routes().route(&to, false).unwrap();
+        let found = (route.path, route.when_unproven);
+        assert_eq!(found, (path, when_unproven), "{next_hop} {keys}");
+        let mut settings = loaded.settings.iter();
+        let setting =
+            settings.find(|setting| setting.header == name && setting.key == "when-unproven");
+        assert_eq!(setting.unwrap().value, format!("\"{shown}\""), "{keys}");
+    }
 }
 
 #[test]
@@ -210,6 +271,22 @@ fn one_mistake_appended_to_what_is_right() {
         (
             "[domains.\"b.example\"]\nnext_hop = \"maildir:/no/such/folder\"",
             "v.toml:8: \"next_hop\" in [domains.\"b.example\"]: the parent of /no/such/folder is not there",
+        ),
+        (
+            "[domains.\"b.example\"]\nnext_hop = \"smtp://a.example\"\npath = \"store\"\nwhen-unproven = \"defer\"",
+            "v.toml:10: \"when-unproven\" in [domains.\"b.example\"]: \"defer\" has no meaning with path = \"store\": every message is stored before the next hop is asked; write path = \"hold\" or when-unproven = \"store\"",
+        ),
+        (
+            "[domains.\"b.example\"]\nwhen-unproven = \"defer\"\nnext_hop = \"maildir:/tmp/x\"",
+            "v.toml:8: \"when-unproven\" in [domains.\"b.example\"]: \"defer\" has no meaning with a maildir: as \"next_hop\": every message is stored before the next hop is asked; write when-unproven = \"store\"",
+        ),
+        (
+            "[domains.\"b.example\"]\nnext_hop = \"smtp://a.example\"\nwhen-unproven = \"reject\"",
+            "v.toml:9: \"when-unproven\" in [domains.\"b.example\"]: expected \"defer\" or \"store\", found \"reject\"",
+        ),
+        (
+            "[domains.\"b.example\"]\nnext_hop = \"smtp://a.example\"\nwhen_unproven = \"store\"",
+            "v.toml:9: unknown key \"when_unproven\" in [domains.\"b.example\"]; did you mean \"when-unproven\"?",
         ),
         (
             "[domains.b.example]\nnext_hop = \"smtp://a.example\"",

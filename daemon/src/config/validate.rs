@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use vouchsafe_proto::addr::Domain;
-use vouchsafe_proto::route::{Host, NextHop};
+use vouchsafe_proto::route::{Host, NextHop, PathMode, WhenUnproven};
 
-use super::load::Draft;
+use super::load::{Draft, DraftDomain};
 use super::read::Reader;
 use super::units::show_duration;
 
@@ -108,6 +108,7 @@ fn check_domains(draft: &Draft, reader: &mut Reader<'_>) {
             let message = format!("{}: this domain stands twice", domain.header);
             reader.problem(domain.line, message);
         }
+        check_when_unproven(domain, reader);
         let Some(next_hop) = &domain.next_hop else {
             continue;
         };
@@ -120,6 +121,23 @@ fn check_domains(draft: &Draft, reader: &mut Reader<'_>) {
             let why = format!("the parent of {path} is not there");
             reader.conflict(&domain.header, "next_hop", &why);
         }
+    }
+}
+
+/// Nothing is put off for want of a reply where nobody is asked before the message is stored.
+fn check_when_unproven(domain: &DraftDomain, reader: &mut Reader<'_>) {
+    if domain.when_unproven == Some(WhenUnproven::Defer)
+        && let Some(cause) = domain.always_stores()
+    {
+        let instead = match domain.path {
+            Some(PathMode::Store) => "path = \"hold\" or when-unproven = \"store\"",
+            _ => "when-unproven = \"store\"",
+        };
+        let why = format!(
+            "\"defer\" has no meaning with {cause}: every message is stored before the next hop \
+             is asked; write {instead}"
+        );
+        reader.conflict(&domain.header, "when-unproven", &why);
     }
 }
 

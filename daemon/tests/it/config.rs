@@ -54,7 +54,8 @@ fn what_holds_is_shown_with_its_defaults_and_passes_the_check() {
     for part in [
         "postmaster = \"postmaster@example.org\"\n",
         "[limits]\nmessage_size = \"50 MiB\"\n",
-        "[domains.\"example.org\"]\nnext_hop = \"smtp://192.0.2.1:25\"\npath = \"hold\"\n",
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://192.0.2.1:25\"\npath = \"hold\"\n\
+         when-unproven = \"defer\"\n",
     ] {
         assert!(out.contains(part), "{part} in {out}");
     }

@@ -13,7 +13,7 @@ use vouchsafe_proto::envelope::{BodyType, Envelope};
 use vouchsafe_proto::message::received::Run;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::{EnhancedStatus, Reply};
-use vouchsafe_proto::route::{NextHop, RouteError, Routes};
+use vouchsafe_proto::route::{NextHop, Route, RouteError, Routes};
 use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, Found, Input, Limits, Peer, Presenter, Session, Settings, UNKNOWN_CLIENT,
 };
@@ -335,7 +335,7 @@ fn forwarders_of(script: &Script) -> Declared {
 fn settings_of(script: &Script) -> (Settings, Routes) {
     let domain = |text: &str| Domain::parse(text).expect("a domain");
     let path = |text: &str| ForwardPath::parse_inside(text).expect("an address");
-    let nowhere = || NextHop::parse("maildir:/nowhere").expect("a next hop");
+    let nowhere = || Route::stored(NextHop::parse("maildir:/nowhere").expect("a next hop"));
     let mut settings = Settings {
         hostname: domain("mx.example.org"),
         authserv_id: domain("mx.example.org"),

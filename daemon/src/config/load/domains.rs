@@ -1,11 +1,11 @@
 //! `[domains]`.
 
 use vouchsafe_proto::addr::{Domain, ForwardPath};
-use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::route::{NextHop, PathMode, Route, WhenUnproven};
 
 use super::super::keys;
 use super::super::read::{Place, Reader, quote};
-use super::super::schema::{LocalDomain, PathMode};
+use super::super::schema::LocalDomain;
 use super::{hostname, mailbox, next_hop};
 
 /// One of `[domains]`, and where it stands.
@@ -15,16 +15,29 @@ pub(in crate::config) struct DraftDomain {
     pub(in crate::config) line: Option<usize>,
     pub(in crate::config) name: Option<Domain>,
     pub(in crate::config) next_hop: Option<NextHop>,
-    path: Option<PathMode>,
+    pub(in crate::config) path: Option<PathMode>,
+    pub(in crate::config) when_unproven: Option<WhenUnproven>,
     forwarders: Option<Vec<Domain>>,
 }
 
 impl DraftDomain {
+    /// Why every message is queued first, if so it is; as words that follow "with".
+    pub(in crate::config) fn always_stores(&self) -> Option<&'static str> {
+        match (self.path, &self.next_hop) {
+            (Some(PathMode::Store), _) => Some("path = \"store\""),
+            (_, Some(NextHop::Maildir(_))) => Some("a maildir: as \"next_hop\""),
+            _ => None,
+        }
+    }
+
     /// The domain and what holds for it, if every part is there.
     pub(super) fn finish(self) -> Option<(Domain, LocalDomain)> {
         let local = LocalDomain {
-            next_hop: self.next_hop?,
-            path: self.path?,
+            route: Route {
+                next_hop: self.next_hop?,
+                path: self.path?,
+                when_unproven: self.when_unproven?,
+            },
             forwarders: self.forwarders?,
         };
         Some((self.name?, local))
@@ -48,17 +61,42 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Vec<DraftDom
             "store" => Some(PathMode::Store),
             _ => None,
         });
-        let forwarders = reader.texts(&place, "forwarders", hostname);
-        all.push(DraftDomain {
-            header: place.header,
+        let mut domain = DraftDomain {
+            header: place.header.clone(),
             line: place.line,
             name,
             next_hop,
             path,
-            forwarders,
-        });
+            when_unproven: None,
+            forwarders: None,
+        };
+        domain.when_unproven = when_unproven(reader, &place, &domain);
+        domain.forwarders = reader.texts(&place, "forwarders", hostname);
+        all.push(domain);
     }
     all
+}
+
+/// `when-unproven` of a domain, or what follows from its `path`.
+fn when_unproven<'a>(
+    reader: &mut Reader<'a>,
+    place: &Place<'a>,
+    domain: &DraftDomain,
+) -> Option<WhenUnproven> {
+    const KEY: &str = "when-unproven";
+    if place.gives(KEY) {
+        return reader.word(place, KEY, |word| match word {
+            "defer" => Some(WhenUnproven::Defer),
+            "store" => Some(WhenUnproven::Store),
+            _ => None,
+        });
+    }
+    let (follows, word) = match domain.always_stores() {
+        Some(_) => (WhenUnproven::Store, "store"),
+        None => (WhenUnproven::Defer, "defer"),
+    };
+    reader.keep(&place.header, KEY, quote(word), None);
+    Some(follows)
 }
 
 /// Postmaster at the first local domain of the file.

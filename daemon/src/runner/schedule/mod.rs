@@ -320,10 +320,11 @@ impl Schedule {
 fn route(entry: &Entry, recipient: &Recipient, given: &Given<'_>) -> Result<NextHop, RouteError> {
     let ordered = entry.orders.next_hop.as_deref();
     // What cannot be read was never ordered.
-    match ordered.and_then(|text| NextHop::parse(text).ok()) {
-        Some(next_hop) => Ok(next_hop),
-        None => given.terms.routes.route(&recipient.path, true),
+    if let Some(next_hop) = ordered.and_then(|text| NextHop::parse(text).ok()) {
+        return Ok(next_hop);
     }
+    let route = given.terms.routes.route(&recipient.path, true)?;
+    Ok(route.next_hop)
 }
 
 /// Sets one recipient's tally.

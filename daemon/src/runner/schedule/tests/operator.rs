@@ -4,6 +4,7 @@
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::envelope::{Envelope, Origin};
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::route::Route;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::Orders;
@@ -17,7 +18,7 @@ const TWO: &str = "two.example";
 fn terms() -> Terms {
     let local = [ONE, TWO].map(|name| {
         let next_hop = NextHop::parse(&format!("smtp://mail.{name}")).unwrap();
-        (Domain::parse(name).unwrap(), next_hop)
+        (Domain::parse(name).unwrap(), Route::stored(next_hop))
     });
     let routes = Routes {
         local: local.into_iter().collect(),
