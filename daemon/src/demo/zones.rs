@@ -92,9 +92,11 @@ next_hop = "smtp://{mailboxes}"
 
 [domains."branch.example.org"]
 next_hop = "smtp://{branch}"
+path = "store"
 
 [domains."old.example.org"]
 next_hop = "smtp://{old}"
+path = "store"
 
 [relay]
 mx_port = {mx_port}

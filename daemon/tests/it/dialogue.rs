@@ -199,7 +199,7 @@ fn stage(script: &Script, sink: &Sink, dns: Option<&Nsd>) -> Setup {
             key => writeln!(limits, "{key} = {value}").unwrap(),
         }
     }
-    setup = setup.domains(&domains, &next_hop).with(&relay);
+    setup = setup.domains(&domains, &next_hop).stored().with(&relay);
     setup = setup.with(&format!("[limits]\n{limits}"));
     // Where nothing else is said the corpus knows the MAIL-FROM MX check alone.
     let spf = script.has_spf();

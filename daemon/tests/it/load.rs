@@ -70,6 +70,7 @@ fn smtp_source_to_smtp_sink_loses_nothing() {
     let (sink, output, address) = start_sink();
     let service = Setup::new()
         .domains(&["local.example"], &format!("smtp://{address}"))
+        .stored()
         .start();
 
     let sent = Command::new("/usr/sbin/smtp-source")

@@ -78,6 +78,7 @@ fn real_mail_passes_octet_for_octet() {
     let sink = Sink::start();
     let service = Setup::new()
         .domains(&["local.example"], &sink.next_hop())
+        .stored()
         .start();
     let mut client = Client::greeted(service.address());
     client.expect("EHLO client.example", 250);

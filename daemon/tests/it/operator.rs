@@ -16,7 +16,8 @@ const DEAD: &str = "lmtp+unix:/nonexistent/vouchsafe-test";
 /// Three domains behind a next hop that is dead.
 fn setup(folder: Option<Arc<TempDir>>) -> Setup {
     let setup = folder.map_or_else(Setup::new, Setup::in_folder);
-    setup.domains(&["one.example", "two.example", "three.example"], DEAD)
+    let names = ["one.example", "two.example", "three.example"];
+    setup.domains(&names, DEAD).stored()
 }
 
 /// Gives the service a message; its queue id.
@@ -259,8 +260,11 @@ fn what_is_held_back_says_why_and_a_reroute_brings_it_there() {
 #[test]
 fn a_frozen_domain_waits_over_restarts_until_it_is_thawed() {
     let sink = Sink::start();
-    let setup = || Setup::new().domains(&["one.example", "two.example"], &sink.next_hop());
-    let first = setup();
+    let towards = |setup: Setup| {
+        let names = ["one.example", "two.example"];
+        setup.domains(&names, &sink.next_hop()).stored()
+    };
+    let first = towards(Setup::new());
     let hand = Hand::of(&first);
     let mut service = first.start();
     let frozen = hand.does(&["freeze", "one.example"]);
@@ -276,7 +280,7 @@ fn a_frozen_domain_waits_over_restarts_until_it_is_thawed() {
     let folder = service.folder();
     service.stop();
 
-    let again = Setup::in_folder(folder).domains(&["one.example", "two.example"], &sink.next_hop());
+    let again = towards(Setup::in_folder(folder));
     let mut service = again.start();
     service.wait_from_start("frozen by the operator");
     service.signal("HUP");

@@ -191,6 +191,7 @@ impl Senders {
         setup
             .domains(&["one.example"], &one.next_hop())
             .domain("two.example", &two.next_hop())
+            .stored()
     }
 
     /// Every client begins anew with this service, as soon as it is done with the last.

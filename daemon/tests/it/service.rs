@@ -39,6 +39,7 @@ pub struct Setup {
     top: String,
     sections: String,
     local: Vec<(String, String)>,
+    stored: bool,
     environment: Vec<(&'static str, PathBuf)>,
 }
 
@@ -57,6 +58,7 @@ impl Setup {
             top: String::new(),
             sections: String::new(),
             local: vec![(String::from("local.example"), maildir)],
+            stored: false,
             environment: Vec::new(),
         }
     }
@@ -102,6 +104,12 @@ impl Setup {
         self
     }
 
+    /// All mail for local domains is queued first: what the test is about is the queue.
+    pub fn stored(mut self) -> Self {
+        self.stored = true;
+        self
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -125,6 +133,9 @@ impl Setup {
         );
         for (name, next_hop) in &self.local {
             writeln!(text, "[domains.\"{name}\"]\nnext_hop = \"{next_hop}\"").unwrap();
+            if self.stored {
+                text.push_str("path = \"store\"\n");
+            }
         }
         text.push_str(&self.sections);
         std::fs::write(self.config(), text).unwrap();

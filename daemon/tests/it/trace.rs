@@ -25,6 +25,7 @@ fn what_was_found_stands_above_the_message() {
     let sink = Sink::start();
     let service = Setup::new()
         .domains(&["example.org"], &sink.next_hop())
+        .stored()
         .with("[verify]\nauthserv_id = \"example.org\"\n")
         .dns(dns.address())
         .start();

@@ -60,8 +60,8 @@ async fn one_message_tries_a_dead_next_hop_and_the_others_stay_as_they_are() {
     .await;
     let mut live = TestHop::start(ordinary).await;
     let config = format!(
-        "[domains.\"dead.example\"]\nnext_hop = \"smtp://{}\"\n\
-         [domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n",
+        "[domains.\"dead.example\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
+         [domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n",
         hop.address, live.address
     );
     let mut bench = Bench::start(&config, World::default());
@@ -165,8 +165,8 @@ async fn a_dead_next_hop_does_not_keep_others_waiting() {
     let silent = TestHop::start(|_, _| Say::Nothing).await;
     let mut live = TestHop::start(ordinary).await;
     let config = format!(
-        "[domains.\"dead.example\"]\nnext_hop = \"smtp://{}\"\n\
-         [domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
+        "[domains.\"dead.example\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
+         [domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
          [delivery]\nconnections = 2\nconnections_per_destination = 2\n",
         silent.address, live.address
     );
@@ -195,7 +195,7 @@ async fn many_dead_domains_do_not_keep_our_own_waiting() {
         world = world.mx(name.clone().leak(), &[(10, "dead.example")]);
     }
     let config = format!(
-        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
          [relay]\nfrom = [\"127.0.0.0/8\"]\nmx_port = {}\n\
          [delivery]\nconnections = 4\nconnections_per_destination = 2\n",
         live.address,
@@ -288,8 +288,8 @@ async fn a_message_for_two_next_hops_leaves_when_both_have_it() {
     let mut one = TestHop::start(ordinary).await;
     let mut two = TestHop::start(ordinary).await;
     let config = format!(
-        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
-         [domains.\"example.com\"]\nnext_hop = \"smtp://{}\"\n",
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
+         [domains.\"example.com\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n",
         one.address, two.address
     );
     let mut bench = Bench::start(&config, World::default());
@@ -312,8 +312,8 @@ async fn what_one_next_hop_has_is_recorded_while_another_is_still_tried() {
     })
     .await;
     let config = format!(
-        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
-         [domains.\"example.com\"]\nnext_hop = \"smtp://{}\"\n",
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
+         [domains.\"example.com\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n",
         fast.address, slow.address
     );
     let mut bench = Bench::start(&config, World::default());
@@ -622,7 +622,7 @@ async fn stopping_cuts_off_what_does_not_end_and_keeps_it() {
 async fn a_message_that_breaks_a_worker_is_put_off_and_others_go_on() {
     let mut hop = TestHop::start(ordinary).await;
     let config = format!(
-        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
          [relay]\nfrom = [\"127.0.0.0/8\"]\n",
         hop.address
     );

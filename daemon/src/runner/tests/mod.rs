@@ -288,7 +288,9 @@ impl Bench {
 
     /// With one local domain.
     fn towards(next_hop: &str, more: &str) -> Self {
-        let config = format!("[domains.\"example.org\"]\nnext_hop = \"{next_hop}\"\n{more}");
+        let config = format!(
+            "[domains.\"example.org\"]\nnext_hop = \"{next_hop}\"\npath = \"store\"\n{more}"
+        );
         Self::start(&config, World::default())
     }
 

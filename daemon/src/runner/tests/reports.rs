@@ -40,8 +40,8 @@ async fn with_home(
     let hop = TestHop::start(script).await;
     let home = TestHop::start(|_, _| Say::Ordinary).await;
     let config = format!(
-        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\n\
-         [domains.\"example.net\"]\nnext_hop = \"smtp://{}\"\n{more}",
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n\
+         [domains.\"example.net\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n{more}",
         hop.address, home.address
     );
     (hop, home, Bench::start(&config, World::default()))
@@ -113,8 +113,8 @@ async fn nothing_is_reported_to_nobody_or_to_the_repudiated() {
 async fn a_report_that_fails_is_the_last_word() {
     let hop = TestHop::start(refuses).await;
     let config = format!(
-        "[domains.\"example.org\"]\nnext_hop = \"smtp://{0}\"\n\
-         [domains.\"example.net\"]\nnext_hop = \"smtp://{0}\"\n",
+        "[domains.\"example.org\"]\nnext_hop = \"smtp://{0}\"\npath = \"store\"\n\
+         [domains.\"example.net\"]\nnext_hop = \"smtp://{0}\"\npath = \"store\"\n",
         hop.address
     );
     let mut bench = Bench::start(&config, World::default());
@@ -279,8 +279,8 @@ async fn what_lies_in_the_mailbox_is_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let home = TestHop::start(|_, _| Say::Ordinary).await;
     let config = format!(
-        "[domains.\"example.org\"]\nnext_hop = \"maildir:{}\"\n\
-         [domains.\"example.net\"]\nnext_hop = \"smtp://{}\"\n",
+        "[domains.\"example.org\"]\nnext_hop = \"maildir:{}\"\npath = \"store\"\n\
+         [domains.\"example.net\"]\nnext_hop = \"smtp://{}\"\npath = \"store\"\n",
         folder.path().join("box").display(),
         home.address
     );

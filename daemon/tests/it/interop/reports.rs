@@ -35,6 +35,7 @@ fn last_hop(setup: Setup) -> Postfix {
 fn before(hop: &Postfix) -> Service {
     let service = service::Setup::new()
         .domain("hop.example", &hop.next_hop())
+        .stored()
         .start();
     let address = service.address();
     let back = format!("local.example smtp:[{}]:{}\n", address.ip(), address.port());
@@ -119,9 +120,11 @@ fn through_two_of_us_the_one_with_the_mailbox_reports() {
     let next_hop = format!("maildir:{}", maildir.path().join("box").display());
     let mut last = service::Setup::new()
         .domains(&["hop.example", "local.example"], &next_hop)
+        .stored()
         .start();
     let edge = service::Setup::new()
         .domain("hop.example", &format!("smtp://{}", last.address()))
+        .stored()
         .start();
     send(edge.address());
     last.wait_for("report to the reverse-path");

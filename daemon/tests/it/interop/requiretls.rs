@@ -35,7 +35,9 @@ fn offering_again_after(
 fn edge(authority: &Authority, names: &Nsd, port: u16) -> Service {
     let setup = service::Setup::new().dns(names.address());
     write_certificate(setup.folder());
-    let setup = setup.domain("hop.example", &format!("smtp://mx.hop.example:{port}"));
+    let setup = setup
+        .domain("hop.example", &format!("smtp://mx.hop.example:{port}"))
+        .stored();
     offering(setup, authority).start()
 }
 
@@ -126,7 +128,7 @@ fn the_demand_goes_on_with_the_message() {
     let mut postfix = authority.postfix(new, "127.0.0.1");
     let hop = service::Setup::new().dns(names.address());
     authority.issue("mx.hop.example").write(hop.folder());
-    let hop = hop.domain("hop.example", &postfix.next_hop());
+    let hop = hop.domain("hop.example", &postfix.next_hop()).stored();
     let mut hop = offering(hop, &authority).start();
     let mut edge = edge(&authority, &names, hop.address().port());
     // The session of a message that demands nothing will not do for one that does.
@@ -171,7 +173,9 @@ fn a_message_that_no_host_may_have_holds_no_other_back() {
     let setup = service::Setup::new().dns(names.address());
     write_certificate(setup.folder());
     let port = postfix.address().port();
-    let setup = setup.domain("hop.example", &format!("smtp://mx.hop.example:{port}"));
+    let setup = setup
+        .domain("hop.example", &format!("smtp://mx.hop.example:{port}"))
+        .stored();
     let mut service = offering_again_after(setup, &authority, "1h").start();
     send(&service, " REQUIRETLS");
     let deferred = service.wait_for("outcome=\"deferred\"");

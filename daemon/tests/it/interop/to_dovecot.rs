@@ -1,14 +1,12 @@
 //! Dovecot is our next hop, by LMTP (RFC 2033): a reply for each recipient.
 
-use super::super::service::{self, Service};
+use super::super::service::Setup;
 use super::dovecot::Dovecot;
 use super::{Message, arrived, send_all};
 
 /// A service whose domain `hop.example` is behind Dovecot.
-fn in_front_of(next_hop: &str) -> Service {
-    service::Setup::new()
-        .domain("hop.example", next_hop)
-        .start()
+fn in_front_of(next_hop: &str) -> Setup {
+    Setup::new().domain("hop.example", next_hop)
 }
 
 #[test]
@@ -16,7 +14,7 @@ fn everything_arrives_over_tcp() {
     let Some(mut dovecot) = Dovecot::start("Dovecot as a next hop, LMTP over TCP") else {
         return;
     };
-    let service = in_front_of(&dovecot.next_hop());
+    let service = in_front_of(&dovecot.next_hop()).start();
     let messages = Message::hard_ones("someone@sender.example", "alice@hop.example");
     send_all(service.address(), &messages);
     for trace in arrived(&messages, &dovecot.delivered(messages.len())) {
@@ -31,7 +29,7 @@ fn everything_arrives_over_a_unix_socket() {
     let Some(mut dovecot) = Dovecot::start("Dovecot as a next hop, LMTP on a Unix socket") else {
         return;
     };
-    let service = in_front_of(&dovecot.next_hop_on_this_host());
+    let service = in_front_of(&dovecot.next_hop_on_this_host()).start();
     let messages = Message::hard_ones("someone@sender.example", "alice@hop.example");
     send_all(service.address(), &messages);
     arrived(&messages, &dovecot.delivered(messages.len()));
@@ -44,7 +42,7 @@ fn an_unknown_mailbox_is_reported_and_the_other_delivered() {
         return;
     };
     for next_hop in [dovecot.next_hop(), dovecot.next_hop_on_this_host()] {
-        let mut service = in_front_of(&next_hop);
+        let mut service = in_front_of(&next_hop).stored().start();
         let recipients = ["nobody@hop.example", "alice@hop.example"];
         let message = Message::plain("alice@local.example", &recipients);
         send_all(service.address(), &[message]);

@@ -10,6 +10,7 @@ use super::{Message, arrived, send_all};
 fn in_front_of(postfix: &Postfix, sections: &str) -> Service {
     service::Setup::new()
         .domain("hop.example", &postfix.next_hop())
+        .stored()
         .with("[retry]\nfirst = \"100ms\"\nlongest = \"1s\"")
         .with(&format!(
             "[delivery]\nmessages_per_connection = 1\n{sections}"

@@ -18,6 +18,7 @@ const DSN: &str = "dsn_advertise_hosts = *";
 fn before(exim: &Exim, sections: &str) -> Service {
     let service = service::Setup::new()
         .domain("hop.example", &exim.next_hop())
+        .stored()
         .with(sections)
         .start();
     exim.route("local.example", service.address());
@@ -142,6 +143,7 @@ fn what_is_asked_goes_through_exim_to_us_and_on() {
     let last = Sink::offering("DSN");
     let service = service::Setup::new()
         .domain("hop.example", &last.next_hop())
+        .stored()
         .start();
     let mut exim = setup.with(DSN).start();
     exim.route("hop.example", service.address());
