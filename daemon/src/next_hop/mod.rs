@@ -6,6 +6,8 @@
 //! Files: `hosts` which hosts it has; `tries` the first of them with which a session comes to be.
 
 mod hosts;
+#[cfg(test)]
+pub mod tests;
 mod tries;
 
 use std::sync::Arc;

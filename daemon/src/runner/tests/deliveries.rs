@@ -10,9 +10,10 @@ use tokio::sync::Notify;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::Progress;
 
-use super::hop::{Say, TestHop};
-use super::{Bench, Changing, LETTER, QUICK, TRAP, World};
+use super::{Bench, Changing, LETTER, QUICK};
 use crate::clock;
+use crate::next_hop::tests::hop::{Say, TestHop};
+use crate::next_hop::tests::world::{TRAP, World};
 
 fn ordinary(_: usize, _: &str) -> Say {
     Say::Ordinary

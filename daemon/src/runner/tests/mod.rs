@@ -1,12 +1,10 @@
 //! The whole of delivery on loopback: a real spool, the runner, next hops that keep to a script.
 
 mod deliveries;
-mod hop;
 mod interop;
 mod reports;
 
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +13,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-use vouchsafe_proto::dns::{Answer, Lookup, Mx, Name, Question, RecordType, Records};
+use vouchsafe_proto::dns::Question;
 use vouchsafe_proto::envelope::{Envelope, Origin};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
@@ -32,6 +30,7 @@ use crate::current::Current;
 use crate::dns::{Asking, Resolver};
 use crate::mta_sts;
 use crate::next_hop::Reach;
+use crate::next_hop::tests::world::World;
 use crate::tls::next_hop::Client;
 
 /// What the bench hears of a settlement.
@@ -164,55 +163,6 @@ impl Spool for Watched {
     fn is_sound(&self) -> bool {
         let unsound = self.unsound.load(std::sync::atomic::Ordering::SeqCst);
         self.spool.is_sound() && !unsound
-    }
-}
-
-/// Names and what is found there; everything else does not exist.
-#[derive(Clone, Default)]
-struct World(HashMap<(&'static str, RecordType), Records>);
-
-impl World {
-    fn mx(mut self, domain: &'static str, exchanges: &[(u16, &str)]) -> Self {
-        let set = exchanges.iter().map(|(preference, exchange)| Mx {
-            preference: *preference,
-            exchange: Name::parse(exchange).unwrap(),
-        });
-        let set = Records::Mx(set.collect());
-        self.0.insert((domain, RecordType::Mx), set);
-        self
-    }
-
-    fn a(mut self, host: &'static str, address: &str) -> Self {
-        let set = Records::A(vec![address.parse().unwrap()]);
-        self.0.insert((host, RecordType::A), set);
-        self
-    }
-}
-
-impl World {
-    fn look_up(&self, question: &Question) -> Answer {
-        assert!(question.name.as_str() != TRAP, "a slip of ours");
-        let found = self
-            .0
-            .iter()
-            .find(|((name, kind), _)| *name == question.name.as_str() && *kind == question.kind);
-        let exists = self
-            .0
-            .keys()
-            .any(|(name, _)| *name == question.name.as_str());
-        let lookup = match found {
-            Some((_, records)) => Lookup::Found(records.clone()),
-            None if exists => Lookup::NoData,
-            None => Lookup::NxDomain,
-        };
-        Answer::bare(lookup)
-    }
-}
-
-impl Resolver for World {
-    fn ask(&self, question: Question) -> Asking<'_> {
-        let answer = self.look_up(&question);
-        Box::pin(async move { answer })
     }
 }
 
@@ -378,9 +328,6 @@ impl Bench {
         self.spool.list(None, 100).await.unwrap()
     }
 }
-
-/// A domain over which whoever asks for it panics.
-const TRAP: &str = "trap.example";
 
 /// A schedule that a test can wait for.
 const QUICK: &str = "[retry]\nfirst = \"20ms\"\nlongest = \"50ms\"\ndelay_notice = \"1h\"\n";

@@ -11,8 +11,9 @@ use vouchsafe_proto::verify::VerdictResult;
 
 use crate::clock;
 
-use super::hop::{Got, Say, TestHop};
-use super::{Bench, LETTER, World};
+use super::{Bench, LETTER};
+use crate::next_hop::tests::hop::{Got, Say, TestHop};
+use crate::next_hop::tests::world::World;
 
 /// Refuses every recipient of the domain example.org.
 fn refuses(_: usize, line: &str) -> Say {

@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 
 /// What a script is asked: the connection's number from 0, and the line that came; `GREETING` at
 /// the start, `.` behind content (in LMTP once for each recipient taken, with its RCPT line behind).
-pub(super) type Script = dyn Fn(usize, &str) -> Say + Send + Sync;
+pub type Script = dyn Fn(usize, &str) -> Say + Send + Sync;
 
 /// What the next hop does.
 #[derive(Clone, Debug)]
-pub(super) enum Say {
+pub enum Say {
     /// What any would.
     Ordinary,
     /// This, without CRLF.
@@ -29,36 +29,36 @@ pub(super) enum Say {
 
 /// A message that came to its end with a positive reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Got {
+pub struct Got {
     /// Number of the connection.
-    pub(super) connection: usize,
+    pub connection: usize,
     /// The MAIL line.
-    pub(super) mail: String,
+    pub mail: String,
     /// The RCPT lines that were taken.
-    pub(super) recipients: Vec<String>,
+    pub recipients: Vec<String>,
     /// Content as it came, without dot-stuffing.
-    pub(super) content: String,
+    pub content: String,
 }
 
 /// A running next hop; dropping it ends it and its connections.
-pub(super) struct TestHop {
+pub struct TestHop {
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub address: SocketAddr,
     /// What it gets.
-    pub(super) got: mpsc::UnboundedReceiver<Got>,
+    pub got: mpsc::UnboundedReceiver<Got>,
     /// Every line that came, with the connection's number.
-    pub(super) lines: mpsc::UnboundedReceiver<(usize, String)>,
+    pub lines: mpsc::UnboundedReceiver<(usize, String)>,
     _task: JoinSet<()>,
 }
 
 impl TestHop {
     /// Listens on a free port of 127.0.0.1.
-    pub(super) async fn start(script: impl Fn(usize, &str) -> Say + Send + Sync + 'static) -> Self {
+    pub async fn start(script: impl Fn(usize, &str) -> Say + Send + Sync + 'static) -> Self {
         Self::start_on("127.0.0.1:0".parse().unwrap(), script).await
     }
 
     /// Listens there.
-    pub(super) async fn start_on(
+    pub async fn start_on(
         address: SocketAddr,
         script: impl Fn(usize, &str) -> Say + Send + Sync + 'static,
     ) -> Self {
@@ -91,12 +91,12 @@ impl TestHop {
     }
 
     /// The next message.
-    pub(super) async fn next(&mut self) -> Got {
+    pub async fn next(&mut self) -> Got {
         self.got.recv().await.unwrap()
     }
 
     /// The next line that begins so.
-    pub(super) async fn line(&mut self, start: &str) -> (usize, String) {
+    pub async fn line(&mut self, start: &str) -> (usize, String) {
         loop {
             let line = self.lines.recv().await.unwrap();
             if line.1.starts_with(start) {
