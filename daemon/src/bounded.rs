@@ -174,8 +174,8 @@ impl<Key: Clone + Eq + Hash, Value, Hashing: BuildHasher + Default> Bounded<Key,
         }
     }
 
-    /// Takes a thing out.
-    fn remove(&mut self, key: &Key) {
+    /// Takes a thing out, if it is there.
+    pub fn remove(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
             self.ends.remove(&entry.end);
             self.octets -= entry.octets;

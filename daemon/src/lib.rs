@@ -23,7 +23,7 @@ mod maildir;
 mod metrics;
 mod mta_sts;
 mod mx_lookup;
-mod next_hop;
+pub mod next_hop;
 mod open_files;
 mod operator;
 pub mod perimeter;

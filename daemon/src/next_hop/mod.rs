@@ -1,22 +1,41 @@
 //! How a next hop is reached: which hosts it has, in which order they are tried, what TLS each must
-//! give, and with which of them a session comes to be.
+//! give, and with which of them a session comes to be; and, for paths that are held open, the sessions
+//! that are kept ([`NextHops`]).
 //!
-//! Left to others: one session with one host (`smtp_out`), and what is carried over it (the runner).
+//! Promises of these: whoever asks for a session waits no longer than its patience, and not at all for a
+//! next hop that did not answer a moment ago; what is kept, and what is known, is bounded.
 //!
-//! Files: `hosts` which hosts it has; `tries` the first of them with which a session comes to be.
+//! Left to others: one session with one host (`smtp_out`), and what is carried over it (the runner,
+//! whoever holds a path), also that a session which was kept may have ended when it is used.
+//!
+//! Files: `hosts` which hosts it has; `tries` the first of them with which a session comes to be; `pool`
+//! idle sessions; `health` who did not answer; `caps` how many paths there may be.
 
+pub mod caps;
+mod health;
 mod hosts;
+mod pool;
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;
 mod tries;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::timeout_at;
+use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::time::Mono;
+
+use crate::clock;
 use crate::config::Config;
+use crate::current::Current;
 use crate::dns::Resolver;
 use crate::mta_sts;
-use crate::smtp_out::Terms;
+use crate::smtp_out::{Connection, Terms};
 use crate::tls::next_hop::Client;
+use health::Health;
+use pool::{Idle, Keeping, Pool};
 pub use tries::Tries;
 
 /// What it takes to reach a next hop, besides the configuration in force.
@@ -38,5 +57,142 @@ impl Reach {
             timeouts: config.delivery.timeouts(),
             tls: config.delivery.starttls.then(|| Arc::clone(&self.tls)),
         }
+    }
+}
+
+/// The next hops of paths that are held open: sessions with them, kept from one transaction to the next.
+///
+/// Made for many: all sessions of the service share one. A Maildir is no next hop of these.
+pub struct NextHops {
+    reach: Arc<Reach>,
+    current: Arc<Current>,
+    pool: Arc<Pool>,
+    health: Health,
+}
+
+/// A session that can carry a transaction.
+pub struct Kept {
+    /// The session.
+    pub connection: Connection,
+    /// For [`NextHops::give_back`], if it can carry another.
+    pub origin: Origin,
+}
+
+/// Where a session is from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The next hop.
+    next_hop: NextHop,
+    /// When it came to be.
+    opened: Mono,
+    /// Transactions it was given out for, with this one.
+    used: u32,
+}
+
+impl Origin {
+    /// True if it has carried others: then its peer may have left meanwhile.
+    pub const fn is_reused(&self) -> bool {
+        self.used > 1
+    }
+}
+
+impl NextHops {
+    /// Without any session yet.
+    pub fn new(reach: Arc<Reach>, current: Arc<Current>) -> Self {
+        Self::with(reach, current, Keeping::default(), health::SHORTEST)
+    }
+
+    /// The same, with sessions kept so long, and next hops that are down left alone so long at first.
+    fn with(
+        reach: Arc<Reach>,
+        current: Arc<Current>,
+        keeping: Keeping,
+        shortest: Duration,
+    ) -> Self {
+        Self {
+            reach,
+            current,
+            pool: Arc::new(Pool::new(keeping)),
+            health: Health::new(shortest),
+        }
+    }
+
+    /// A session with the next hop: one that is kept, or a new one with the first of its hosts with which
+    /// one comes to be, within `patience` in all. If none does, why; at once, if none did a moment ago.
+    ///
+    /// A message that may go under TLS only (RFC 8689) has other hosts, and no business here.
+    pub async fn take(&self, next_hop: &NextHop, patience: Duration) -> Result<Kept, Outcome> {
+        match self.pool.take(next_hop) {
+            Some(idle) => Ok(kept(next_hop, idle)),
+            None => self.fresh(next_hop, patience).await,
+        }
+    }
+
+    /// The same, but a new one for sure: for a transaction whose kept session had ended.
+    pub async fn fresh(&self, next_hop: &NextHop, patience: Duration) -> Result<Kept, Outcome> {
+        let asking = self.health.ask(next_hop, clock::mono())?;
+        // Boxed: it is large, and most sessions of ours wait for it but once.
+        match Box::pin(self.open(next_hop, patience)).await {
+            Ok(connection) => {
+                asking.answered();
+                let idle = Idle {
+                    connection,
+                    opened: clock::mono(),
+                    used: 0,
+                };
+                Ok(kept(next_hop, idle))
+            }
+            Err(outcome) => {
+                asking.failed(&outcome, clock::mono());
+                Err(outcome)
+            }
+        }
+    }
+
+    /// Gives a session back that can carry another transaction. It is kept for some seconds, or left if
+    /// it has carried its share (`[delivery] messages_per_connection`). Within a runtime only.
+    pub fn give_back(&self, origin: Origin, connection: Connection) {
+        let delivery = &self.current.take().config.delivery;
+        if origin.used >= delivery.messages_per_connection {
+            return self.pool.leave(connection);
+        }
+        let idle = Idle {
+            connection,
+            opened: origin.opened,
+            used: origin.used,
+        };
+        self.pool.put(origin.next_hop, idle);
+    }
+
+    /// Leaves all kept sessions with QUIT, for the end of the service; one given back later is left at
+    /// once. Takes a few seconds at most.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A new session.
+    async fn open(&self, next_hop: &NextHop, patience: Duration) -> Result<Connection, Outcome> {
+        let in_force = self.current.take();
+        let config = &in_force.config;
+        let until = clock::mono().plus(patience);
+        let finding = Tries::find(next_hop, &self.reach, config, false);
+        let Ok(mut tries) = timeout_at(clock::instant(until), finding).await else {
+            // RFC 3463 §3.5: X.4.3, directory server failure.
+            let text = "the next hop's hosts could not be found in the time that there was";
+            return Err(Outcome::local((4, 4, 3), None, text));
+        };
+        tries.open(&self.reach.terms(config), Some(until)).await
+    }
+}
+
+/// What is given out.
+fn kept(next_hop: &NextHop, idle: Idle) -> Kept {
+    Kept {
+        connection: idle.connection,
+        origin: Origin {
+            next_hop: next_hop.clone(),
+            opened: idle.opened,
+            used: idle.used.saturating_add(1),
+        },
     }
 }

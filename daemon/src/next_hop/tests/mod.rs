@@ -1,4 +1,6 @@
-//! Next hops that keep to a script, and a DNS in which they are found.
+//! Next hops that keep to a script, and a DNS in which they are found; and what is kept of sessions
+//! with them.
 
 pub mod hop;
+mod sessions;
 pub mod world;
