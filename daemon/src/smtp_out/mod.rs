@@ -9,8 +9,13 @@
 //! Left to others: what is said, and what replies mean (`proto::smtp::deliver`); which host is
 //! called, what is demanded of it, and what follows from its silence (the runner).
 //!
-//! Files: [`open`] and TLS in `opening`; messages here; `stream` the socket.
+//! Files: [`open`] and TLS in `opening`; messages here; `branch` those that are held; `stream` the socket.
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the held path, which uses it, is not there yet")
+)]
+mod branch;
 mod opening;
 mod stream;
 #[cfg(test)]
@@ -34,6 +39,11 @@ use vouchsafe_spool::Content;
 use crate::clock;
 use crate::stream::Stream;
 use crate::tls::next_hop::Client;
+#[expect(
+    unused_imports,
+    reason = "the held path, which uses it, is not there yet"
+)]
+pub use branch::{Branch, Said};
 pub use opening::open;
 
 /// Where a host listens, and what is spoken there.
@@ -199,6 +209,17 @@ impl Connection {
     /// then this is false.
     async fn feed(&mut self, input: Input<'_>, seen: &mut Seen) -> bool {
         let written = self.step(input, seen).await;
+        self.settle(written, seen).await
+    }
+
+    /// Sends what was gathered; the same.
+    async fn flush(&mut self, seen: &mut Seen) -> bool {
+        let written = self.write().await;
+        self.settle(written, seen).await
+    }
+
+    /// Tells the machine of a write that failed; true if it did not.
+    async fn settle(&mut self, written: Written, seen: &mut Seen) -> bool {
         match written {
             Written::All => {}
             Written::TimedOut => {
@@ -276,8 +297,8 @@ impl Connection {
         self.buffer = buffer;
     }
 
-    /// Brings a piece of content, unless the peer speaks first: it may have had enough.
-    async fn bring(&mut self, content: &mut dyn Content, seen: &mut Seen) {
+    /// Takes what the peer has said by now, without waiting; false if that is nothing.
+    async fn look(&mut self, seen: &mut Seen) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
         let spoken = tokio::select! {
             biased;
@@ -286,18 +307,25 @@ impl Connection {
         };
         if let Some(read) = spoken {
             self.feed(heard(&buffer, read), seen).await;
-        } else {
-            seen.wants_content = false;
-            match content.next().await {
-                Ok(Some(piece)) => self.feed(Input::Content(&piece), seen).await,
-                Ok(None) => self.feed(Input::ContentEnd, seen).await,
-                Err(error) => {
-                    tracing::error!(error = %crate::log::chain(&error), "content cannot be read");
-                    self.feed(Input::ContentFailed, seen).await
-                }
-            };
         }
         self.buffer = buffer;
+        spoken.is_some()
+    }
+
+    /// Brings a piece of content, unless the peer speaks first: it may have had enough.
+    async fn bring(&mut self, content: &mut dyn Content, seen: &mut Seen) {
+        if self.look(seen).await {
+            return;
+        }
+        seen.wants_content = false;
+        match content.next().await {
+            Ok(Some(piece)) => self.feed(Input::Content(&piece), seen).await,
+            Ok(None) => self.feed(Input::ContentEnd, seen).await,
+            Err(error) => {
+                tracing::error!(error = %crate::log::chain(&error), "content cannot be read");
+                self.feed(Input::ContentFailed, seen).await
+            }
+        };
     }
 
     /// What the peer had said before the connection broke.
@@ -349,6 +377,8 @@ enum Written {
     reason = "each is an action that came, or did not"
 )]
 struct Seen {
+    /// The last recipient that a held transaction was told is taken.
+    accepted: Option<usize>,
     /// The recipients' outcomes.
     outcomes: Vec<(usize, Outcome)>,
     /// All recipients have theirs.
@@ -373,6 +403,7 @@ impl Seen {
     /// Takes note of one action.
     fn note(&mut self, action: Action) {
         match action {
+            Action::Accepted(index) => self.accepted = Some(index),
             Action::Outcome(index, outcome) => self.outcomes.push((index, outcome)),
             Action::Finished => {
                 self.finished = true;
@@ -387,7 +418,7 @@ impl Seen {
             Action::StartTls => self.start_tls = true,
             Action::WantContent => self.wants_content = true,
             Action::Prepared => self.prepared = true,
-            Action::Accepted(_) | Action::Write(_) | Action::SetTimer(_) => {}
+            Action::Write(_) | Action::SetTimer(_) => {}
         }
     }
 
