@@ -19,7 +19,7 @@
 //! # Map
 //!
 //! [`addr`] paths and domains · [`reply`] what SMTP answers · [`envelope`] what is kept of a
-//! transaction · [`outcome`] how a delivery ended · [`custody`] the only way to 250 · [`dns`] our
+//! transaction · [`outcome`] how a delivery ended · [`custody`] the only way to 250 · [`cutthrough`] the held path, and who is told 250 by it · [`dns`] our
 //! own questions and answers · [`smtp`] the receive and deliver machines · [`verify`] evidence and
 //! verdict · [`route`] where a recipient's mail goes · [`mx`] which hosts, in which order ·
 //! [`tls_policy`] what TLS a host must give · [`survey`] what a domain publishes, gathered · [`publish`] what it should publish · [`lint`] what is
@@ -32,6 +32,7 @@ extern crate alloc;
 
 pub mod addr;
 pub mod custody;
+pub mod cutthrough;
 pub mod dns;
 pub mod dsn;
 pub mod envelope;

@@ -78,6 +78,14 @@ impl Diagnostic {
 }
 
 impl Outcome {
+    /// The code of the reply it rests on.
+    pub fn reply_code(&self) -> Option<u16> {
+        match &self.diagnostic {
+            Diagnostic::Reply(text) => text.get(..3)?.parse().ok(),
+            Diagnostic::Local(_) => None,
+        }
+    }
+
     /// The outcome that a reply means. An enhanced status that contradicts its code is not
     /// believed, and one that is missing is filled in with `x.0.0`.
     pub fn from_reply(reply: &Reply, remote: Option<Remote>) -> Self {

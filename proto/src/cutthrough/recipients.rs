@@ -1,0 +1,233 @@
+//! RCPT: each recipient is asked for down the path before it is accepted here.
+
+use alloc::vec::Vec;
+
+use crate::outcome::Outcome;
+use crate::route::NextHop;
+
+use super::{
+    Action, Branch, BranchId, BranchStage, Fate, Opens, Path, Recipient, Said, Stage, Way,
+    WhenUnproven, replies,
+};
+
+impl Path {
+    /// A recipient that nothing speaks against here.
+    pub(super) fn recipient(&mut self, way: Way, actions: &mut Vec<Action>) {
+        if self.stage != Stage::Envelope {
+            return;
+        }
+        let Way::Held {
+            next_hop,
+            answers_each,
+            when_unproven,
+            opens,
+        } = way
+        else {
+            return self.recipient_to_store(actions);
+        };
+        let known = self
+            .branches
+            .iter()
+            .position(|branch| branch.next_hop == next_hop)
+            .map(BranchId);
+        if !self.may_join_branch(known, opens) {
+            return actions.push(Action::Recipient(Err(replies::separate_transaction())));
+        }
+        let id = known.unwrap_or_else(|| self.add(next_hop.clone(), answers_each));
+        let place = self.recipients.len();
+        match self.branches.get(id.0).map(|branch| &branch.stage) {
+            Some(BranchStage::Over(why)) => {
+                let why = why.clone();
+                self.unheard(id, why, when_unproven, actions);
+            }
+            Some(BranchStage::Waiting) if opens == Opens::AfterVerdict => {
+                self.accept(Some((id, NOT_ASKED)), Some(when_unproven), Fate::Open);
+                actions.push(Action::Recipient(Ok(())));
+            }
+            Some(BranchStage::Waiting) => {
+                self.stage = Stage::Asked(id, when_unproven);
+                self.open(id, place, actions);
+            }
+            _ => {
+                self.stage = Stage::Asked(id, when_unproven);
+                actions.push(Action::Ask(id, place));
+            }
+        }
+    }
+
+    /// One that goes through the queue.
+    fn recipient_to_store(&mut self, actions: &mut Vec<Action>) {
+        let answer = if self.may_join(None) {
+            self.accept(None, None, Fate::Silent(None));
+            Ok(())
+        } else {
+            Err(replies::separate_transaction())
+        };
+        actions.push(Action::Recipient(answer));
+    }
+
+    /// True if the next recipient may go the way of this branch, or through the queue: one reply stands
+    /// for all recipients, and only who hears reports learns that they have ended differently.
+    fn may_join(&self, branch: Option<BranchId>) -> bool {
+        let same = |known: &Recipient| known.branch.map(|(id, _)| id) == branch;
+        self.sender.hears_reports() || self.recipients.iter().all(same)
+    }
+
+    /// The same for one with a branch, or a new one. Where each recipient has a last word of its own, or
+    /// RCPT is asked only when ours was answered, a branch is no surety for one end.
+    fn may_join_branch(&self, known: Option<BranchId>, opens: Opens) -> bool {
+        let alone = self.sender.hears_reports() || self.recipients.is_empty();
+        match known.and_then(|id| self.branches.get(id.0)) {
+            Some(branch) if branch.answers_each || opens == Opens::AfterVerdict => alone,
+            Some(_) => self.may_join(known),
+            None => alone,
+        }
+    }
+
+    fn add(&mut self, next_hop: NextHop, answers_each: bool) -> BranchId {
+        let id = BranchId(self.branches.len());
+        self.branches.push(Branch {
+            next_hop,
+            asked: 0,
+            answers_each,
+            stage: BranchStage::Waiting,
+        });
+        id
+    }
+
+    /// Has a branch opened with this recipient.
+    fn open(&mut self, id: BranchId, place: usize, actions: &mut Vec<Action>) {
+        if let Some(branch) = self.branches.get_mut(id.0) {
+            branch.stage = BranchStage::Open;
+            actions.push(Action::Open(id, branch.next_hop.clone(), place));
+        }
+    }
+
+    /// What a branch says to the recipient that it was asked for.
+    pub(super) fn said(&mut self, id: BranchId, said: Said, actions: &mut Vec<Action>) {
+        match self.stage {
+            Stage::Asked(branch, when_unproven) if branch == id => {
+                self.stage = Stage::Envelope;
+                self.said_now(id, said, when_unproven, actions);
+            }
+            Stage::Late(branch, place) if branch == id => self.said_late(id, place, said, actions),
+            _ => {}
+        }
+    }
+
+    /// At RCPT: whoever gave the recipient hears it.
+    fn said_now(
+        &mut self,
+        id: BranchId,
+        said: Said,
+        when_unproven: WhenUnproven,
+        actions: &mut Vec<Action>,
+    ) {
+        let asked = self.count_asked(id);
+        let answer = match said {
+            Said::Accepted => {
+                self.accept(Some((id, asked)), Some(when_unproven), Fate::Open);
+                Ok(())
+            }
+            Said::Refused(outcome) => Err(replies::refused_recipient(&outcome)),
+            Said::Lost(outcome) => {
+                self.lose(id, &outcome);
+                return self.unheard(id, Some(outcome), when_unproven, actions);
+            }
+        };
+        actions.push(Action::Recipient(answer));
+    }
+
+    /// At the end of the content: it is the recipient's fate.
+    fn said_late(&mut self, id: BranchId, place: usize, said: Said, actions: &mut Vec<Action>) {
+        let asked = self.count_asked(id);
+        let Some(recipient) = self.recipients.get_mut(place) else {
+            return;
+        };
+        match said {
+            Said::Accepted => recipient.branch = Some((id, asked)),
+            Said::Refused(outcome) => recipient.fate = Fate::Refused(outcome),
+            Said::Lost(outcome) => self.lose(id, &outcome),
+        }
+        self.open_late(place.saturating_add(1), actions);
+    }
+
+    /// Opens the paths that waited for the verdict, for the recipients from this place on; then the
+    /// branches get the content.
+    pub(super) fn open_late(&mut self, from: usize, actions: &mut Vec<Action>) {
+        let waiting = |recipient: &Recipient| match recipient.branch {
+            Some((id, NOT_ASKED)) if recipient.fate == Fate::Open => Some(id),
+            _ => None,
+        };
+        let next = (self.recipients.iter().enumerate().skip(from))
+            .find_map(|(place, recipient)| Some((place, waiting(recipient)?)));
+        let Some((place, id)) = next else {
+            return self.replay(actions);
+        };
+        self.stage = Stage::Late(id, place);
+        match self.branches.get(id.0).map(|branch| &branch.stage) {
+            Some(BranchStage::Waiting) => self.open(id, place, actions),
+            _ => actions.push(Action::Ask(id, place)),
+        }
+    }
+
+    /// A branch has been asked for one more; its number there.
+    fn count_asked(&mut self, id: BranchId) -> usize {
+        self.branch_mut(id).map_or(0, |branch| {
+            let asked = branch.asked;
+            branch.asked = asked.saturating_add(1);
+            asked
+        })
+    }
+
+    /// No reply is to be had for a new recipient: the rule says what follows.
+    fn unheard(
+        &mut self,
+        id: BranchId,
+        why: Option<Outcome>,
+        when_unproven: WhenUnproven,
+        actions: &mut Vec<Action>,
+    ) {
+        let answer = if self.sender.is_stored(when_unproven) {
+            // Still of that branch: whoever shares it shares its fate.
+            self.accept(
+                Some((id, NOT_ASKED)),
+                Some(when_unproven),
+                Fate::Silent(why),
+            );
+            Ok(())
+        } else {
+            Err(replies::no_answer())
+        };
+        actions.push(Action::Recipient(answer));
+    }
+
+    fn accept(
+        &mut self,
+        branch: Option<(BranchId, usize)>,
+        when_unproven: Option<WhenUnproven>,
+        fate: Fate,
+    ) {
+        self.recipients.push(Recipient {
+            branch,
+            when_unproven,
+            fate,
+        });
+    }
+
+    /// A branch has ended without a reply: its recipients that have no end have this one.
+    pub(super) fn lose(&mut self, id: BranchId, outcome: &Outcome) {
+        if let Some(branch) = self.branch_mut(id) {
+            branch.stage = BranchStage::Over(Some(outcome.clone()));
+        }
+        for recipient in &mut self.recipients {
+            let its = recipient.branch.is_some_and(|(branch, _)| branch == id);
+            if its && recipient.fate == Fate::Open {
+                recipient.fate = Fate::Silent(Some(outcome.clone()));
+            }
+        }
+    }
+}
+
+/// In the place of a number: the branch was not asked for this recipient.
+const NOT_ASKED: usize = usize::MAX;
