@@ -11,7 +11,7 @@ use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::smtp::receive::{
-    Action, Answer, Ask, AskId, Input, Limits, Peer, Session, Settings,
+    Action, Answer, Ask, AskId, Begun, Input, Limits, Peer, Session, Settings,
 };
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::timing::Possible;
@@ -33,6 +33,7 @@ struct World {
     seen: Seen,
     seed: u8,
     begun: bool,
+    held: bool,
 }
 
 const NOW: Now = Now {
@@ -55,6 +56,7 @@ impl World {
             limits,
             starttls: seed & 1 == 1,
             require_tls: seed & 2 == 2,
+            holds: seed & 64 == 64,
             helo_syntax: true,
             possible: Possible {
                 dkim: seed & 32 == 32,
@@ -72,6 +74,7 @@ impl World {
             seen: Seen::default(),
             seed,
             begun: false,
+            held: false,
         }
     }
 
@@ -97,11 +100,19 @@ impl World {
             Ask::Begin { .. } => {
                 assert!(!self.begun, "begun twice");
                 self.begun = !fails(3);
-                Answer::Begun(if fails(3) { Err(no()) } else { Ok(id) })
+                let begun = Begun {
+                    queue_id: id,
+                    passes_on: self.held,
+                };
+                Answer::Begun(if fails(3) { Err(no()) } else { Ok(begun) })
+            }
+            Ask::Hold(_) => {
+                self.held = true;
+                Answer::Held(if fails(4) { Err(no()) } else { Ok(()) })
             }
             Ask::Commit(envelope) => {
                 assert!(self.begun && !envelope.recipients.is_empty());
-                self.begun = false;
+                (self.begun, self.held) = (false, false);
                 if fails(4) {
                     return Answer::Committed(Err(no()));
                 }
@@ -124,9 +135,10 @@ impl World {
                     assert!(self.begun, "content of no message");
                     self.seen.appended.extend(octets);
                 }
+                Action::Head(_) => assert!(self.begun && self.held, "a head on nothing"),
                 Action::Abandon => {
-                    assert!(self.begun, "nothing to abandon");
-                    self.begun = false;
+                    assert!(self.begun || self.held, "nothing to abandon");
+                    (self.begun, self.held) = (false, false);
                 }
                 Action::Ask(id, ask) => assert!(asked.replace((id, ask)).is_none(), "two asks"),
                 Action::StartTls => tls = true,
@@ -150,7 +162,7 @@ impl World {
             self.step(Input::Bytes(piece));
         }
         self.step(Input::EndOfStream);
-        assert!(!self.begun, "a message was left behind");
+        assert!(!self.begun && !self.held, "a message was left behind");
         let queued = self
             .seen
             .written

@@ -57,6 +57,11 @@ impl Custody {
         self.queue_id
     }
 
+    /// True if the next hops have it, and nothing is stored.
+    pub const fn is_onward(&self) -> bool {
+        matches!(self.place, Place::Onward)
+    }
+
     /// Gives the proof for the reply that it stands for (RFC 5321 §4.2.5).
     #[must_use = "the sender is still waiting for it"]
     pub fn spend(self) -> Reply {

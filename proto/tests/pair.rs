@@ -128,6 +128,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
         limits: receive::Limits::default(),
         starttls: line.starttls,
         require_tls: false,
+        holds: false,
         helo_syntax: true,
         possible: Possible::default(),
     };
@@ -269,6 +270,7 @@ impl Pair {
         for action in actions {
             match action {
                 receive::Action::Write(octets) => self.say(&octets),
+                receive::Action::Head(_) => unreachable!("nothing is held here"),
                 receive::Action::Append(octets) => self.draft.as_mut().unwrap().extend(octets),
                 receive::Action::Abandon => drop(self.draft.take().unwrap()),
                 receive::Action::StartTls => self.serve(receive::Input::TlsStarted("TLS".into())),
@@ -314,11 +316,13 @@ impl Pair {
                 })
             }
             receive::Ask::Peer(_) => unreachable!("there is no front"),
+            receive::Ask::Hold(_) => unreachable!("nothing is held here"),
             receive::Ask::Content { verdict, .. } => receive::Answer::Verdict(verdict),
             receive::Ask::Outside { .. } => receive::Answer::Outside(None),
             receive::Ask::Begin { .. } => {
                 assert!(self.draft.replace(vec![]).is_none());
-                receive::Answer::Begun(Ok(QueueId::new(NOW.wall, 1)))
+                let id = QueueId::new(NOW.wall, 1);
+                receive::Answer::Begun(Ok(receive::Begun::to_keep(id)))
             }
             receive::Ask::Commit(envelope) => {
                 let content = self.draft.take().unwrap();

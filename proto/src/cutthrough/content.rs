@@ -12,7 +12,7 @@ impl Path {
     /// The content begins, if there is a way for every recipient.
     pub(super) fn begin(&mut self, queue_id: QueueId, actions: &mut Vec<Action>) {
         if self.stage != Stage::Envelope {
-            return;
+            return actions.push(Action::Begin(Err(replies::no_answer())));
         }
         self.queue_id = queue_id;
         let mut all = self.recipients.iter();

@@ -13,7 +13,7 @@ impl Path {
     /// The content is whole, and nothing speaks against it.
     pub(super) fn end(&mut self, actions: &mut Vec<Action>) {
         if self.stage != Stage::Content {
-            return;
+            return actions.push(Action::End(Err(replies::no_answer())));
         }
         let waits = |branch: &Branch| branch.stage == BranchStage::Waiting;
         if !self.branches.iter().any(waits) {

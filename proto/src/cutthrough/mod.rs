@@ -15,7 +15,8 @@
 //!    failure reported to a sender who is known.
 //! 3. Where no reply is to be had, the 250 rule ([`rule()`]) says whether the message is stored. Who is
 //!    not proven and would be deferred has nothing stored, so that no report can follow.
-//! 4. A transaction ends in exactly one answer to [`Input::End`]: custody, or a refusal.
+//! 4. Each question of the receive session ([`Input::Recipient`], [`Input::Begin`], [`Input::End`]) has
+//!    exactly one answer, however late it comes.
 //!
 //! Machine under the drain contract. Left to the driver: sessions, which branches get what comes of the
 //! content (all that are told to proceed, and have not ended), the draft, and whose turn it is.

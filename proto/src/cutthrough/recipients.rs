@@ -14,7 +14,7 @@ impl Path {
     /// A recipient that nothing speaks against here.
     pub(super) fn recipient(&mut self, way: Way, actions: &mut Vec<Action>) {
         if self.stage != Stage::Envelope {
-            return;
+            return actions.push(Action::Recipient(Err(replies::no_answer())));
         }
         let Way::Held {
             next_hop,

@@ -414,8 +414,8 @@ struct Seen {
 }
 
 /// One transaction in a world of chance: whatever happens, the promises of the file's head hold.
-fn transaction(seed: u64) -> (Sender, Seen) {
-    let mut chance = Chance(seed);
+fn transaction(number: u64) -> (Sender, Seen) {
+    let mut chance = Chance(number);
     let from = chance.sender();
     let unproven =
         [WhenUnproven::Defer, WhenUnproven::Store][usize::try_from(chance.draw(2)).unwrap()];

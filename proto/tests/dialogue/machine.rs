@@ -15,7 +15,8 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::{EnhancedStatus, Reply};
 use vouchsafe_proto::route::{NextHop, Route, RouteError, Routes};
 use vouchsafe_proto::smtp::receive::{
-    Action, Answer, Ask, Found, Input, Limits, Peer, Presenter, Session, Settings, UNKNOWN_CLIENT,
+    Action, Answer, Ask, Begun, Found, Input, Limits, Peer, Presenter, Session, Settings,
+    UNKNOWN_CLIENT,
 };
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::forwarder::Declared;
@@ -188,6 +189,7 @@ impl Machine {
         match action {
             Action::Write(octets) => self.said.extend(octets),
             Action::Ask(id, ask) => return Some(Input::Answer(id, self.answer(ask))),
+            Action::Head(_) => unreachable!("nothing is held here"),
             Action::Append(octets) => {
                 self.draft.as_mut().expect("a draft").extend(octets);
                 let failure = self.failure(Operation::Append)?;
@@ -228,7 +230,8 @@ impl Machine {
             Ask::Outside {
                 reverse_path, run, ..
             } => Answer::Outside(self.outside(reverse_path, &run).map(Box::new)),
-            Ask::Begin { .. } => Answer::Begun(self.begin()),
+            Ask::Hold(_) => unreachable!("nothing is held here"),
+            Ask::Begin { .. } => Answer::Begun(self.begin().map(Begun::to_keep)),
             Ask::Commit(envelope) => {
                 let content = self.draft.take().expect("a draft");
                 // A failed append may be known only now, when all of it came in one piece.
@@ -342,6 +345,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
         limits: Limits::default(),
         starttls: true,
         require_tls: false,
+        holds: false,
         helo_syntax: true,
         // As the service has it where nothing is configured.
         possible: Possible {

@@ -10,7 +10,9 @@ use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::envelope::Clearance;
 use vouchsafe_proto::queue_id::QueueId;
-use vouchsafe_proto::smtp::receive::{Action, Answer, Ask, Input, Limits, Peer, Session, Settings};
+use vouchsafe_proto::smtp::receive::{
+    Action, Answer, Ask, Begun, Input, Limits, Peer, Session, Settings,
+};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::inquiry::Tests;
 use vouchsafe_proto::verify::mail_from::Request;
@@ -114,6 +116,7 @@ fn settings(scenario: &Scenario) -> Settings {
         limits: Limits::default(),
         starttls: false,
         require_tls: false,
+        holds: false,
         helo_syntax: true,
         possible: Possible {
             forwarders: !scenario.forwarders.is_empty(),
@@ -189,7 +192,7 @@ impl Run<'_> {
                 self.add([dkim.clone()]);
                 Answer::Verdict(Arc::new(verdict.with([dkim])))
             }
-            Ask::Begin { .. } => Answer::Begun(Ok(id)),
+            Ask::Begin { .. } => Answer::Begun(Ok(Begun::to_keep(id))),
             Ask::Commit(envelope) => {
                 self.accepted_as = Some(envelope.verdict.to_string());
                 assert_eq!(envelope.clearance, self.clearance(), "who may get a report");

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 
 use super::session::{Open, Phase, Progress, Session, Transaction, Turn, Waiting};
 use super::{Accepted, Action, Ask, Limits, Note, Settings, replies};
@@ -210,6 +211,17 @@ impl Session {
         }
     }
 
+    /// How long a peer may be silent within content.
+    pub(super) fn content_timeout(&self) -> Duration {
+        let limits = &self.settings.limits;
+        match &self.transaction {
+            Transaction::Open(open) if open.head.is_some() => {
+                limits.content_timeout.min(limits.held_timeout)
+            }
+            _ => limits.content_timeout,
+        }
+    }
+
     /// The spool could not take what was appended.
     pub(super) fn fail_content(&mut self, reply: Reply, turn: &mut Turn<'_>) {
         if let Transaction::Open(open) = &mut self.transaction
@@ -283,7 +295,13 @@ impl Session {
         let (queue_id, size) = draft.identity();
         let Some(failure) = draft.failure(&self.settings.limits) else {
             append(draft.filter.finish(&self.settings.authserv_id), turn);
-            return self.look_outside(turn);
+            // What has gone on as it came has nothing left to be found out for.
+            if open.head.is_some() {
+                self.take_custody(turn);
+            } else {
+                self.look_outside(turn);
+            }
+            return;
         };
         let reverse_path = open.mail.reverse_path.clone();
         self.drop_transaction();
@@ -301,6 +319,7 @@ impl Session {
             verdict,
             recipients,
             progress,
+            head,
             ..
         } = *open;
         let Progress::Begun(draft) = progress else {
@@ -317,6 +336,8 @@ impl Session {
         } else {
             mail.body
         };
+        let trace = head
+            .unwrap_or_else(|| self.trace(&mail, &recipients, (&verdict, result), queue_id, turn));
         let envelope = Envelope {
             reverse_path: mail.reverse_path.clone(),
             verdict: result,
@@ -328,7 +349,7 @@ impl Session {
             body,
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
-            trace: self.trace(&mail, &recipients, (&verdict, result), queue_id, turn),
+            trace,
             recipients: recipients.clone(),
         };
         self.end_pace();
@@ -339,6 +360,7 @@ impl Session {
             verdict: result,
             recipients,
             size,
+            is_onward: false,
         };
         self.ask(
             Ask::Commit(Box::new(envelope)),
@@ -350,12 +372,13 @@ impl Session {
     /// Goes on with the end of the message, once the spool has answered.
     pub(super) fn committed(
         &mut self,
-        accepted: Accepted,
+        mut accepted: Accepted,
         answer: Result<Custody, Reply>,
         turn: &mut Turn<'_>,
     ) {
         match answer {
             Ok(custody) => {
+                accepted.is_onward = custody.is_onward();
                 turn.say(&custody.spend());
                 self.forgive_errors();
                 turn.note(Note::Accepted(Box::new(accepted)));

@@ -3,9 +3,11 @@
 //! The octets of a BDAT come whatever is thought of it, so each of its refusals swallows them first
 //! and speaks afterwards.
 
+use alloc::boxed::Box;
+
 use super::content::{Arriving, Content, Draft};
 use super::session::{Progress, Session, Transaction, Turn, Waiting};
-use super::{Ask, replies};
+use super::{Action, Ask, Begun, replies};
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::command::Chunk;
@@ -75,11 +77,11 @@ impl Session {
     pub(super) fn begun(
         &mut self,
         upcoming: Upcoming,
-        answer: Result<QueueId, Reply>,
+        answer: Result<Begun, Reply>,
         turn: &mut Turn<'_>,
     ) {
-        let id = match (answer, upcoming) {
-            (Ok(id), _) => id,
+        let begun = match (answer, upcoming) {
+            (Ok(begun), _) => begun,
             (Err(reply), Upcoming::Data) => {
                 return self.refuse("DATA", replies::refusal(reply), turn);
             }
@@ -87,8 +89,10 @@ impl Session {
                 return self.swallow(chunk, "BDAT", replies::refusal(reply), turn);
             }
         };
+        let head = begun.passes_on.then(|| self.head(begun.queue_id, turn));
         if let Transaction::Open(open) = &mut self.transaction {
-            open.progress = Progress::Begun(Draft::new(id, open.from_perimeter));
+            open.progress = Progress::Begun(Draft::new(begun.queue_id, open.from_perimeter));
+            open.head = head.flatten();
         }
         match upcoming {
             Upcoming::Data => {
@@ -98,6 +102,17 @@ impl Session {
             }
             Upcoming::Chunk(chunk) => self.await_chunk(chunk, turn),
         }
+    }
+
+    /// Our fields above content that goes on as it comes: what is known now.
+    fn head(&self, id: QueueId, turn: &mut Turn<'_>) -> Option<Box<str>> {
+        let Transaction::Open(open) = &self.transaction else {
+            return None;
+        };
+        let found = (&*open.verdict, open.verdict.result());
+        let head = self.trace(&open.mail, &open.recipients, found, id, turn);
+        turn.actions.push(Action::Head(head.clone()));
+        Some(head)
     }
 
     /// Takes a chunk into the message.

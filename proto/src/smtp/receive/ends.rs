@@ -1,7 +1,10 @@
 //! How a session ends: too many errors, silence, the peer leaving, the service stopping.
 
+use core::mem;
+
 use super::session::{Phase, Progress, Session, Transaction, Turn, Waiting};
 use super::{Action, Note, replies};
+use crate::queue_id::QueueId;
 use crate::reply::{Reply, ReplyClass};
 
 impl Session {
@@ -32,6 +35,33 @@ impl Session {
     /// A message was accepted: this peer is here to send mail.
     pub(super) fn forgive_errors(&mut self) {
         self.errors = 0;
+    }
+
+    /// The transaction is over, and its message dealt with.
+    pub(super) fn drop_transaction(&mut self) {
+        self.end_pace();
+        self.forwarded = None;
+        self.transaction = Transaction::None;
+    }
+
+    /// Ends the transaction, and drops its message if it had begun one.
+    pub(super) fn end_transaction(&mut self, turn: &mut Turn<'_>) -> Option<QueueId> {
+        self.end_pace();
+        self.forwarded = None;
+        let transaction = mem::replace(&mut self.transaction, Transaction::None);
+        let Transaction::Open(open) = transaction else {
+            return None;
+        };
+        let Progress::Begun(draft) = open.progress else {
+            if open.is_held && matches!(open.progress, Progress::Envelope) {
+                turn.actions.push(Action::Abandon);
+            }
+            return None;
+        };
+        if draft.is_sound() {
+            turn.actions.push(Action::Abandon);
+        }
+        Some(draft.queue_id())
     }
 
     /// Drops what was begun and closes.

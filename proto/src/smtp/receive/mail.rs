@@ -94,6 +94,8 @@ impl Session {
                 at_mail: Arc::clone(&verdict),
                 verdict,
                 recipients: Vec::new(),
+                is_held: false,
+                head: None,
                 progress: Progress::Envelope,
             }));
             return turn.say(&replies::mail_ok());

@@ -23,7 +23,7 @@
 //!
 //! `session` the machine's loop · `ends` errors, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
 //! and its verdict · `judgement` a refusal that waits · `on_behalf` XCLIENT and XFORWARD ·
-//! `recipient` RCPT · `data` DATA and BDAT until content flows · `content` the content and its end ·
+//! `recipient` RCPT, and its path · `data` DATA and BDAT until content flows · `content` the content and its end ·
 //! `trace` what we put above it · `patience` how slow a peer may be · `replies` what we say.
 //!
 //! Left to the driver: octets to and from the wire, clocks, TLS, and every answer.
@@ -54,7 +54,8 @@ use core::time::Duration;
 
 use crate::addr::{Domain, ForwardPath, ReversePath};
 use crate::custody::Custody;
-use crate::envelope::{Envelope, Recipient};
+use crate::cutthrough::Opens;
+use crate::envelope::{BodyType, Envelope, Recipient, Requests};
 use crate::message::received::Run;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
@@ -63,6 +64,10 @@ use crate::verify::timing::Possible;
 use crate::verify::{Evidence, Verdict, VerdictResult};
 
 /// What is the same for every session of a listener; shared.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is something that is offered, or not"
+)]
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Our own name: greeting, EHLO, trace fields.
@@ -79,6 +84,8 @@ pub struct Settings {
     pub starttls: bool,
     /// REQUIRETLS is offered under TLS (RFC 8689).
     pub require_tls: bool,
+    /// Some recipients' paths are held open: each that may be had is asked for ([`Ask::Hold`]).
+    pub holds: bool,
 }
 
 /// Caps of a session. Each limit carries its reason where its default stands.
@@ -102,6 +109,8 @@ pub struct Limits {
     pub command_timeout: Duration,
     /// Silence within content.
     pub content_timeout: Duration,
+    /// The same while it goes on as it comes, and next hops wait with us.
+    pub held_timeout: Duration,
     /// Octets that content must bring in each span; fewer are a peer that holds its place for
     /// nothing.
     pub least_content: u64,
@@ -165,9 +174,11 @@ pub enum Action {
     Write(Vec<u8>),
     /// Ask the world, and bring the answer as [`Input::Answer`].
     Ask(AskId, Ask),
+    /// Our fields above the content, where it is taken on as it comes: before all that is appended.
+    Head(Box<str>),
     /// Append to the message that [`Ask::Begin`] began.
     Append(Vec<u8>),
-    /// Drop the message that was begun.
+    /// Drop the message that was begun, and every path that is held for its transaction.
     Abandon,
     /// Give [`Input::TimerFired`] at this moment; replaces the timer before.
     SetTimer(Mono),
@@ -216,6 +227,9 @@ pub enum Ask {
         /// A refusal of the reverse-path waits: what is known of this recipient that clears it?
         doubted: Option<Presenter>,
     },
+    /// The recipient may be had as far as we are asked: is it taken down the path? Answered by
+    /// [`Answer::Held`]. Only with [`Settings::holds`].
+    Hold(Box<Hold>),
     /// The content is complete: what does it say about the reverse-path? Answered by
     /// [`Answer::Verdict`], with the evidence there was and what has come to it.
     Content {
@@ -251,6 +265,47 @@ pub enum Ask {
     Commit(Box<Envelope>),
 }
 
+/// A recipient to be asked for down the path, with what its transaction has agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The recipient.
+    pub recipient: Recipient,
+    /// MAIL FROM's argument.
+    pub reverse_path: ReversePath,
+    /// What is known of it now.
+    pub verdict: VerdictResult,
+    /// When the path may be opened; none where it is not, because an outer host of ours has queued the
+    /// message, for which a refusal is a report to who may be forged.
+    pub opens: Option<Opens>,
+    /// BODY.
+    pub body: BodyType,
+    /// SMTPUTF8.
+    pub smtputf8: bool,
+    /// What else MAIL asked for.
+    pub requests: Requests,
+    /// SIZE, if it was given.
+    pub declared: Option<u64>,
+}
+
+/// A message that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The name it will have.
+    pub queue_id: QueueId,
+    /// It goes on as it comes ([`Action::Head`]): what is found at its end is too late for its fields.
+    pub passes_on: bool,
+}
+
+impl Begun {
+    /// One that is kept until all of it is there.
+    pub const fn to_keep(queue_id: QueueId) -> Self {
+        Self {
+            queue_id,
+            passes_on: false,
+        }
+    }
+}
+
 /// What the world said.
 #[derive(Debug)]
 pub enum Answer {
@@ -261,8 +316,10 @@ pub enum Answer {
     Recipient(Result<Vec<Evidence>, Reply>),
     /// To [`Ask::Outside`]; none if there is no certainty about the client.
     Outside(Option<Box<Found>>),
-    /// To [`Ask::Begin`]: the name it will have, or why none can be begun (452, 451).
-    Begun(Result<QueueId, Reply>),
+    /// To [`Ask::Hold`]: taken, or refused with this reply.
+    Held(Result<(), Reply>),
+    /// To [`Ask::Begin`]; or why none can be begun (452, 451).
+    Begun(Result<Begun, Reply>),
     /// To [`Ask::Peer`].
     Peer(Peer),
     /// To [`Ask::Commit`]. The only way to 250 after content.
@@ -366,6 +423,8 @@ pub struct Accepted {
     pub recipients: Vec<Recipient>,
     /// Octets of content as it came, without our trace field.
     pub size: u64,
+    /// The next hops have it, and nothing is queued.
+    pub is_onward: bool,
 }
 
 impl Default for Limits {
@@ -389,6 +448,9 @@ impl Default for Limits {
             command_timeout: Duration::from_mins(5),
             // The same; a client that still lives sends something within it.
             content_timeout: Duration::from_mins(5),
+            // What a next hop may give each piece at least (RFC 5321 §4.5.3.2.5): its patience must not
+            // end before ours.
+            held_timeout: Duration::from_mins(3),
             least_content: Self::LEAST_CONTENT,
             content_span: Self::CONTENT_SPAN,
             pressed_span: Self::PRESSED_SPAN,

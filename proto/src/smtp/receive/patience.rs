@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::addr::Domain;
     use crate::queue_id::QueueId;
-    use crate::smtp::receive::{Action, Answer, Ask, AskId, Input, Peer, Settings};
+    use crate::smtp::receive::{Action, Answer, Ask, AskId, Begun, Input, Peer, Settings};
     use crate::time::Wall;
     use crate::verify::timing::Possible;
     use crate::verify::{Evidence, Verdict};
@@ -210,6 +210,7 @@ mod tests {
                 limits: Limits::default(),
                 starttls: false,
                 require_tls: false,
+                holds: false,
                 helo_syntax: false,
                 possible: Possible::default(),
             };
@@ -254,7 +255,9 @@ mod tests {
             let answer = match ask {
                 Ask::Verify { .. } => Answer::Verdict(Arc::new(Verdict::of(evidence, []))),
                 Ask::Recipient { .. } => Answer::Recipient(Ok(Vec::new())),
-                Ask::Begin { .. } => Answer::Begun(Ok(QueueId::new(Wall::from_secs(0), 7))),
+                Ask::Begin { .. } => {
+                    Answer::Begun(Ok(Begun::to_keep(QueueId::new(Wall::from_secs(0), 7))))
+                }
                 other => panic!("{other:?}"),
             };
             self.step(Input::Answer(id, answer));

@@ -1,10 +1,13 @@
-//! RCPT: which recipients a transaction has (RFC 5321 §4.1.1.3).
+//! RCPT: which recipients a transaction has (RFC 5321 §4.1.1.3): those that nothing speaks against here,
+//! and that are taken down the path where it is held open.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::judgement::Standing;
 use super::session::{Progress, Session, Transaction, Turn, Waiting};
-use super::{Ask, Note, replies};
+use super::{Ask, Hold, Note, replies};
+use crate::cutthrough::Opens;
 use crate::envelope::Recipient;
 use crate::reply::Reply;
 use crate::verify::Evidence;
@@ -56,9 +59,61 @@ impl Session {
             Ok(evidence) => open.judge_recipient(evidence, possible).err(),
             Err(reply) => Some(replies::refusal(reply)),
         };
-        let Some(reply) = refusal else {
+        match refusal {
+            Some(reply) => self.refuse_recipient(recipient, reply, turn),
+            None if self.settings.holds => self.hold(recipient, turn),
+            None => self.take_recipient(recipient, turn),
+        }
+    }
+
+    /// Asks for a recipient down the path.
+    fn hold(&mut self, recipient: Recipient, turn: &mut Turn<'_>) {
+        let Transaction::Open(open) = &mut self.transaction else {
+            return;
+        };
+        open.is_held = true;
+        let opens = match open.standing {
+            _ if open.from_perimeter => None,
+            Standing::Settled | Standing::Cleared => Some(Opens::Now),
+            Standing::Doubted | Standing::AwaitsContent => Some(Opens::AfterVerdict),
+        };
+        let ask = Hold {
+            recipient: recipient.clone(),
+            reverse_path: open.mail.reverse_path.clone(),
+            verdict: open.verdict.result(),
+            opens,
+            body: open.mail.body,
+            smtputf8: open.mail.smtputf8,
+            requests: open.mail.requests.clone(),
+            declared: open.mail.size,
+        };
+        let waiting = Waiting::Hold(Box::new(recipient));
+        self.ask(Ask::Hold(Box::new(ask)), waiting, turn);
+    }
+
+    /// Goes on with RCPT, once the path has answered.
+    pub(super) fn held(
+        &mut self,
+        recipient: Recipient,
+        answer: Result<(), Reply>,
+        turn: &mut Turn<'_>,
+    ) {
+        match answer {
+            Ok(()) => self.take_recipient(recipient, turn),
+            Err(reply) => self.refuse_recipient(recipient, replies::refusal(reply), turn),
+        }
+    }
+
+    fn take_recipient(&mut self, recipient: Recipient, turn: &mut Turn<'_>) {
+        if let Transaction::Open(open) = &mut self.transaction {
             open.recipients.push(recipient);
-            return turn.say(&replies::recipient_ok());
+            turn.say(&replies::recipient_ok());
+        }
+    }
+
+    fn refuse_recipient(&mut self, recipient: Recipient, reply: Reply, turn: &mut Turn<'_>) {
+        let Transaction::Open(open) = &self.transaction else {
+            return;
         };
         let reverse_path = open.mail.reverse_path.clone();
         turn.say(&reply);

@@ -16,7 +16,6 @@ use super::patience::{Dallying, Pace};
 use super::replies;
 use super::{Accepted, Action, Answer, Ask, AskId, Input, Note, Peer, Settings};
 use crate::envelope::Recipient;
-use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::command::{Command, Mail};
 use crate::smtp::framing::{Fault, Line, Lines};
@@ -90,6 +89,8 @@ pub(super) enum Waiting {
     Mail(Box<Mail>),
     /// RCPT.
     Recipient(Box<Recipient>),
+    /// RCPT, for the path.
+    Hold(Box<Recipient>),
     /// DATA or BDAT, for a message to be begun.
     Begin(Upcoming),
     /// XCLIENT.
@@ -132,6 +133,10 @@ pub(super) struct Open {
     pub(super) from_perimeter: bool,
     /// The recipients accepted, each once.
     pub(super) recipients: Vec<Recipient>,
+    /// Somebody was asked for them down the path.
+    pub(super) is_held: bool,
+    /// Our fields above content that goes on as it comes.
+    pub(super) head: Option<Box<str>>,
     /// How far its content is.
     pub(super) progress: Progress,
 }
@@ -247,7 +252,7 @@ impl Session {
             return;
         }
         if let Phase::Content(_) = self.phase {
-            self.deadline = Some(turn.now.mono.plus(self.settings.limits.content_timeout));
+            self.deadline = Some(turn.now.mono.plus(self.content_timeout()));
         }
         self.take_or_keep(octets, turn);
         self.keep_pace(octets.len(), turn);
@@ -386,6 +391,9 @@ impl Session {
             (Waiting::Recipient(recipient), Answer::Recipient(answer)) => {
                 self.recipient_answered(*recipient, answer, turn);
             }
+            (Waiting::Hold(recipient), Answer::Held(answer)) => {
+                self.held(*recipient, answer, turn);
+            }
             (Waiting::Outside, Answer::Outside(found)) => self.looked_outside(found, turn),
             (Waiting::Judgement, Answer::Verdict(verdict)) => self.judged(verdict, turn),
             (Waiting::Begin(upcoming), Answer::Begun(answer)) => {
@@ -445,7 +453,7 @@ impl Session {
     pub(super) fn await_content(&mut self, content: Content, now: Now) {
         self.phase = Phase::Content(content);
         self.begin_pace(now);
-        self.deadline = Some(now.mono.plus(self.settings.limits.content_timeout));
+        self.deadline = Some(now.mono.plus(self.content_timeout()));
     }
 
     /// Refuses a command: a reply, a note, and an error to be counted if it is the peer's.
@@ -457,30 +465,6 @@ impl Session {
             reply,
         });
         self.count_error(is_error, turn);
-    }
-
-    /// The transaction is over, and its message dealt with.
-    pub(super) fn drop_transaction(&mut self) {
-        self.end_pace();
-        self.forwarded = None;
-        self.transaction = Transaction::None;
-    }
-
-    /// Ends the transaction, and drops its message if it had begun one.
-    pub(super) fn end_transaction(&mut self, turn: &mut Turn<'_>) -> Option<QueueId> {
-        self.end_pace();
-        self.forwarded = None;
-        let transaction = mem::replace(&mut self.transaction, Transaction::None);
-        let Transaction::Open(open) = transaction else {
-            return None;
-        };
-        let Progress::Begun(draft) = open.progress else {
-            return None;
-        };
-        if draft.is_sound() {
-            turn.actions.push(Action::Abandon);
-        }
-        Some(draft.queue_id())
     }
 
     /// Forgets a command line begun: what follows is not part of it.

@@ -1,6 +1,8 @@
 //! Properties of the whole machine, over octets and answers of every kind. The stories are in
 //! `testdata/dialogue`.
 
+mod held;
+
 use super::*;
 use crate::smtp::receive::session::Session;
 use crate::time::{Now, Wall};
@@ -25,6 +27,7 @@ fn settings() -> Arc<Settings> {
         },
         starttls: true,
         require_tls: true,
+        holds: true,
         helo_syntax: true,
         possible: Possible {
             dkim: true,
@@ -103,7 +106,8 @@ impl World {
         match action {
             Action::Write(octets) => self.run.said.push_str(&String::from_utf8(octets).unwrap()),
             Action::Append(octets) => self.draft.as_mut().expect("a draft").extend(octets),
-            Action::Abandon => drop(self.draft.take().expect("a draft")),
+            Action::Abandon => drop(self.draft.take()),
+            Action::Head(_) => panic!("nothing goes on here"),
             Action::StartTls => return Some(Input::TlsStarted("TLSv1.3".into())),
             Action::Close => self.run.closed = true,
             Action::Ask(id, ask) => return Some(Input::Answer(id, self.answer(ask))),
@@ -123,8 +127,9 @@ impl World {
             Ask::Peer(_) => Answer::Peer(peer()),
             Ask::Begin { .. } => {
                 assert!(self.draft.replace(Vec::new()).is_none());
-                Answer::Begun(Ok(id))
+                Answer::Begun(Ok(Begun::to_keep(id)))
             }
+            Ask::Hold(_) => Answer::Held(Ok(())),
             Ask::Commit(envelope) => {
                 self.custodies += 1;
                 self.run.kept.push(self.draft.take().expect("a draft"));
@@ -246,6 +251,8 @@ enum Stimulus {
 struct Chaos {
     open: Option<(AskId, Ask)>,
     began: bool,
+    /// Somebody was asked for down the path.
+    held: bool,
     said: String,
     closed: bool,
     custodies: usize,
@@ -304,6 +311,7 @@ impl Chaos {
                     Ask::Outside { .. } => Answer::Outside(None),
                     Ask::Peer(_) => Answer::Peer(peer()),
                     Ask::Begin { .. } => Answer::Begun(Err(refusal(code))),
+                    Ask::Hold(_) => Answer::Held(Err(refusal(code))),
                     Ask::Commit(_) => Answer::Committed(Err(refusal(code))),
                 };
                 Input::Answer(open, answer)
@@ -319,8 +327,12 @@ impl Chaos {
                     Ask::Begin { .. } => {
                         // A message begun for a session that has closed is the driver's to drop.
                         self.began = !self.closed;
-                        Answer::Begun(Ok(id))
+                        Answer::Begun(Ok(Begun {
+                            queue_id: id,
+                            passes_on: self.held,
+                        }))
                     }
+                    Ask::Hold(_) => Answer::Held(Ok(())),
                     Ask::Commit(_) => {
                         self.custodies += usize::from(!self.closed);
                         Answer::Committed(Ok(Custody::of_durable_message(id)))
@@ -336,15 +348,24 @@ impl Chaos {
         match action {
             Action::Write(octets) => self.said.push_str(&String::from_utf8(octets).unwrap()),
             Action::Append(_) => assert!(self.began),
-            Action::Abandon => assert!(core::mem::take(&mut self.began)),
+            Action::Head(_) => assert!(self.began && self.held),
+            Action::Abandon => {
+                let (began, held) = (&mut self.began, &mut self.held);
+                assert!(core::mem::take(began) | core::mem::take(held));
+            }
             Action::Close => {
-                assert!(!self.began, "a message is left open");
+                assert!(!self.began && !self.held, "a message is left open");
                 self.closed = true;
             }
             Action::Ask(id, ask) => {
                 assert!(self.open.is_none(), "one question at a time");
-                if let Ask::Commit(_) = ask {
-                    assert!(core::mem::take(&mut self.began));
+                match ask {
+                    Ask::Commit(_) => {
+                        assert!(core::mem::take(&mut self.began));
+                        self.held = false;
+                    }
+                    Ask::Hold(_) => self.held = true,
+                    _ => {}
                 }
                 self.open = Some((id, ask));
             }

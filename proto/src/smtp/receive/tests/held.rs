@@ -1,0 +1,162 @@
+//! What a session does where paths are held: whom it asks, when, and what it gives up.
+
+use super::*;
+use crate::envelope::Clearance;
+use alloc::string::ToString;
+
+/// A session whose asks are answered by hand.
+struct Talk {
+    session: Session,
+    actions: Vec<Action>,
+}
+
+impl Talk {
+    /// One in which MAIL was accepted by this verdict.
+    fn behind_mail(verdict: Verdict) -> Self {
+        let session = Session::new(settings(), peer());
+        let actions = Vec::new();
+        let mut talk = Self { session, actions };
+        talk.step(Input::Connected);
+        talk.step(Input::Bytes(b"EHLO a\r\nMAIL FROM:<a@example.net>\r\n"));
+        talk.answer(Answer::Verdict(Arc::new(verdict)));
+        talk
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        self.actions.clear();
+        self.session.step(input, now(), &mut self.actions);
+    }
+
+    /// Octets, and what was asked then.
+    fn says(&mut self, octets: &str) -> Option<&Ask> {
+        self.step(Input::Bytes(octets.as_bytes()));
+        self.asked()
+    }
+
+    fn asked(&self) -> Option<&Ask> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Ask(_, ask) => Some(ask),
+            _ => None,
+        })
+    }
+
+    /// The answer to what was asked last; what was said then.
+    fn answer(&mut self, answer: Answer) -> String {
+        let asked = self.actions.iter().find_map(|action| match action {
+            Action::Ask(id, _) => Some(*id),
+            _ => None,
+        });
+        self.step(Input::Answer(asked.expect("a question"), answer));
+        let written = self.actions.iter().filter_map(|action| match action {
+            Action::Write(octets) => Some(String::from_utf8(octets.clone()).unwrap()),
+            _ => None,
+        });
+        written.collect()
+    }
+
+    /// RCPT, which nothing speaks against here: what is asked down the path.
+    fn recipient(&mut self, name: &str) -> Hold {
+        let line = alloc::format!("RCPT TO:<{name}@example.org>\r\n");
+        assert!(matches!(self.says(&line), Some(Ask::Recipient { .. })));
+        self.answer(Answer::Recipient(Ok(Vec::new())));
+        match self.asked() {
+            Some(Ask::Hold(hold)) => (**hold).clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn begun(passes_on: bool) -> Answer {
+    let queue_id = QueueId::new(Wall::from_secs(1), 1);
+    Answer::Begun(Ok(Begun {
+        queue_id,
+        passes_on,
+    }))
+}
+
+#[test]
+fn the_reply_to_rcpt_is_that_of_the_path() {
+    let mut talk = Talk::behind_mail(unknown());
+    let hold = talk.recipient("c");
+    assert_eq!(hold.opens, Some(Opens::Now));
+    assert_eq!(hold.recipient.to_string(), "c@example.org");
+    assert_eq!(hold.reverse_path.to_string(), "a@example.net");
+    let refused = Reply::new(550, (5, 1, 1), "no such mailbox");
+    let said = talk.answer(Answer::Held(Err(refused)));
+    assert_eq!(said, "550 5.1.1 no such mailbox\r\n");
+    talk.recipient("d");
+    assert_eq!(
+        talk.answer(Answer::Held(Ok(()))),
+        "250 2.1.5 recipient ok\r\n"
+    );
+    // Only the one that was taken counts.
+    assert!(matches!(talk.says("DATA\r\n"), Some(Ask::Begin { .. })));
+    talk.answer(begun(true));
+    match talk.says("a: b\r\n\r\nx\r\n.\r\n") {
+        Some(Ask::Commit(envelope)) => assert_eq!(envelope.recipients.len(), 1),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_goes_on_as_it_comes_has_its_head_first_and_is_not_judged_again() {
+    let mut talk = Talk::behind_mail(unknown());
+    talk.recipient("c");
+    talk.answer(Answer::Held(Ok(())));
+    talk.says("DATA\r\n");
+    assert!(talk.answer(begun(true)).starts_with("354 "));
+    let Some(Action::Head(head)) = talk.actions.first() else {
+        panic!("{:?}", talk.actions);
+    };
+    let head = head.clone();
+    assert!(head.contains("Received: from a") && head.ends_with("\r\n"));
+    // A signature would be looked at in a message that is kept.
+    match talk.says("DKIM-Signature: x\r\n\r\n.\r\n") {
+        Some(Ask::Commit(envelope)) => {
+            assert_eq!(envelope.trace, head);
+            assert_eq!(envelope.clearance, Clearance::Unneeded);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_transaction_that_is_given_up_gives_its_paths_up() {
+    for line in ["RSET\r\n", "EHLO a\r\n", "QUIT\r\n"] {
+        let mut talk = Talk::behind_mail(unknown());
+        talk.recipient("c");
+        talk.answer(Answer::Held(Ok(())));
+        talk.says(line);
+        assert!(talk.actions.contains(&Action::Abandon), "{line}");
+        talk.step(Input::EndOfStream);
+        assert!(!talk.actions.contains(&Action::Abandon), "twice");
+    }
+    // Silence, and a peer that leaves.
+    for input in [Input::Shutdown, Input::EndOfStream] {
+        let mut talk = Talk::behind_mail(unknown());
+        talk.recipient("c");
+        talk.answer(Answer::Held(Ok(())));
+        talk.step(input);
+        assert!(talk.actions.contains(&Action::Abandon));
+    }
+}
+
+#[test]
+fn next_hops_wait_no_longer_than_three_minutes_for_a_silent_peer() {
+    for (passes_on, minutes) in [(true, 3), (false, 5)] {
+        let mut talk = Talk::behind_mail(unknown());
+        talk.recipient("c");
+        talk.answer(Answer::Held(Ok(())));
+        talk.says("DATA\r\n");
+        talk.answer(begun(passes_on));
+        let later = now().mono.plus(Duration::from_mins(minutes));
+        let deadline = Now {
+            mono: later,
+            wall: now().wall,
+        };
+        let mut actions = Vec::new();
+        talk.session.step(Input::TimerFired, deadline, &mut actions);
+        // A driver's timer may be early: what was armed before is looked at again.
+        assert!(actions.contains(&Action::Abandon), "{passes_on}");
+    }
+}
