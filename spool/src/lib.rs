@@ -149,6 +149,10 @@ pub trait Draft: Send {
     /// draft changes by it, not even by a failure.
     fn read_back(&mut self, at_most: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>>;
 
+    /// What was appended so far, a piece of at most 64 KiB at a time, the first numbered 0; `None` behind
+    /// the last. Nothing of the draft changes by it, not even by a failure.
+    fn piece(&mut self, number: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>>;
+
     /// Makes it durable. `due` is the first attempt's time. If it is not waited for to the end, the
     /// message may be taken or not.
     fn commit(

@@ -204,6 +204,10 @@ impl Draft for KeptDraft {
         self.draft.read_back(at_most)
     }
 
+    fn piece(&mut self, number: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>> {
+        self.draft.piece(number)
+    }
+
     fn commit(
         self: Box<Self>,
         envelope: Envelope,

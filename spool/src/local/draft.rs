@@ -174,18 +174,34 @@ impl LocalDraft {
         let rest = self.buffer.clone();
         let read = self.shared.io.run(move || -> io::Result<_> {
             let mut whole = Vec::new();
-            for piece in pieces {
-                let start = whole.len();
-                whole.resize(start + size(piece.place.len), 0);
-                let into = whole.get_mut(start..).unwrap_or_default();
-                let file = &piece.pin.segment().file;
-                file.read_at(u64::from(piece.place.offset), into)?;
+            for piece in &pieces {
+                whole.append(&mut read_at_its_place(piece)?);
             }
             whole.extend_from_slice(&rest);
             Ok(Bytes::from(whole))
         });
         read.await
             .map_err(|_| ReadBackError::Poisoned)?
+            .map_err(ReadBackError::Read)
+    }
+
+    /// One piece of what was appended: those in the log are numbered in their order, and the last is in
+    /// memory.
+    async fn read_piece(&self, number: usize) -> Result<Option<Bytes>, ReadBackError> {
+        if self.shared.soundness.is_poisoned() {
+            return Err(ReadBackError::Poisoned);
+        }
+        let Pieces::Whole(pieces) = &self.pieces else {
+            return Err(ReadBackError::Read(lost()));
+        };
+        let Some(piece) = pieces.get(number).cloned() else {
+            let is_last = number == pieces.len() && !self.buffer.is_empty();
+            return Ok(is_last.then(|| Bytes::copy_from_slice(&self.buffer)));
+        };
+        let read = self.shared.io.run(move || read_at_its_place(&piece));
+        let octets = read.await.map_err(|_| ReadBackError::Poisoned)?;
+        octets
+            .map(|octets| Some(octets.into()))
             .map_err(ReadBackError::Read)
     }
 
@@ -260,6 +276,10 @@ impl Draft for LocalDraft {
         })
     }
 
+    fn piece(&mut self, number: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>> {
+        Box::pin(self.read_piece(number))
+    }
+
     fn commit(
         self: Box<Self>,
         envelope: Envelope,
@@ -286,6 +306,14 @@ impl From<Failure> for CommitError {
             Failure::Write(error) => Self::Write(error),
         }
     }
+}
+
+/// A piece of content, from the log.
+fn read_at_its_place(piece: &Piece) -> io::Result<Vec<u8>> {
+    let mut octets = vec![0; size(piece.place.len)];
+    let file = &piece.pin.segment().file;
+    file.read_at(u64::from(piece.place.offset), &mut octets)?;
+    Ok(octets)
 }
 
 /// For a draft whose content is not whole.

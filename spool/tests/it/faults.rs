@@ -99,6 +99,8 @@ async fn what_was_not_written_is_not_read_back() {
     assert!(matches!(failed, Err(AppendError::NoSpace)));
     let read = draft.read_back(usize::MAX).await;
     assert!(matches!(read, Err(ReadBackError::Read(_))), "{read:?}");
+    let piece = draft.piece(0).await;
+    assert!(matches!(piece, Err(ReadBackError::Read(_))));
 
     let disk = MemoryDisk::default();
     let spool = open_quiet(&disk);
@@ -110,6 +112,8 @@ async fn what_was_not_written_is_not_read_back() {
     assert!(matches!(failed, Err(CommitError::Poisoned)));
     let read = draft.read_back(usize::MAX).await;
     assert!(matches!(read, Err(ReadBackError::Poisoned)), "{read:?}");
+    let piece = draft.piece(0).await;
+    assert!(matches!(piece, Err(ReadBackError::Poisoned)));
 }
 
 #[tokio::test]
@@ -122,6 +126,9 @@ async fn a_read_that_fails_leaves_the_draft_as_it_was() {
     disk.fail(Fault::Call(0));
     let read = draft.read_back(usize::MAX).await;
     assert!(matches!(read, Err(ReadBackError::Read(_))), "{read:?}");
+    disk.fail(Fault::Call(0));
+    let piece = draft.piece(0).await;
+    assert!(matches!(piece, Err(ReadBackError::Read(_))));
     disk.fail(Fault::Never);
     assert!(draft.read_back(usize::MAX).await.unwrap().unwrap() == whole);
     let custody = draft.commit(envelope(&["ann@example.net"]), at(0)).await;

@@ -523,6 +523,16 @@ async fn a_draft_gives_back_what_was_appended() {
         appended += piece.len();
     }
     assert!(draft.read_back(usize::MAX).await.unwrap().unwrap() == whole);
+    let mut pieces = Vec::new();
+    for number in 0.. {
+        let Some(piece) = draft.piece(number).await.unwrap() else {
+            assert!(number > 2, "in pieces");
+            break;
+        };
+        assert!((1..=64 * 1024).contains(&piece.len()));
+        pieces.extend_from_slice(&piece);
+    }
+    assert!(pieces == whole);
     let custody = draft.commit(envelope(&["ann@example.net"]), at(0)).await;
     let id = custody.unwrap().queue_id();
     assert!(read(&spool, id).await.unwrap() == whole);
