@@ -66,6 +66,13 @@ pub enum NextHop {
     },
 }
 
+impl NextHop {
+    /// True where each recipient has a last word of its own (RFC 2033 §4.2).
+    pub const fn is_lmtp(&self) -> bool {
+        matches!(self, Self::Lmtp { .. } | Self::LmtpUnix(_))
+    }
+}
+
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,7 +96,7 @@ pub enum PathMode {
 
 /// `when-unproven` of a local domain: what becomes of a message whose reverse-path is unknown when
 /// no reply is to be had from the next hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WhenUnproven {
     /// 451: its origin keeps it, and owes its user the report.
     Defer,
@@ -177,6 +184,12 @@ impl Routes {
         self.relay_from
             .iter()
             .any(|network| network.contains(&client))
+    }
+
+    /// True if some domain's path is held open.
+    pub fn holds(&self) -> bool {
+        let mut local = self.local.values();
+        local.any(|route| route.as_taken().path == PathMode::Hold)
     }
 
     /// True when the domain's mailboxes are ours to receive for.

@@ -32,7 +32,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
-pub use rule::{Ahead, Ruling, Sender, WhenUnproven, rule};
+pub use rule::{Ahead, Ruling, Sender, rule};
 
 use alloc::vec::Vec;
 
@@ -40,7 +40,7 @@ use crate::custody::Custody;
 use crate::outcome::Outcome;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
-use crate::route::NextHop;
+use crate::route::{NextHop, WhenUnproven};
 
 /// Names one branch of a transaction: the first is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

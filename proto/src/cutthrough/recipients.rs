@@ -3,11 +3,10 @@
 use alloc::vec::Vec;
 
 use crate::outcome::Outcome;
-use crate::route::NextHop;
+use crate::route::{NextHop, WhenUnproven};
 
 use super::{
-    Action, Branch, BranchId, BranchStage, Fate, Opens, Path, Recipient, Said, Stage, Way,
-    WhenUnproven, replies,
+    Action, Branch, BranchId, BranchStage, Fate, Opens, Path, Recipient, Said, Stage, Way, replies,
 };
 
 impl Path {

@@ -2,6 +2,7 @@
 //! who gave the reverse-path. One pure function; its table is its test.
 
 use crate::reply::ReplyClass;
+use crate::route::WhenUnproven;
 use crate::verify::VerdictResult;
 
 /// What is known of the path ahead.
@@ -24,16 +25,6 @@ pub struct Sender {
     pub is_null: bool,
     /// An outer host of ours has queued the message and said 250 for it (PROTOCOLS A.4).
     pub was_queued: bool,
-}
-
-/// What is done where a reverse-path is not proven and no reply is to be had: `when-unproven`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WhenUnproven {
-    /// 451: whoever sent the message keeps it, and owes its user the report.
-    #[default]
-    Defer,
-    /// 250, and a report if need be: a missing one is worse than a spurious one.
-    Store,
 }
 
 /// What is said.
