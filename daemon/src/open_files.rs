@@ -1,7 +1,7 @@
 //! The limit on open files, raised at start as far as the system allows.
 //!
-//! A session holds a socket, and a file while a large message comes; a delivery the same. The
-//! usual soft limit of 1,024 would end that at five hundred sessions, with the hard limit far
+//! A session holds a socket, and another one down a path that it holds; a delivery holds one, and a file while
+//! it reads a large message. The usual soft limit of 1,024 would end that at five hundred sessions, with the hard limit far
 //! above. What is still missing then is said, and nothing else: fewer sessions are no failure.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

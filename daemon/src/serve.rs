@@ -34,13 +34,14 @@ use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
 use crate::history::{Keeping, Kept, Notebook};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
-use crate::next_hop::Reach;
+use crate::next_hop::caps::Caps;
+use crate::next_hop::{NextHops, Reach};
 use crate::operator::Hand;
 use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
 use crate::runner::{Environment, Runner};
 use crate::shutdown::Shutdown;
-use crate::smtp_in::{House, Listener, Site};
+use crate::smtp_in::{Ahead, House, Listener, Site};
 use crate::supervisor::{self, Signals};
 use crate::tls::next_hop::Client;
 use crate::verify::{Policy, Verifier};
@@ -108,6 +109,8 @@ pub struct Service {
     rates: Arc<Rates>,
     /// Towards next hops; says at the end how that went.
     tls: Arc<Client>,
+    /// Sessions of held paths.
+    next_hops: Arc<NextHops>,
     /// Closed last.
     spool: Arc<LocalSpool>,
 }
@@ -119,7 +122,7 @@ impl Service {
         let config = &in_force.config;
 
         let spool = open_spool(config).await?;
-        let shared = Shared::new(config, with_history(config, &spool)?)?;
+        let shared = Shared::new(&current, with_history(config, &spool)?).await?;
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
         let sockets = bind(&config.listen)?;
         let control =
@@ -134,11 +137,7 @@ impl Service {
         let environment = Environment {
             spool: Arc::clone(&shared.spool),
             current: Arc::clone(&current),
-            reach: Arc::new(Reach {
-                resolver: Arc::clone(&shared.resolver) as Arc<dyn Resolver>,
-                tls: Arc::clone(&shared.tls),
-                policies: open_policies(config, &shared).await?,
-            }),
+            reach: Arc::clone(&shared.reach),
         };
         let runner = Runner::start(environment, frozen);
         let house = Arc::new(House::default());
@@ -154,7 +153,8 @@ impl Service {
             listening: addresses.clone(),
             house,
         });
-        let tls = Arc::clone(&shared.tls);
+        let tls = Arc::clone(&shared.reach.tls);
+        let next_hops = Arc::clone(&shared.next_hops);
         let perimeter = Arc::clone(&shared.perimeter);
         let resolver = Arc::clone(&shared.resolver) as Arc<dyn Resolver>;
         let mut attendants = JoinSet::new();
@@ -173,6 +173,7 @@ impl Service {
             attendants,
             rates,
             tls,
+            next_hops,
             spool,
         })
     }
@@ -196,7 +197,11 @@ impl Service {
     /// hand, and closes the spool.
     pub async fn finish(mut self) {
         let sessions = async { while self.listeners.join_next().await.is_some() {} };
-        tokio::join!(sessions, self.runner.stop(STOP_GRACE));
+        let held = async {
+            sessions.await;
+            self.next_hops.close().await;
+        };
+        tokio::join!(held, self.runner.stop(STOP_GRACE));
         self.attendants.shutdown().await;
         self.rates.say();
         self.tls.tally().say();
@@ -298,11 +303,10 @@ pub fn with_history(config: &Config, spool: &Arc<LocalSpool>) -> Result<Arc<dyn 
 /// What is kept of other domains' policies. Where it cannot be kept, mail goes on without.
 async fn open_policies(
     config: &Config,
-    shared: &Shared,
+    resolver: Arc<dyn Resolver>,
+    tls: Arc<Client>,
 ) -> Result<Arc<mta_sts::Policies>, Failure> {
     let folder = config.data_dir.clone();
-    let resolver = Arc::clone(&shared.resolver) as Arc<dyn Resolver>;
-    let tls = Arc::clone(&shared.tls);
     let opening = move || {
         let store = vouchsafe_spool::Policies::open(Arc::new(LocalDisk::new(folder)));
         if let Err(error) = &store {
@@ -334,13 +338,19 @@ struct Shared {
     verifier: Arc<Verifier>,
     /// Where messages are kept.
     spool: Arc<dyn Spool>,
-    /// Towards next hops.
-    tls: Arc<Client>,
+    /// What it takes to reach a next hop.
+    reach: Arc<Reach>,
+    /// Sessions with those of held paths.
+    next_hops: Arc<NextHops>,
+    /// How many paths are held.
+    held: Caps,
 }
 
 impl Shared {
     /// What the configuration makes of it.
-    fn new(config: &Config, spool: Arc<dyn Spool>) -> Result<Self, Failure> {
+    async fn new(current: &Arc<Current>, spool: Arc<dyn Spool>) -> Result<Self, Failure> {
+        let in_force = current.take();
+        let config = &in_force.config;
         let resolver = Arc::new(Swappable::new(config).or_exit(Exit::Config)?);
         let perimeter = Arc::new(Perimeter::new(&perimeter::Sources::of(config)));
         let verifier = Arc::new(Verifier::new(
@@ -350,12 +360,20 @@ impl Shared {
         ));
         let roots = tls::roots(config.delivery.roots.as_deref());
         let tls = Arc::new(Client::new(roots).or_exit(Exit::Software)?);
+        let asked = Arc::clone(&resolver) as Arc<dyn Resolver>;
+        let reach = Arc::new(Reach {
+            policies: open_policies(config, Arc::clone(&asked), Arc::clone(&tls)).await?,
+            resolver: asked,
+            tls,
+        });
         Ok(Self {
             resolver,
             perimeter,
             verifier,
             spool,
-            tls,
+            next_hops: Arc::new(NextHops::new(Arc::clone(&reach), Arc::clone(current))),
+            reach,
+            held: Caps::default(),
         })
     }
 
@@ -373,6 +391,10 @@ impl Shared {
             in_force,
             Arc::clone(&self.verifier),
             Arc::clone(&self.spool),
+            Ahead {
+                next_hops: Arc::clone(&self.next_hops),
+                held: self.held.clone(),
+            },
         )
     }
 }

@@ -200,8 +200,7 @@ pub static DOMAINS: Section = Section {
                   under way to it) is the message stored or put off: see `when-unproven`. \
                   `store`: every message is queued first, and its sender gets a report if it \
                   cannot be delivered. What goes to a `maildir:` is queued first whatever stands \
-                  here: it is the mailbox itself, and there is nothing to hold. \
-                  The held path is not built yet: every message is stored.",
+                  here: it is the mailbox itself, and there is nothing to hold.",
         },
         Key {
             name: "when-unproven",

@@ -5,6 +5,9 @@
 //! off what is unproven when nobody ahead answers, or stores, and reports.
 
 use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::cutthrough::{self, Ahead, Ruling as Then, Sender};
+use vouchsafe_proto::reply::ReplyClass;
+use vouchsafe_proto::route::WhenUnproven;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 
@@ -105,17 +108,25 @@ impl Play<'_> {
         result: VerdictResult,
         now: u64,
     ) -> Reply {
-        let holds = self.world.site(receiver).holds;
-        let is_down = self.is_down(receiver, now);
-        if holds && is_down && result != VerdictResult::Authorised {
-            return Reply::Later;
-        }
-        if !is_dead(flight) {
-            self.arrived(flight, now);
-        } else if holds && !is_down {
-            return Reply::Never(Why::NoRecipient);
-        } else {
-            self.report(flight, receiver, Some(result), now);
+        let (is_down, is_dead) = (self.is_down(receiver, now), is_dead(flight));
+        // Who stores asks nobody ahead before it says 250.
+        let (ahead, when_unproven) = match (self.world.site(receiver).holds, is_down, is_dead) {
+            (false, ..) => (Ahead::Silent, WhenUnproven::Store),
+            (true, true, _) => (Ahead::Silent, WhenUnproven::Defer),
+            (true, false, true) => (Ahead::Replied(ReplyClass::Permanent), WhenUnproven::Defer),
+            (true, false, false) => (Ahead::Taken, WhenUnproven::Defer),
+        };
+        let sender = Sender {
+            verdict: result,
+            is_null: matches!(flight.holder, Holder::Reporter(_)),
+            was_queued: false,
+        };
+        match cutthrough::rule(ahead, sender, when_unproven) {
+            Then::Store if is_dead => self.report(flight, receiver, Some(result), now),
+            Then::Accept | Then::Store => self.arrived(flight, now),
+            Then::PassBack(_) => return Reply::Never(Why::NoRecipient),
+            Then::Defer => return Reply::Later,
+            Then::Refuse => return Reply::Never(Why::Repudiated),
         }
         Reply::Taken
     }

@@ -34,9 +34,8 @@ pub(super) async fn judge(site: &Site, about: About, mut draft: Box<dyn Draft>) 
     let evidence = site.verifier.about_content(report, about.reverse_path);
     let verdict = about.verdict.with([evidence]).without_steps();
     Told {
-        answer: Answer::Verdict(Arc::new(verdict)),
         draft: Some(draft),
-        trouble: None,
+        ..Answer::Verdict(Arc::new(verdict)).into()
     }
 }
 

@@ -11,6 +11,7 @@
 //! message lies (the spool).
 
 mod content;
+mod held;
 mod listener;
 mod notes;
 mod proxy;
@@ -34,6 +35,8 @@ use vouchsafe_spool::Spool;
 use crate::config::schema::any_contains;
 use crate::current::InForce;
 use crate::limits::{Door, SessionCaps};
+use crate::next_hop::NextHops;
+use crate::next_hop::caps::Caps;
 use crate::verify::Verifier;
 
 /// What a session works with, from its first moment to its last: a reload makes a new one for the
@@ -53,6 +56,16 @@ pub struct Site {
     pub verifier: Arc<Verifier>,
     /// Where messages are kept.
     pub spool: Arc<dyn Spool>,
+    /// What lies ahead of paths that are held.
+    ahead: Ahead,
+}
+
+/// What lies ahead of paths that are held.
+pub struct Ahead {
+    /// Sessions with their next hops.
+    pub next_hops: Arc<NextHops>,
+    /// How many there are.
+    pub held: Caps,
 }
 
 /// Hosts of ours in front of us.
@@ -65,9 +78,15 @@ struct Fronts {
 
 impl Site {
     /// What the configuration in force makes of it.
-    pub fn new(in_force: &InForce, verifier: Arc<Verifier>, spool: Arc<dyn Spool>) -> Self {
+    pub fn new(
+        in_force: &InForce,
+        verifier: Arc<Verifier>,
+        spool: Arc<dyn Spool>,
+        ahead: Ahead,
+    ) -> Self {
         let config = &in_force.config;
         let limits = &config.limits;
+        let routes = config.routes();
         Self {
             settings: Arc::new(receive::Settings {
                 hostname: config.hostname.clone(),
@@ -84,10 +103,11 @@ impl Site {
                 },
                 starttls: in_force.tls.is_some(),
                 require_tls: config.delivery.offers_require_tls(),
+                holds: routes.holds(),
                 helo_syntax: config.verify.helo,
                 possible: config.possible(),
             }),
-            routes: Arc::new(config.routes()),
+            routes: Arc::new(routes),
             fronts: Fronts {
                 proxies: config.perimeter.proxies.clone(),
                 xclient: config.perimeter.xclient.clone(),
@@ -96,6 +116,7 @@ impl Site {
             sessions: (limits.sessions, limits.sessions_per_client),
             verifier,
             spool,
+            ahead,
         }
     }
 

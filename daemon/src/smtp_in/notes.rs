@@ -123,6 +123,7 @@ fn accepted(message: &Accepted) {
         recipients = %log::Peer(log::Joined(&message.recipients)),
         size = message.size,
         verdict = %message.verdict,
+        custody = if message.is_onward { "onward" } else { "queue" },
         "accepted"
     );
 }

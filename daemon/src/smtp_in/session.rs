@@ -12,17 +12,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::time::{Sleep, sleep_until};
-use tracing::{Span, debug, error, error_span, info};
+use tracing::{Instrument as _, Span, debug, error, error_span, info};
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::smtp::receive::{self, Action, Answer, Ask, AskId, Input, Peer};
-use vouchsafe_spool::Draft;
 
 use super::Site;
 use super::notes;
 use super::wire::{StartTlsError, Wire};
 use super::words::{Hearing, Word, Words};
-use super::world::{self, Asking, Told, Trouble};
+use super::world::{self, Asking, InHand, Told, Trouble};
 use crate::clock;
 use crate::log;
 
@@ -46,8 +46,8 @@ pub(super) struct Session {
     unread: Unread,
     /// The question that is open.
     asked: Option<(AskId, Asking)>,
-    /// The message that was begun.
-    draft: Option<Box<dyn Draft>>,
+    /// The message that was begun, and the paths that are held for it.
+    in_hand: InHand,
     /// Why the spool did not take all of it.
     refused: Option<Reply>,
     /// The reverse-path that is being verified, for the log.
@@ -114,7 +114,7 @@ impl Session {
             next: Some(Input::Connected),
             unread: Unread::default(),
             asked: None,
-            draft: None,
+            in_hand: InHand::default(),
             refused: None,
             asked_about: String::new(),
             timer: Box::pin(sleep_until(clock::instant(clock::now().mono))),
@@ -131,8 +131,8 @@ impl Session {
         let _witness = Witness(span.clone());
         span.in_scope(|| debug!(port = self.peer.address.port(), "connect"));
         let end = self.exchange().await;
-        // A draft must not outlive its session by the time it takes to say goodbye.
-        self.draft = None;
+        // A draft must not outlive its session by the time it takes to say goodbye, nor a path.
+        self.give_up().await;
         match end {
             End::Closed => self.wire.close().await,
             End::Stuck => span.in_scope(|| error!("the session waits for nothing")),
@@ -268,7 +268,10 @@ impl Session {
     /// Takes an answer in: what it brings for us, and what the log is told of it.
     fn hear(&mut self, id: AskId, told: Told) -> Input<'static> {
         if told.draft.is_some() {
-            self.draft = told.draft;
+            self.in_hand.draft = told.draft;
+        }
+        if told.held.is_some() {
+            self.in_hand.held = told.held;
         }
         if let Some(trouble) = &told.trouble {
             self.span.in_scope(|| trouble.report());
@@ -307,8 +310,13 @@ impl Session {
                 }
             }
             Action::Ask(id, ask) => self.ask(id, ask),
+            Action::Head(head) => {
+                if let Some(held) = &mut self.in_hand.held {
+                    held.push(head.as_bytes()).await;
+                }
+            }
             Action::Append(piece) => self.append(piece).await,
-            Action::Abandon => self.draft = None,
+            Action::Abandon => self.give_up().await,
             Action::SetTimer(at) => {
                 self.timer.as_mut().reset(clock::instant(at));
                 self.timer_is_set = true;
@@ -327,28 +335,50 @@ impl Session {
         }
         let asking = match (ask, &self.refused) {
             // Behind content that was refused, before the machine could hear of it.
-            (Ask::Commit(_), Some(reply)) => world::ready(Answer::Committed(Err(reply.clone()))),
+            (Ask::Commit(_), Some(reply)) => {
+                self.in_hand = InHand::default();
+                world::ready(Answer::Committed(Err(reply.clone())))
+            }
             (Ask::Content { verdict, .. }, Some(_)) => world::ready(Answer::Verdict(verdict)),
             (ask, _) => {
                 self.refused = None;
-                world::ask(&self.site, self.peer, ask, &mut self.draft, &self.span)
+                world::ask(&self.site, self.peer, ask, &mut self.in_hand, &self.span)
             }
         };
         self.asked = Some((id, asking));
     }
 
-    /// Hands content to the spool. Once it has refused, the rest goes nowhere: the machine reads
-    /// on to the end of the message, so that the session stays in step.
+    /// Hands content down the paths, and to the spool. Once nobody takes it, the rest goes nowhere:
+    /// the machine reads on to the end of the message, so that the session stays in step.
     async fn append(&mut self, piece: Vec<u8>) {
-        let Some(draft) = &mut self.draft else {
+        let piece = Bytes::from(piece);
+        if let Some(held) = &mut self.in_hand.held {
+            held.push(&piece).await;
+        }
+        let Some(draft) = &mut self.in_hand.draft else {
             return;
         };
-        if let Err(error) = draft.append(piece.into()).await {
-            let trouble = Trouble::new("cannot take content", &error);
-            self.span.in_scope(|| trouble.report());
+        let Err(error) = draft.append(piece).await else {
+            return;
+        };
+        let trouble = Trouble::new("cannot take content", &error);
+        self.span.in_scope(|| trouble.report());
+        self.in_hand.draft = None;
+        let passes_on = match &mut self.in_hand.held {
+            Some(held) => held.draft_lost(error.reply()),
+            None => false,
+        };
+        if !passes_on {
             self.refused = Some(error.reply());
             self.next = Some(Input::ContentRefused(error.reply()));
-            self.draft = None;
+        }
+    }
+
+    /// Gives up what is in hand for the transaction.
+    async fn give_up(&mut self) {
+        self.in_hand.draft = None;
+        if let Some(held) = self.in_hand.held.take() {
+            held.abandon().instrument(self.span.clone()).await;
         }
     }
 

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use tracing::{Instrument as _, Span, error};
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::route::RouteError;
-use vouchsafe_proto::smtp::receive::{Answer, Ask, Peer, Presenter};
+use vouchsafe_proto::smtp::receive::{Answer, Ask, Begun, Hold, Peer, Presenter};
 use vouchsafe_spool::{CommitError, Draft};
 
 use super::Site;
 use super::content::{self, About};
+use super::held::{Ending, Held};
 use crate::clock;
 use crate::metrics::{Watch, figures};
 
-/// An answer on its way, with the draft if it begins one.
+/// An answer on its way, with what it gives back to be in hand.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Told> + Send>>;
 
 /// What came of a question.
@@ -26,6 +27,8 @@ pub(super) struct Told {
     pub(super) answer: Answer,
     /// The message that was begun.
     pub(super) draft: Option<Box<dyn Draft>>,
+    /// The paths that are held for the transaction.
+    pub(super) held: Option<Box<Held>>,
     /// Our own trouble with it, for the log.
     pub(super) trouble: Option<Trouble>,
 }
@@ -35,9 +38,29 @@ impl From<Answer> for Told {
         Self {
             answer,
             draft: None,
+            held: None,
             trouble: None,
         }
     }
+}
+
+impl Told {
+    /// The same, with the paths given back.
+    fn with(self, held: Box<Held>) -> Self {
+        Self {
+            held: Some(held),
+            ..self
+        }
+    }
+}
+
+/// What a session has in hand for its transaction.
+#[derive(Default)]
+pub(super) struct InHand {
+    /// The message that was begun.
+    pub(super) draft: Option<Box<dyn Draft>>,
+    /// The paths that are held. They go on before the draft: what they have said of it counts.
+    pub(super) held: Option<Box<Held>>,
 }
 
 /// What the log says of that which the peer is told blandly.
@@ -63,13 +86,13 @@ impl Trouble {
     }
 }
 
-/// Takes a question to the one who knows. `draft` is the message that was begun, which a commit
-/// takes along; what is said on the way to an answer is said within `span`.
+/// Takes a question to the one who knows. What is `in_hand` goes along where the answer needs it, and
+/// comes back with it, unless it is dealt with; what is said on the way to an answer is said within `span`.
 pub(super) fn ask(
     site: &Arc<Site>,
     peer: Peer,
     ask: Ask,
-    draft: &mut Option<Box<dyn Draft>>,
+    in_hand: &mut InHand,
     span: &Span,
 ) -> Asking {
     let site = Arc::clone(site);
@@ -98,6 +121,10 @@ pub(super) fn ask(
                 }),
             }
         }
+        Ask::Hold(about) => {
+            let held = in_hand.held.take();
+            within(span, ask_ahead(site, peer, *about, held))
+        }
         Ask::Peer(client) => ready(Answer::Peer(Peer {
             address: client,
             may_relay: site.routes.may_relay(client.ip()),
@@ -108,7 +135,7 @@ pub(super) fn ask(
             reverse_path,
             presenter,
             size,
-        } => match draft.take() {
+        } => match in_hand.draft.take() {
             Some(draft) => {
                 let about = About {
                     verdict,
@@ -132,10 +159,16 @@ pub(super) fn ask(
             let found = verifier.outside(reverse_path, &recipients, &run).await;
             Answer::Outside(found.map(Box::new)).into()
         }),
-        Ask::Begin { .. } => Box::pin(async move { begin(&site).await }),
+        Ask::Begin { .. } => {
+            let held = in_hand.held.take();
+            within(span, async move { begin(&site, held).await })
+        }
         Ask::Commit(envelope) => {
-            let draft = draft.take();
-            Box::pin(async move { commit(draft, *envelope).await })
+            let InHand { draft, held } = std::mem::take(in_hand);
+            match held {
+                None => Box::pin(async move { commit(draft, *envelope).await }),
+                Some(held) => within(span, end_held(held, draft, *envelope)),
+            }
         }
     }
 }
@@ -150,19 +183,78 @@ fn within(span: &Span, asking: impl Future<Output = Told> + Send + 'static) -> A
     Box::pin(asking.instrument(span.clone()))
 }
 
-/// Begins a message in the spool.
-async fn begin(site: &Site) -> Told {
-    match site.spool.begin(clock::now().wall).await {
-        Ok(draft) => Told {
-            answer: Answer::Begun(Ok(draft.id())),
+/// Asks for a recipient down its path.
+async fn ask_ahead(site: Arc<Site>, peer: Peer, about: Hold, held: Option<Box<Held>>) -> Told {
+    let route = match site.routes.route(&about.recipient.path, peer.may_relay) {
+        Ok(route) => route,
+        // It has been asked for already; a reload does not reach a session.
+        Err(error) => {
+            return Told {
+                held,
+                ..Answer::Held(Err(RouteError::reply(error))).into()
+            };
+        }
+    };
+    let mut held = held.unwrap_or_else(|| {
+        let client = peer.address.ip();
+        Box::new(Held::new(Arc::clone(&site), client, &about))
+    });
+    let answer = held.recipient(about, route).await;
+    Told {
+        held: Some(held),
+        ..Answer::Held(answer).into()
+    }
+}
+
+/// Begins a message: in the spool, and down the paths that are held.
+async fn begin(site: &Site, held: Option<Box<Held>>) -> Told {
+    let draft = match site.spool.begin(clock::now().wall).await {
+        Ok(draft) => draft,
+        Err(error) => {
+            return Told {
+                held,
+                trouble: Some(Trouble::new("cannot begin a message", &error)),
+                ..Answer::Begun(Err(error.reply())).into()
+            };
+        }
+    };
+    let queue_id = draft.id();
+    let Some(mut held) = held else {
+        return Told {
             draft: Some(draft),
-            trouble: None,
+            ..Answer::Begun(Ok(Begun::to_keep(queue_id))).into()
+        };
+    };
+    match held.begin(queue_id).await {
+        Ok(kept) => Told {
+            draft: kept.then_some(draft),
+            ..Answer::Begun(Ok(Begun {
+                queue_id,
+                passes_on: held.passes_on(),
+            }))
+            .into()
         },
-        Err(error) => Told {
-            answer: Answer::Begun(Err(error.reply())),
-            draft: None,
-            trouble: Some(Trouble::new("cannot begin a message", &error)),
-        },
+        Err(reply) => Answer::Begun(Err(reply)).into(),
+    }
+    .with(held)
+}
+
+/// Brings a message to the end of its paths: it is with the next hops, in the spool, or refused.
+async fn end_held(mut held: Box<Held>, draft: Option<Box<dyn Draft>>, envelope: Envelope) -> Told {
+    let watch = Watch::start();
+    let mut ending = Ending {
+        draft,
+        envelope,
+        trouble: None,
+    };
+    let answer = held.end(&mut ending).await;
+    if answer.is_ok() {
+        watch.stop(&figures().mail.custody_duration);
+    }
+    let trouble = ending.trouble.as_ref();
+    Told {
+        trouble: trouble.map(|error| Trouble::new("cannot store a message", error)),
+        ..Answer::Committed(answer).into()
     }
 }
 
@@ -180,9 +272,8 @@ async fn commit(draft: Option<Box<dyn Draft>>, envelope: Envelope) -> Told {
             Answer::Committed(Ok(custody)).into()
         }
         Err(error) => Told {
-            answer: Answer::Committed(Err(error.reply())),
-            draft: None,
             trouble: Some(Trouble::new("cannot store a message", &error)),
+            ..Answer::Committed(Err(error.reply())).into()
         },
     }
 }

@@ -11,10 +11,6 @@
 //!
 //! Files: [`open`] and TLS in `opening`; messages here; `branch` those that are held; `stream` the socket.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the held path, which uses it, is not there yet")
-)]
 mod branch;
 mod opening;
 mod stream;
@@ -39,10 +35,6 @@ use vouchsafe_spool::Content;
 use crate::clock;
 use crate::stream::Stream;
 use crate::tls::next_hop::Client;
-#[expect(
-    unused_imports,
-    reason = "the held path, which uses it, is not there yet"
-)]
 pub use branch::{Branch, Said};
 pub use opening::open;
 

@@ -29,7 +29,10 @@ pub(super) async fn listed_relay(world: &mut World, page: &Page) -> Result<(), D
     )
     .await?;
     let arrival = letter.arrives(&mut world.mailboxes).await?;
-    page.prose("A moment later the site's mailbox server, the next hop of example.org, has it:");
+    page.prose(
+        "The path was held open: the site's mailbox server, the next hop of example.org, had said \
+         250 before ours was said. This is what it has:",
+    );
     page.quote(&arrival.content);
     Ok(())
 }

@@ -1,0 +1,167 @@
+//! A branch from its session to its recipients, and what is said of it in the log.
+
+use std::time::Duration;
+
+use tracing::{debug, info};
+use vouchsafe_proto::cutthrough::{BranchId, Said};
+use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::smtp::deliver::Transaction;
+use vouchsafe_proto::time::Mono;
+
+use super::{Held, Line};
+use crate::clock;
+use crate::log::Peer;
+use crate::next_hop::caps::{HeldCaps, Over};
+use crate::smtp_out::{self, Branch};
+
+impl Held {
+    /// Opens a branch, with its first recipient.
+    pub(super) async fn open(&mut self, id: BranchId, next_hop: NextHop, place: usize) -> Said {
+        while self.lines.len() <= id.0 {
+            self.lines.push(Line {
+                next_hop: next_hop.clone(),
+                open: None,
+                proceeds: false,
+            });
+        }
+        if let Err(over) = self.count_in(&next_hop) {
+            info!(%next_hop, limit = over.limit(), "path not held: {over}");
+            // RFC 3463: X.3.2, system not accepting network messages.
+            return Said::Lost(Outcome::local((4, 3, 2), None, over.to_string()));
+        }
+        let (Some(transaction), Some(first)) = (self.transaction(), self.recipients.get(place))
+        else {
+            return Said::Lost(Outcome::local((4, 3, 0), None, "no such recipient"));
+        };
+        let first = first.clone();
+        let began = clock::mono();
+        let mut again = false;
+        loop {
+            let next_hops = &self.site.ahead.next_hops;
+            let taken = if again {
+                next_hops.fresh(&next_hop, PATIENCE).await
+            } else {
+                next_hops.take(&next_hop, PATIENCE).await
+            };
+            let kept = match taken {
+                Ok(kept) => kept,
+                Err(outcome) => {
+                    told(&next_hop, "no session", Some(&outcome), began);
+                    return Said::Lost(outcome);
+                }
+            };
+            let mut branch = Branch::new(kept.connection);
+            match branch.begin(transaction.clone(), first.clone()).await {
+                smtp_out::Said::Stale if !again => again = true,
+                said => {
+                    if let Some(line) = self.lines.get_mut(id.0) {
+                        line.open = Some((kept.origin, branch));
+                    }
+                    return self.heard(id, said, began).await;
+                }
+            }
+        }
+    }
+
+    /// Asks an open branch for one more recipient.
+    pub(super) async fn ask(&mut self, id: BranchId, place: usize) -> Said {
+        let began = clock::mono();
+        let recipient = self.recipients.get(place).cloned();
+        let line = self.lines.get_mut(id.0).and_then(|line| line.open.as_mut());
+        let (Some(recipient), Some((_, branch))) = (recipient, line) else {
+            return Said::Lost(Outcome::local((4, 4, 2), None, "the session is over"));
+        };
+        let said = branch.recipient(recipient).await;
+        self.heard(id, said, began).await
+    }
+
+    /// What a branch has said of a recipient, for the machine and the log.
+    async fn heard(&mut self, id: BranchId, said: smtp_out::Said, began: Mono) -> Said {
+        let (what, said) = match said {
+            smtp_out::Said::Accepted => ("recipient taken", Said::Accepted),
+            smtp_out::Said::Refused(outcome) => ("recipient refused", Said::Refused(outcome)),
+            smtp_out::Said::Lost(outcome) => ("session lost", Said::Lost(outcome)),
+            smtp_out::Said::Stale => {
+                let text = "the session had ended";
+                (
+                    "session lost",
+                    Said::Lost(Outcome::local((4, 4, 2), None, text)),
+                )
+            }
+        };
+        let outcome = match &said {
+            Said::Accepted => None,
+            Said::Refused(outcome) | Said::Lost(outcome) => Some(outcome),
+        };
+        if let Some(line) = self.lines.get(id.0) {
+            told(&line.next_hop, what, outcome, began);
+        }
+        if let Said::Lost(_) = said {
+            self.let_go(id).await;
+        }
+        said
+    }
+
+    /// Counts a branch in, or says why there can be none.
+    fn count_in(&mut self, next_hop: &NextHop) -> Result<(), Over> {
+        if let Some(permit) = &mut self.permit {
+            return permit.branch(next_hop);
+        }
+        let limits = HeldCaps::of(self.site.caps_for(self.client));
+        let caps = &self.site.ahead.held;
+        self.permit = Some(caps.take(next_hop, self.client, limits)?);
+        Ok(())
+    }
+
+    /// MAIL as it was agreed on.
+    fn transaction(&self) -> Option<Transaction> {
+        let mail = self.mail.as_ref()?;
+        Some(Transaction {
+            reverse_path: mail.reverse_path.clone(),
+            recipients: Vec::new(),
+            body: mail.body,
+            smtputf8: mail.smtputf8,
+            requests: mail.requests.clone(),
+            // With room for the fields that stand above it by then.
+            size: mail.declared.map(|size| size.saturating_add(HEAD_ROOM)),
+        })
+    }
+
+    /// A branch is over: its session is given back, if it can carry another transaction.
+    pub(super) async fn let_go(&mut self, id: BranchId) {
+        let Some(line) = self.lines.get_mut(id.0) else {
+            return;
+        };
+        line.proceeds = false;
+        let Some((origin, branch)) = line.open.take() else {
+            return;
+        };
+        if let Some(connection) = branch.into_connection().await {
+            self.site.ahead.next_hops.give_back(origin, connection);
+        }
+    }
+}
+
+/// A line about what a next hop has said, and how long it took.
+pub(super) fn told(next_hop: &NextHop, what: &str, outcome: Option<&Outcome>, began: Mono) {
+    let milliseconds = clock::mono().since(began).as_millis();
+    match outcome {
+        None => debug!(%next_hop, milliseconds, "{what}"),
+        Some(outcome) => info!(
+            %next_hop,
+            remote = outcome.remote.as_ref().map(|remote| Peer(&remote.name)).map(tracing::field::display),
+            status = %outcome.status,
+            diagnostic = %Peer(outcome.diagnostic.text()),
+            milliseconds,
+            "{what}"
+        ),
+    }
+}
+
+/// How long RCPT waits for a session with the next hop: a sender waits five minutes at least
+/// (RFC 5321 §4.5.3.2.3), and has others to send to.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Octets by which our fields may make a message larger than it was said to be.
+const HEAD_ROOM: u64 = 2_048;

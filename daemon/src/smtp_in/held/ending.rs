@@ -1,0 +1,81 @@
+//! The end of a message: from its draft down the paths that waited for the verdict, or into the spool.
+
+use tracing::error;
+use vouchsafe_proto::custody::Custody;
+use vouchsafe_proto::cutthrough::{BranchId, Input};
+use vouchsafe_proto::envelope::Envelope;
+use vouchsafe_proto::reply::Reply;
+use vouchsafe_spool::{CommitError, Draft};
+
+use super::Held;
+use crate::{clock, log};
+
+/// The end of a message, as far as the driver has it in hand.
+pub(in crate::smtp_in) struct Ending {
+    pub(in crate::smtp_in) draft: Option<Box<dyn Draft>>,
+    pub(in crate::smtp_in) envelope: Envelope,
+    /// What the spool's trouble was, for the log.
+    pub(in crate::smtp_in) trouble: Option<CommitError>,
+}
+
+impl Ending {
+    pub(super) fn drop_draft(&mut self) {
+        self.draft = None;
+    }
+}
+
+/// Takes the message into the spool for these of its recipients.
+pub(super) async fn store(ending: Option<&mut Ending>, places: &[usize]) -> Result<Custody, Reply> {
+    let Some(ending) = ending else {
+        return Err(super::out_of_step());
+    };
+    let Some(draft) = ending.draft.take() else {
+        return Err(CommitError::Poisoned.reply());
+    };
+    let mut envelope = ending.envelope.clone();
+    let recipients = places
+        .iter()
+        .filter_map(|place| envelope.recipients.get(*place).cloned());
+    envelope.recipients = recipients.collect();
+    draft
+        .commit(envelope, clock::now().wall)
+        .await
+        .map_err(|error| {
+            let reply = error.reply();
+            ending.trouble = Some(error);
+            reply
+        })
+}
+
+impl Held {
+    /// Gives the branches the message as it lies in the draft.
+    pub(super) async fn replay(&mut self, ending: Option<&mut Ending>) {
+        let Some(Ending {
+            draft: Some(draft),
+            envelope,
+            ..
+        }) = ending
+        else {
+            return;
+        };
+        self.push(envelope.trace.as_bytes()).await;
+        for number in 0usize.. {
+            match draft.piece(number).await {
+                Ok(Some(piece)) => self.push(&piece).await,
+                Ok(None) => return,
+                Err(error) => {
+                    error!(error = %log::chain(&error), "a draft cannot be read");
+                    break;
+                }
+            }
+        }
+        for number in 0..self.lines.len() {
+            let id = BranchId(number);
+            if self.lines.get(number).is_some_and(|line| line.proceeds) {
+                self.give_up(id).await;
+                self.path
+                    .step(Input::Broke(id, Vec::new()), &mut self.actions);
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The paths of one transaction that are held open: drives `proto::cutthrough` over sessions with the
+//! next hops.
+//!
+//! Promises: the machine's actions are done in their order, and what several branches are told in one
+//! step is done at the same time; nothing is read of the client while a branch has not written what came
+//! before, so that a slow next hop slows the sender and memory stays flat; whatever ends the transaction,
+//! no branch is left that could deliver without being told to; a session that can carry another
+//! transaction is given back.
+//!
+//! Left to others: who is told what (the machine), what is said to a next hop (`smtp_out`), which session
+//! that is (`next_hop`).
+//!
+//! Files: the transaction here; `asking` a branch up to its recipients; `ending` what becomes of the draft.
+
+mod asking;
+mod ending;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tracing::error;
+use vouchsafe_proto::custody::Custody;
+use vouchsafe_proto::cutthrough::{Action, BranchId, Input, Path, Sender, Way};
+use vouchsafe_proto::envelope::{Notify, Recipient};
+use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::route::{NextHop, PathMode, Route};
+use vouchsafe_proto::smtp::receive::Hold;
+use vouchsafe_proto::time::Wall;
+
+use super::Site;
+use crate::clock;
+use crate::next_hop::Origin;
+use crate::next_hop::caps::Permit;
+use crate::smtp_out::Branch;
+use crate::together::Together;
+use asking::told;
+pub(super) use ending::Ending;
+use ending::store;
+
+/// The paths of one transaction.
+pub(super) struct Held {
+    site: Arc<Site>,
+    /// On whose account they are held.
+    client: IpAddr,
+    path: Path,
+    /// By their ids.
+    lines: Vec<Line>,
+    /// Those that were accepted, in order; at its end, while it is asked for, a new one.
+    recipients: Vec<Recipient>,
+    /// What MAIL has agreed on.
+    mail: Option<Box<Hold>>,
+    permit: Option<Permit>,
+    /// What the machine wants done.
+    actions: Vec<Action>,
+}
+
+/// A session with a next hop, and what it is for.
+struct Line {
+    next_hop: NextHop,
+    /// None before it stands, and when it is over.
+    open: Option<(Origin, Branch)>,
+    /// It gets the content.
+    proceeds: bool,
+}
+
+/// What the machine has answered.
+enum Answered {
+    Recipient(Result<(), Reply>),
+    Begin(Result<bool, Reply>),
+    End(Result<Custody, Reply>),
+}
+
+impl Held {
+    /// None yet.
+    pub(super) fn new(site: Arc<Site>, client: IpAddr, mail: &Hold) -> Self {
+        let sender = sender(mail);
+        Self {
+            site,
+            client,
+            // Until the content begins nothing is called by it.
+            path: Path::new(sender, QueueId::new(Wall::from_secs(0), 0)),
+            lines: Vec::new(),
+            recipients: Vec::new(),
+            mail: None,
+            permit: None,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Asks for a recipient down the path.
+    pub(super) async fn recipient(&mut self, mail: Hold, route: Route) -> Result<(), Reply> {
+        let way = way(&mail, route);
+        self.recipients.push(mail.recipient.clone());
+        self.mail = Some(Box::new(mail));
+        let answered = self.drive(Input::Recipient(way), None).await;
+        self.recipients.truncate(self.path.accepted());
+        match answered {
+            Some(Answered::Recipient(answer)) => answer,
+            _ => Err(out_of_step()),
+        }
+    }
+
+    /// The content begins. Gives whether it is written to the draft, too.
+    pub(super) async fn begin(&mut self, id: QueueId) -> Result<bool, Reply> {
+        match self.drive(Input::Begin(id), None).await {
+            Some(Answered::Begin(answer)) => answer,
+            _ => Err(out_of_step()),
+        }
+    }
+
+    /// True if some branch gets the content as it comes.
+    pub(super) fn passes_on(&self) -> bool {
+        self.lines
+            .iter()
+            .any(|line| line.proceeds && line.open.is_some())
+    }
+
+    /// A piece of the content, or of what stands above it.
+    pub(super) async fn push(&mut self, piece: &[u8]) {
+        for number in 0..self.lines.len() {
+            let Some(line) = self.lines.get_mut(number).filter(|line| line.proceeds) else {
+                continue;
+            };
+            let Some((_, branch)) = &mut line.open else {
+                continue;
+            };
+            if !branch.push(piece).await {
+                line.proceeds = false;
+                let broke = Input::Broke(BranchId(number), outcomes(branch));
+                self.path.step(broke, &mut self.actions);
+                self.let_go(BranchId(number)).await;
+            }
+        }
+    }
+
+    /// The draft could not take content: false if nobody else gets it.
+    pub(super) fn draft_lost(&mut self, reply: Reply) -> bool {
+        self.path.step(Input::DraftLost(reply), &mut self.actions);
+        self.passes_on()
+    }
+
+    /// The content is whole: what becomes of the message.
+    pub(super) async fn end(&mut self, ending: &mut Ending) -> Result<Custody, Reply> {
+        let judged = Sender {
+            verdict: ending.envelope.verdict,
+            is_null: ending.envelope.reverse_path.is_null(),
+            was_queued: false,
+        };
+        self.path.step(Input::Judged(judged), &mut self.actions);
+        match self.drive(Input::End, Some(ending)).await {
+            Some(Answered::End(answer)) => answer,
+            _ => Err(out_of_step()),
+        }
+    }
+
+    /// The transaction is given up.
+    pub(super) async fn abandon(mut self) {
+        self.drive(Input::Abandon, None).await;
+    }
+
+    /// Gives the machine one input, and does what follows, until nothing does.
+    async fn drive(&mut self, input: Input, mut ending: Option<&mut Ending>) -> Option<Answered> {
+        let mut answered = None;
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut actions = std::mem::take(&mut self.actions);
+            self.path.step(input, &mut actions);
+            let (mut prepare, mut complete) = (Vec::new(), Vec::new());
+            for action in actions {
+                match action {
+                    Action::Open(id, next_hop, place) => {
+                        let said = self.open(id, next_hop, place).await;
+                        inputs.push_back(Input::Said(id, said));
+                    }
+                    Action::Ask(id, place) => {
+                        let said = self.ask(id, place).await;
+                        inputs.push_back(Input::Said(id, said));
+                    }
+                    Action::Proceed(id) => self.proceed(id).await,
+                    Action::Prepare(id) => prepare.push(id),
+                    Action::Complete(id) => complete.push(id),
+                    Action::Abandon(id) => self.give_up(id).await,
+                    Action::Replay => {
+                        self.replay(ending.as_deref_mut()).await;
+                        inputs.push_back(Input::Replayed);
+                    }
+                    Action::DropDraft => drop(ending.as_deref_mut().map(Ending::drop_draft)),
+                    Action::Store(places) => {
+                        let stored = store(ending.as_deref_mut(), &places).await;
+                        inputs.push_back(Input::Stored(stored));
+                    }
+                    Action::Recipient(answer) => answered = Some(Answered::Recipient(answer)),
+                    Action::Begin(answer) => answered = Some(Answered::Begin(answer)),
+                    Action::End(answer) => answered = Some(Answered::End(answer)),
+                }
+            }
+            self.prepare(&prepare, &mut inputs).await;
+            self.complete(&complete, &mut inputs).await;
+        }
+        answered
+    }
+
+    async fn proceed(&mut self, id: BranchId) {
+        if let Some(line) = self.lines.get_mut(id.0)
+            && let Some((_, branch)) = &mut line.open
+        {
+            line.proceeds = true;
+            branch.proceed().await;
+        }
+    }
+
+    /// Has branches send all but what completes the message.
+    async fn prepare(&mut self, ids: &[BranchId], inputs: &mut VecDeque<Input>) {
+        let mut preparing: Together<BranchId, dyn Future<Output = bool> + Send> =
+            Together::default();
+        for (number, line) in self.lines.iter_mut().enumerate() {
+            if let Some((_, branch)) = &mut line.open
+                && ids.contains(&BranchId(number))
+            {
+                preparing.push(BranchId(number), Box::pin(branch.prepare()));
+            }
+        }
+        let mut prepared = Vec::new();
+        while let Some(ended) = preparing.next().await {
+            prepared.push(ended);
+        }
+        drop(preparing);
+        for (id, is_prepared) in prepared {
+            inputs.push_back(if is_prepared {
+                Input::Prepared(id)
+            } else {
+                Input::Broke(id, self.take_outcomes(id).await)
+            });
+        }
+    }
+
+    /// Has branches send that, and waits for their last words.
+    async fn complete(&mut self, ids: &[BranchId], inputs: &mut VecDeque<Input>) {
+        let mut completing: Together<BranchId, dyn Future<Output = ()> + Send> =
+            Together::default();
+        let began = clock::mono();
+        for (number, line) in self.lines.iter_mut().enumerate() {
+            if let Some((_, branch)) = &mut line.open
+                && ids.contains(&BranchId(number))
+            {
+                completing.push(BranchId(number), Box::pin(branch.complete()));
+            }
+        }
+        let mut completed = Vec::new();
+        while let Some((id, ())) = completing.next().await {
+            completed.push(id);
+        }
+        drop(completing);
+        for id in completed {
+            let ends = self.take_outcomes(id).await;
+            if let (Some(line), Some((_, end))) = (self.lines.get(id.0), ends.first()) {
+                told(&line.next_hop, "last word", Some(end), began);
+            }
+            inputs.push_back(Input::Completed(id, ends));
+        }
+    }
+
+    /// A branch is over: what it came to.
+    async fn take_outcomes(&mut self, id: BranchId) -> Vec<(usize, Outcome)> {
+        let line = self.lines.get(id.0).and_then(|line| line.open.as_ref());
+        let ends = line.map(|(_, branch)| outcomes(branch)).unwrap_or_default();
+        self.let_go(id).await;
+        ends
+    }
+
+    /// Gives a branch up: nothing of it may be delivered.
+    async fn give_up(&mut self, id: BranchId) {
+        if let Some(line) = self.lines.get_mut(id.0)
+            && let Some((_, branch)) = &mut line.open
+        {
+            branch.abandon().await;
+            self.let_go(id).await;
+        }
+    }
+}
+
+/// Who sends, as the 250 rule asks.
+fn sender(mail: &Hold) -> Sender {
+    Sender {
+        verdict: mail.verdict,
+        is_null: mail.reverse_path.is_null(),
+        was_queued: mail.opens.is_none(),
+    }
+}
+
+/// A recipient's way on. What asks for reports on success or by a deadline, or for hops that are nobody's but TLS's,
+/// goes through the queue, which makes those reports and knows those hosts.
+fn way(mail: &Hold, route: Route) -> Way {
+    let wants_success = matches!(
+        mail.recipient.notify,
+        Some(Notify::On { success: true, .. })
+    );
+    let is_special =
+        wants_success || mail.requests.deliver_by.is_some() || mail.requests.require_tls;
+    let Some(opens) = mail.opens else {
+        return Way::Stored;
+    };
+    match route.path {
+        PathMode::Store => Way::Stored,
+        PathMode::Hold if is_special && sender(mail).is_stored(route.when_unproven) => Way::Stored,
+        PathMode::Hold => Way::Held {
+            answers_each: route.next_hop.is_lmtp(),
+            next_hop: route.next_hop,
+            when_unproven: route.when_unproven,
+            opens,
+        },
+    }
+}
+
+/// What a branch came to, by its recipients' numbers.
+fn outcomes(branch: &Branch) -> Vec<(usize, Outcome)> {
+    branch.outcomes().to_vec()
+}
+
+/// The machine has no answer: a bug of ours.
+fn out_of_step() -> Reply {
+    error!("a held path gave no answer");
+    Reply::new(451, (4, 3, 0), "local error in processing")
+}
