@@ -29,13 +29,15 @@ impl Client {
         Ok(client)
     }
 
-    /// Sends one message, whose octets end with the final dot. Gives the time from there to 250.
-    pub async fn send(&mut self, message: &[u8]) -> anyhow::Result<Duration> {
+    /// Sends one message, whose octets end with the final dot. Gives the time from there to 250, or
+    /// that of the whole transaction.
+    pub async fn send(&mut self, message: &[u8], whole: bool) -> anyhow::Result<Duration> {
+        let began = now();
         self.say(b"MAIL FROM:<a@src.example>\r\n", b"250").await?;
         self.say(b"RCPT TO:<b@dst.example>\r\n", b"250").await?;
         self.say(b"DATA\r\n", b"354").await?;
         self.stream.write_all(message).await?;
-        let sent = now();
+        let sent = if whole { began } else { now() };
         self.hear(b"250").await?;
         Ok(sent.elapsed())
     }

@@ -35,7 +35,7 @@ impl Run {
         for _ in 0..self.sessions {
             let mut client = Client::greeted(self.server).await?;
             if self.after_message {
-                client.send(&text).await?;
+                client.send(&text, false).await?;
             }
             clients.push(client);
         }

@@ -34,6 +34,9 @@ pub struct Run {
     /// Sessions close behind QUIT, without waiting for its reply.
     #[arg(long)]
     leave: bool,
+    /// Times whole transactions, from MAIL to the last 250.
+    #[arg(long)]
+    whole: bool,
     /// Seconds that count.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
@@ -53,8 +56,8 @@ struct Span {
 type Latencies = Rc<RefCell<Vec<Duration>>>;
 
 impl Run {
-    /// Measures, and prints a line: messages a second, CPU microseconds a message, dot to 250 in
-    /// microseconds (median, 99th percentile), PSS in KiB half-way through, cores that were busy
+    /// Measures, and prints a line: messages a second, CPU microseconds a message, dot to 250 (or the
+    /// whole transaction) in microseconds (median, 99th percentile), PSS in KiB half-way through, cores that were busy
     /// with anything at all.
     pub async fn measure(self) -> anyhow::Result<()> {
         let group = Group(self.group);
@@ -81,12 +84,12 @@ impl Run {
         };
         for client in clients {
             let (text, seen, ready) = (Arc::clone(&text), Rc::clone(&seen), Rc::clone(&ready));
-            let (server, leave) = (self.server, self.leave);
+            let (server, leave, whole) = (self.server, self.leave, self.whole);
             sessions.spawn_local(async move {
                 ready.wait().await;
                 match client {
-                    Some(client) => keep_sending(client, &text, span, &seen).await,
-                    None => send_anew(server, &text, span, leave, &seen).await,
+                    Some(client) => keep_sending(client, &text, span, whole, &seen).await,
+                    None => send_anew(server, &text, span, (leave, whole), &seen).await,
                 }
             });
         }
@@ -133,10 +136,11 @@ async fn keep_sending(
     mut client: Client,
     text: &[u8],
     span: Span,
+    whole: bool,
     seen: &Latencies,
 ) -> anyhow::Result<()> {
     while now() < span.to {
-        let latency = client.send(text).await?;
+        let latency = client.send(text, whole).await?;
         count(latency, span, seen);
     }
     client.quit().await
@@ -147,12 +151,12 @@ async fn send_anew(
     server: SocketAddr,
     text: &[u8],
     span: Span,
-    leave: bool,
+    (leave, whole): (bool, bool),
     seen: &Latencies,
 ) -> anyhow::Result<()> {
     while now() < span.to {
         let mut client = Client::greeted(server).await?;
-        let latency = client.send(text).await?;
+        let latency = client.send(text, whole).await?;
         count(latency, span, seen);
         if leave {
             client.leave().await?;

@@ -1,7 +1,7 @@
-//! The parts of `bench/accept` and `bench/relay` that must not be the bottleneck: a sender of
+//! The parts of `bench/accept`, `bench/relay` and `bench/held` that must not be the bottleneck: a sender of
 //! messages that counts and times, a next hop that counts, and a crowd of clients that only sit there.
 //!
-//! In `bench/accept` no command is pipelined, as Postfix's smtp-source does it: what a client waits
+//! In `bench/accept` and `bench/held` no command is pipelined, as Postfix's smtp-source does it: what a client waits
 //! for is part of what is measured. Each measurement prints one line, whose columns stand at its printer. CPU and
 //! memory are those of a process group: the server and all its children, ended ones included.
 

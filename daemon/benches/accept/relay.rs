@@ -92,7 +92,7 @@ impl Run {
                 while let Some(after) = left.get().checked_sub(1) {
                     left.set(after);
                     if lockstep {
-                        client.send(&text).await?;
+                        client.send(&text, false).await?;
                     } else {
                         client.send_at_once(&text).await?;
                     }
