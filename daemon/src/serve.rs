@@ -122,7 +122,9 @@ impl Service {
         let config = &in_force.config;
 
         let spool = open_spool(config).await?;
-        let shared = Shared::new(&current, with_history(config, &spool)?).await?;
+        let notebook = open_history(config)?;
+        let kept = with_history(&spool, notebook.as_ref());
+        let shared = Shared::new(&current, kept, notebook).await?;
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
         let sockets = bind(&config.listen)?;
         let control =
@@ -284,11 +286,10 @@ async fn read_frozen(config: &Config) -> Result<BTreeSet<Lane>, Failure> {
     Ok(lanes)
 }
 
-/// The queue, with a memory of what has left it if one is wanted.
-pub fn with_history(config: &Config, spool: &Arc<LocalSpool>) -> Result<Arc<dyn Spool>, Failure> {
-    let spool = Arc::clone(spool) as Arc<dyn Spool>;
+/// The memory of what has left the queue, if one is wanted.
+pub fn open_history(config: &Config) -> Result<Option<Notebook>, Failure> {
     if config.history.is_zero() {
-        return Ok(spool);
+        return Ok(None);
     }
     let keeping = Keeping {
         data_dir: config.data_dir.clone(),
@@ -297,7 +298,16 @@ pub fn with_history(config: &Config, spool: &Arc<LocalSpool>) -> Result<Arc<dyn 
     let notebook = Notebook::open(&keeping, clock::now().wall)
         .context("cannot keep history")
         .or_exit(Exit::Io)?;
-    Ok(Arc::new(Kept::new(spool, notebook)))
+    Ok(Some(notebook))
+}
+
+/// The queue, with that memory.
+pub fn with_history(spool: &Arc<LocalSpool>, notebook: Option<&Notebook>) -> Arc<dyn Spool> {
+    let spool = Arc::clone(spool) as Arc<dyn Spool>;
+    match notebook {
+        Some(notebook) => Arc::new(Kept::new(spool, notebook.clone())),
+        None => spool,
+    }
 }
 
 /// What is kept of other domains' policies. Where it cannot be kept, mail goes on without.
@@ -344,11 +354,17 @@ struct Shared {
     next_hops: Arc<NextHops>,
     /// How many paths are held.
     held: Caps,
+    /// What became of messages that were never in the queue.
+    notebook: Option<Notebook>,
 }
 
 impl Shared {
     /// What the configuration makes of it.
-    async fn new(current: &Arc<Current>, spool: Arc<dyn Spool>) -> Result<Self, Failure> {
+    async fn new(
+        current: &Arc<Current>,
+        spool: Arc<dyn Spool>,
+        notebook: Option<Notebook>,
+    ) -> Result<Self, Failure> {
         let in_force = current.take();
         let config = &in_force.config;
         let resolver = Arc::new(Swappable::new(config).or_exit(Exit::Config)?);
@@ -374,6 +390,7 @@ impl Shared {
             next_hops: Arc::new(NextHops::new(Arc::clone(&reach), Arc::clone(current))),
             reach,
             held: Caps::default(),
+            notebook,
         })
     }
 
@@ -394,6 +411,7 @@ impl Shared {
             Ahead {
                 next_hops: Arc::clone(&self.next_hops),
                 held: self.held.clone(),
+                notebook: self.notebook.clone(),
             },
         )
     }

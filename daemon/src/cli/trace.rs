@@ -57,7 +57,8 @@ fn text(notes: &[Note], message: Option<&Message>) -> String {
             let _ = writeln!(text, "{BELOW}{detail}");
         }
     }
-    let gone = notes.iter().any(|note| note.event == Event::Gone);
+    let ends = |event: &Event| matches!(event, Event::Gone | Event::Onward | Event::Refused { .. });
+    let gone = notes.iter().any(|note| ends(&note.event));
     let _ = match message {
         Some(message) if message.active => writeln!(text, "now                   being delivered"),
         Some(message) if message.held => {
@@ -109,6 +110,27 @@ fn told(event: &Event) -> (String, Vec<String>) {
             let path = Peer(reverse_path);
             (format!("taken: <{path}> is {verdict}"), details)
         }
+        Event::Asked {
+            next_hop,
+            about,
+            outcome,
+            status,
+            remote,
+            diagnostic,
+            milliseconds,
+        } => {
+            let what = format!(
+                "path to {}: {about} {outcome}, {milliseconds} ms",
+                Peer(next_hop)
+            );
+            let ended = said(remote.as_deref(), status.as_deref(), diagnostic.as_deref());
+            (what, Vec::from_iter(ended))
+        }
+        Event::Onward => {
+            let what = "done: every next hop had it before 250 was said, and nothing was queued";
+            (String::from(what), Vec::new())
+        }
+        Event::Refused { reply } => (format!("not taken: {}", Peer(reply)), Vec::new()),
         Event::Attempt {
             number,
             recipients,
@@ -142,6 +164,15 @@ fn told(event: &Event) -> (String, Vec<String>) {
         }
         Event::Gone => (String::from("done: it left the queue"), Vec::new()),
     }
+}
+
+/// What a next hop said, if anything is known of that.
+fn said(remote: Option<&str>, status: Option<&str>, diagnostic: Option<&str>) -> Option<String> {
+    let remote = remote.map(|remote| Peer(remote).to_string());
+    let status = status.map(String::from);
+    let diagnostic = diagnostic.map(|diagnostic| Peer(diagnostic).to_string());
+    let parts: Vec<_> = [remote, status, diagnostic].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// One recipient's end of an attempt.

@@ -45,6 +45,33 @@ pub enum Event<T = String> {
         /// Our trace fields: how it came, and all that was found.
         trace: T,
     },
+    /// A next hop was asked, down a path that was held open.
+    Asked {
+        /// Which.
+        next_hop: T,
+        /// `recipient` or `message`.
+        about: T,
+        /// `accepted`, `refused` or `lost`; of a message `delivered`, too.
+        outcome: T,
+        /// Its status (RFC 3463).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<T>,
+        /// The host.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remote: Option<T>,
+        /// What was said, or what we saw.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        diagnostic: Option<T>,
+        /// How long the answer took.
+        milliseconds: u64,
+    },
+    /// Every next hop had it before 250 was said; it was never in the queue.
+    Onward,
+    /// It was not taken.
+    Refused {
+        /// What was said at its end.
+        reply: T,
+    },
     /// An attempt came to its end.
     Attempt {
         /// Which one, from 1 on.
@@ -156,7 +183,7 @@ const SOME: usize = 256;
 
 impl<'a> Note<Words<'a>> {
     /// Of a message.
-    const fn new(id: QueueId, at: Wall, event: Event<Words<'a>>) -> Self {
+    pub const fn new(id: QueueId, at: Wall, event: Event<Words<'a>>) -> Self {
         Self {
             id: Words::Id(id),
             at: Words::At(at),

@@ -178,6 +178,9 @@ fn brief(event: &Event) -> String {
         Event::Report { to, subject } => format!("report to {}: {subject}", to.join(" ")),
         Event::Operator { did, .. } => format!("{did} by the operator"),
         Event::Gone => String::from("gone"),
+        Event::Asked { about, outcome, .. } => format!("{about} {outcome}"),
+        Event::Onward => String::from("onward"),
+        Event::Refused { reply } => format!("refused: {reply}"),
     }
 }
 

@@ -34,6 +34,7 @@ use vouchsafe_spool::Spool;
 
 use crate::config::schema::any_contains;
 use crate::current::InForce;
+use crate::history::Notebook;
 use crate::limits::{Door, SessionCaps};
 use crate::next_hop::NextHops;
 use crate::next_hop::caps::Caps;
@@ -66,6 +67,8 @@ pub struct Ahead {
     pub next_hops: Arc<NextHops>,
     /// How many there are.
     pub held: Caps,
+    /// What became of what went down them.
+    pub notebook: Option<Notebook>,
 }
 
 /// Hosts of ours in front of us.

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use super::client::Client;
 use super::service::Setup;
+use super::sink::Sink;
 
 fn trace(config: &Path, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_vouchsafe"))
@@ -57,4 +58,43 @@ fn a_message_is_traced_to_its_end() {
     assert_eq!(json["notes"][0]["event"], "accepted");
     assert_eq!(json["notes"][2]["event"], "gone");
     assert!(json["queued"].is_null());
+}
+
+#[test]
+fn a_message_that_was_never_queued_is_traced_down_its_path() {
+    let sink = Sink::start();
+    let setup = Setup::new().domain("held.example", &sink.next_hop());
+    let config = setup.config();
+    let service = setup.start();
+    let mut client = Client::greeted(service.address());
+    client.expect("EHLO client.example", 250);
+    client.expect("MAIL FROM:<someone@sender.example>", 250);
+    client.expect("RCPT TO:<a@held.example>", 250);
+    client.expect("DATA", 354);
+    let said = client.expect("Subject: held\r\n\r\nhello\r\n.", 250);
+    assert!(said.contains("delivered onward"), "{said}");
+    let id = said.split_whitespace().last().unwrap().to_owned();
+    client.expect("QUIT", 221);
+    sink.next();
+    let _folder = service.folder();
+    service.stop();
+
+    let told = trace(&config, &[&id]);
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(told.status.code(), Some(0), "{text}");
+    let path = format!("path to {}", sink.next_hop());
+    let places = [
+        &format!("{path}: recipient accepted, "),
+        &format!("{path}: message delivered, "),
+        "2.0.0, 250 ",
+        "taken: <someone@sender.example> is unknown",
+        "to a@held.example",
+        "done: every next hop had it",
+    ]
+    .map(|line| {
+        text.find(line)
+            .unwrap_or_else(|| panic!("{line} in\n{text}"))
+    });
+    assert!(places.is_sorted(), "{text}");
+    assert!(!text.contains("attempt"), "{text}");
 }

@@ -15,7 +15,7 @@ use crate::control::wire::{Reply, Request};
 use crate::current::Current;
 use crate::operator::{self, FreezeError, Hand};
 use crate::runner::Desk;
-use crate::serve::with_history;
+use crate::serve::{open_history, with_history};
 
 /// Has a request that changes something done, and shows each answer to `each`.
 pub fn exchange(
@@ -67,7 +67,9 @@ fn at_rest(
         error: anyhow::Error::from(error).context(format!("queue in {}", folder.display())),
     })?;
     let spool = Arc::new(spool);
-    let hand = Hand::new(with_history(&config, &spool)?, Desk::empty(), folder);
+    let notebook = open_history(&config)?;
+    let kept = with_history(&spool, notebook.as_ref());
+    let hand = Hand::new(kept, Desk::empty(), folder);
     let terms = Current::new(config, None).or_exit(Exit::Config)?.take();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::info;
 use vouchsafe_proto::cutthrough::{BranchId, Said};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_proto::time::Mono;
 
+use super::story::About;
 use super::{Held, Line};
 use crate::clock;
-use crate::log::Peer;
 use crate::next_hop::caps::{HeldCaps, Over};
 use crate::smtp_out::{self, Branch};
 
@@ -47,7 +47,8 @@ impl Held {
             let kept = match taken {
                 Ok(kept) => kept,
                 Err(outcome) => {
-                    told(&next_hop, "no session", Some(&outcome), began);
+                    let heard = (Some(&outcome), None);
+                    self.story.add(&next_hop, About::Recipient, heard, began);
                     return Said::Lost(outcome);
                 }
             };
@@ -78,16 +79,12 @@ impl Held {
 
     /// What a branch has said of a recipient, for the machine and the log.
     async fn heard(&mut self, id: BranchId, said: smtp_out::Said, began: Mono) -> Said {
-        let (what, said) = match said {
-            smtp_out::Said::Accepted => ("recipient taken", Said::Accepted),
-            smtp_out::Said::Refused(outcome) => ("recipient refused", Said::Refused(outcome)),
-            smtp_out::Said::Lost(outcome) => ("session lost", Said::Lost(outcome)),
+        let said = match said {
+            smtp_out::Said::Accepted => Said::Accepted,
+            smtp_out::Said::Refused(outcome) => Said::Refused(outcome),
+            smtp_out::Said::Lost(outcome) => Said::Lost(outcome),
             smtp_out::Said::Stale => {
-                let text = "the session had ended";
-                (
-                    "session lost",
-                    Said::Lost(Outcome::local((4, 4, 2), None, text)),
-                )
+                Said::Lost(Outcome::local((4, 4, 2), None, "the session had ended"))
             }
         };
         let outcome = match &said {
@@ -95,7 +92,10 @@ impl Held {
             Said::Refused(outcome) | Said::Lost(outcome) => Some(outcome),
         };
         if let Some(line) = self.lines.get(id.0) {
-            told(&line.next_hop, what, outcome, began);
+            let remote = line.open.as_ref().map(|(_, branch)| branch.remote());
+            let heard = (outcome, remote);
+            self.story
+                .add(&line.next_hop, About::Recipient, heard, began);
         }
         if let Said::Lost(_) = said {
             self.let_go(id).await;
@@ -140,22 +140,6 @@ impl Held {
         if let Some(connection) = branch.into_connection().await {
             self.site.ahead.next_hops.give_back(origin, connection);
         }
-    }
-}
-
-/// A line about what a next hop has said, and how long it took.
-pub(super) fn told(next_hop: &NextHop, what: &str, outcome: Option<&Outcome>, began: Mono) {
-    let milliseconds = clock::mono().since(began).as_millis();
-    match outcome {
-        None => debug!(%next_hop, milliseconds, "{what}"),
-        Some(outcome) => info!(
-            %next_hop,
-            remote = outcome.remote.as_ref().map(|remote| Peer(&remote.name)).map(tracing::field::display),
-            status = %outcome.status,
-            diagnostic = %Peer(outcome.diagnostic.text()),
-            milliseconds,
-            "{what}"
-        ),
     }
 }
 

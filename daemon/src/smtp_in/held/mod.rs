@@ -10,10 +10,12 @@
 //! Left to others: who is told what (the machine), what is said to a next hop (`smtp_out`), which session
 //! that is (`next_hop`).
 //!
-//! Files: the transaction here; `asking` a branch up to its recipients; `ending` what becomes of the draft.
+//! Files: the transaction here; `asking` a branch up to its recipients; `ending` what becomes of the draft;
+//! `story` what was said, for the log and for `trace`.
 
 mod asking;
 mod ending;
+mod story;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -36,9 +38,9 @@ use crate::next_hop::Origin;
 use crate::next_hop::caps::Permit;
 use crate::smtp_out::Branch;
 use crate::together::Together;
-use asking::told;
 pub(super) use ending::Ending;
 use ending::store;
+use story::{About, Story};
 
 /// The paths of one transaction.
 pub(super) struct Held {
@@ -53,6 +55,11 @@ pub(super) struct Held {
     /// What MAIL has agreed on.
     mail: Option<Box<Hold>>,
     permit: Option<Permit>,
+    /// The name the message has here, once its content begins.
+    queue_id: QueueId,
+    /// Octets of our fields and the content, as they have gone on.
+    size: u64,
+    story: Story,
     /// What the machine wants done.
     actions: Vec<Action>,
 }
@@ -77,15 +84,19 @@ impl Held {
     /// None yet.
     pub(super) fn new(site: Arc<Site>, client: IpAddr, mail: &Hold) -> Self {
         let sender = sender(mail);
+        // Until the content begins nothing is called by it.
+        let nameless = QueueId::new(Wall::from_secs(0), 0);
         Self {
             site,
             client,
-            // Until the content begins nothing is called by it.
-            path: Path::new(sender, QueueId::new(Wall::from_secs(0), 0)),
+            path: Path::new(sender, nameless),
             lines: Vec::new(),
             recipients: Vec::new(),
             mail: None,
             permit: None,
+            queue_id: nameless,
+            size: 0,
+            story: Story::default(),
             actions: Vec::new(),
         }
     }
@@ -105,6 +116,7 @@ impl Held {
 
     /// The content begins. Gives whether it is written to the draft, too.
     pub(super) async fn begin(&mut self, id: QueueId) -> Result<bool, Reply> {
+        self.queue_id = id;
         match self.drive(Input::Begin(id), None).await {
             Some(Answered::Begin(answer)) => answer,
             _ => Err(out_of_step()),
@@ -120,6 +132,10 @@ impl Held {
 
     /// A piece of the content, or of what stands above it.
     pub(super) async fn push(&mut self, piece: &[u8]) {
+        if self.passes_on() {
+            let more = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            self.size = self.size.saturating_add(more);
+        }
         for number in 0..self.lines.len() {
             let Some(line) = self.lines.get_mut(number).filter(|line| line.proceeds) else {
                 continue;
@@ -150,15 +166,38 @@ impl Held {
             was_queued: false,
         };
         self.path.step(Input::Judged(judged), &mut self.actions);
-        match self.drive(Input::End, Some(ending)).await {
+        let answer = match self.drive(Input::End, Some(ending)).await {
             Some(Answered::End(answer)) => answer,
             _ => Err(out_of_step()),
+        };
+        self.note_end(ending, &answer);
+        answer
+    }
+
+    /// Notes what became of a message that is not in the queue.
+    fn note_end(&self, ending: &Ending, answer: &Result<Custody, Reply>) {
+        let Some(notebook) = &self.site.ahead.notebook else {
+            return;
+        };
+        if answer.as_ref().is_ok_and(|custody| !custody.is_onward()) {
+            return;
         }
+        let mut lines = self.story.lines(self.queue_id);
+        let message = (&ending.envelope, self.size);
+        story::end(&mut lines, self.queue_id, message, answer);
+        notebook.note(self.queue_id, &lines);
     }
 
     /// The transaction is given up.
     pub(super) async fn abandon(mut self) {
         self.drive(Input::Abandon, None).await;
+    }
+
+    /// Notes the path of a message that is about to be stored, behind which the queue notes the rest.
+    fn note_path(&self) {
+        if let Some(notebook) = &self.site.ahead.notebook {
+            notebook.note(self.queue_id, &self.story.lines(self.queue_id));
+        }
     }
 
     /// Gives the machine one input, and does what follows, until nothing does.
@@ -189,6 +228,7 @@ impl Held {
                     }
                     Action::DropDraft => drop(ending.as_deref_mut().map(Ending::drop_draft)),
                     Action::Store(places) => {
+                        self.note_path();
                         let stored = store(ending.as_deref_mut(), &places).await;
                         inputs.push_back(Input::Stored(stored));
                     }
@@ -257,7 +297,8 @@ impl Held {
         for id in completed {
             let ends = self.take_outcomes(id).await;
             if let (Some(line), Some((_, end))) = (self.lines.get(id.0), ends.first()) {
-                told(&line.next_hop, "last word", Some(end), began);
+                let heard = (Some(end), None);
+                self.story.add(&line.next_hop, About::Message, heard, began);
             }
             inputs.push_back(Input::Completed(id, ends));
         }
