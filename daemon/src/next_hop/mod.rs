@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::smtp::deliver::Timeouts;
 use vouchsafe_proto::time::Mono;
 
 use crate::clock;
@@ -120,19 +121,26 @@ impl NextHops {
     /// A session with the next hop: one that is kept, or a new one with the first of its hosts with which
     /// one comes to be, within `patience` in all. If none does, why; at once, if none did a moment ago.
     ///
-    /// A message that may go under TLS only (RFC 8689) has other hosts, and no business here.
+    /// A message that may go under TLS only (RFC 8689) has other hosts: [`NextHops::fresh`].
     pub async fn take(&self, next_hop: &NextHop, patience: Duration) -> Result<Kept, Outcome> {
         match self.pool.take(next_hop) {
             Some(idle) => Ok(kept(next_hop, idle)),
-            None => self.fresh(next_hop, patience).await,
+            None => self.fresh(next_hop, patience, false).await,
         }
     }
 
-    /// The same, but a new one for sure: for a transaction whose kept session had ended.
-    pub async fn fresh(&self, next_hop: &NextHop, patience: Duration) -> Result<Kept, Outcome> {
+    /// The same, but a new one for sure: for a transaction whose kept session had ended, or which
+    /// `demands_tls` that can be trusted. That none is to be had for the latter says nothing of the next
+    /// hop.
+    pub async fn fresh(
+        &self,
+        next_hop: &NextHop,
+        patience: Duration,
+        demands_tls: bool,
+    ) -> Result<Kept, Outcome> {
         let asking = self.health.ask(next_hop, clock::mono())?;
         // Boxed: it is large, and most sessions of ours wait for it but once.
-        match Box::pin(self.open(next_hop, patience)).await {
+        match Box::pin(self.open(next_hop, patience, demands_tls)).await {
             Ok(connection) => {
                 asking.answered();
                 let idle = Idle {
@@ -143,7 +151,9 @@ impl NextHops {
                 Ok(kept(next_hop, idle))
             }
             Err(outcome) => {
-                asking.failed(&outcome, clock::mono());
+                if !demands_tls {
+                    asking.failed(&outcome, clock::mono());
+                }
                 Err(outcome)
             }
         }
@@ -171,17 +181,48 @@ impl NextHops {
     }
 
     /// A new session.
-    async fn open(&self, next_hop: &NextHop, patience: Duration) -> Result<Connection, Outcome> {
+    async fn open(
+        &self,
+        next_hop: &NextHop,
+        patience: Duration,
+        demands_tls: bool,
+    ) -> Result<Connection, Outcome> {
         let in_force = self.current.take();
         let config = &in_force.config;
         let until = clock::mono().plus(patience);
-        let finding = Tries::find(next_hop, &self.reach, config, false);
+        let finding = Tries::find(next_hop, &self.reach, config, demands_tls);
         let Ok(mut tries) = timeout_at(clock::instant(until), finding).await else {
             // RFC 3463 §3.5: X.4.3, directory server failure.
             let text = "the next hop's hosts could not be found in the time that there was";
             return Err(Outcome::local((4, 4, 3), None, text));
         };
-        tries.open(&self.reach.terms(config), Some(until)).await
+        let terms = Terms {
+            timeouts: while_a_client_waits(config.delivery.timeouts()),
+            ..self.reach.terms(config)
+        };
+        loop {
+            let connection = tries.open(&terms, Some(until)).await?;
+            match connection.cannot_require_tls().filter(|_| demands_tls) {
+                None => return Ok(connection),
+                Some(outcome) => tries.refuse(connection, outcome).await,
+            }
+        }
+    }
+}
+
+/// The client's timers where a client of ours waits behind each of them: what follows from silence must
+/// reach it before it leaves, after five minutes at a command, two at DATA, ten at the end
+/// (RFC 5321 §4.5.3.2).
+fn while_a_client_waits(configured: Timeouts) -> Timeouts {
+    let command = |configured: Duration| configured.min(Duration::from_secs(100));
+    Timeouts {
+        greeting: command(configured.greeting),
+        hello: command(configured.hello),
+        mail: command(configured.mail),
+        recipient: command(configured.recipient),
+        data: command(configured.data),
+        block: configured.block,
+        completion: configured.completion.min(Duration::from_mins(8)),
     }
 }
 

@@ -11,9 +11,10 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until, timeout_at};
 use tracing::{Instrument as _, Span, debug, error, error_span, info};
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::smtp::receive::{self, Action, Answer, Ask, AskId, Input, Peer};
@@ -189,7 +190,10 @@ impl Session {
             // All of it is used: the machine would have had the rest before this wait.
             self.unread.give_back();
         }
-        Ok(match self.be_woken(reads).await {
+        let Some(woken) = self.be_woken_in_time(reads).await else {
+            return Ok(None);
+        };
+        Ok(match woken {
             Woken::Told(id, told) => Some(self.hear(id, told)),
             Woken::Word(Word::Stop, _) => {
                 self.knows_stop = true;
@@ -214,6 +218,22 @@ impl Session {
                 self.next.take()
             }
         })
+    }
+
+    /// Waits for whatever comes first; while next hops wait with the client, not for long at a time: they
+    /// hear from us then, and nothing has come.
+    async fn be_woken_in_time(&mut self, reads: bool) -> Option<Woken> {
+        if self.in_hand.held.is_none() || self.asked.is_some() {
+            return Some(self.be_woken(reads).await);
+        }
+        let until = clock::instant(clock::mono().plus(KEPT_ALIVE));
+        let woken = timeout_at(until, self.be_woken(reads)).await.ok();
+        if woken.is_none()
+            && let Some(held) = &mut self.in_hand.held
+        {
+            held.keep_alive().await;
+        }
+        woken
     }
 
     /// Waits for whatever comes first. Each wait begins with a look at all of it, so that a peer that
@@ -311,9 +331,9 @@ impl Session {
             }
             Action::Ask(id, ask) => self.ask(id, ask),
             Action::Head(head) => {
-                if let Some(held) = &mut self.in_hand.held {
-                    held.push(head.as_bytes()).await;
-                }
+                // The client may begin before the next hop lets us.
+                self.flush().await;
+                self.pass_on(head.as_bytes()).await;
             }
             Action::Append(piece) => self.append(piece).await,
             Action::Abandon => self.give_up().await,
@@ -332,6 +352,8 @@ impl Session {
     fn ask(&mut self, id: AskId, ask: Ask) {
         if let Ask::Verify { reverse_path, .. } = &ask {
             self.asked_about = reverse_path.to_string();
+            // Nothing of a transaction before: the machine has had it given up.
+            self.in_hand = InHand::default();
         }
         let asking = match (ask, &self.refused) {
             // Behind content that was refused, before the machine could hear of it.
@@ -352,9 +374,7 @@ impl Session {
     /// the machine reads on to the end of the message, so that the session stays in step.
     async fn append(&mut self, piece: Vec<u8>) {
         let piece = Bytes::from(piece);
-        if let Some(held) = &mut self.in_hand.held {
-            held.push(&piece).await;
-        }
+        self.pass_on(&piece).await;
         let Some(draft) = &mut self.in_hand.draft else {
             return;
         };
@@ -371,6 +391,18 @@ impl Session {
         if !passes_on {
             self.refused = Some(error.reply());
             self.next = Some(Input::ContentRefused(error.reply()));
+        }
+    }
+
+    /// Hands content down the paths that are held. The client is not listened to meanwhile.
+    async fn pass_on(&mut self, piece: &[u8]) {
+        let Some(held) = &mut self.in_hand.held else {
+            return;
+        };
+        let began = clock::mono();
+        held.push(piece).await;
+        if clock::mono().since(began) > NOTICED {
+            self.next.get_or_insert(Input::Resumed);
         }
     }
 
@@ -455,6 +487,13 @@ impl Unread {
         left
     }
 }
+
+/// How long a client may be silent between two commands before next hops hear NOOP on its behalf: a
+/// fifth of what they give it at least (RFC 5321 §4.5.3.2.7).
+const KEPT_ALIVE: Duration = Duration::from_mins(1);
+
+/// A wait of ours for a next hop that a client's own time is not to pay for.
+const NOTICED: Duration = Duration::from_secs(1);
 
 /// Octets that the machine is given at once. The shortest command is six octets and its reply can
 /// be ten times that, so what a peer can make us queue in one step is bounded by this.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tracing::{Instrument as _, Span, error};
 use vouchsafe_proto::envelope::Envelope;
+use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::route::RouteError;
 use vouchsafe_proto::smtp::receive::{Answer, Ask, Begun, Hold, Peer, Presenter};
 use vouchsafe_spool::{CommitError, Draft};
@@ -15,8 +16,8 @@ use vouchsafe_spool::{CommitError, Draft};
 use super::Site;
 use super::content::{self, About};
 use super::held::{Ending, Held};
-use crate::clock;
 use crate::metrics::{Watch, figures};
+use crate::{chance, clock};
 
 /// An answer on its way, with what it gives back to be in hand.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Told> + Send>>;
@@ -40,16 +41,6 @@ impl From<Answer> for Told {
             draft: None,
             held: None,
             trouble: None,
-        }
-    }
-}
-
-impl Told {
-    /// The same, with the paths given back.
-    fn with(self, held: Box<Held>) -> Self {
-        Self {
-            held: Some(held),
-            ..self
         }
     }
 }
@@ -159,10 +150,10 @@ pub(super) fn ask(
             let found = verifier.outside(reverse_path, &recipients, &run).await;
             Answer::Outside(found.map(Box::new)).into()
         }),
-        Ask::Begin { .. } => {
-            let held = in_hand.held.take();
-            within(span, async move { begin(&site, held).await })
-        }
+        Ask::Begin { .. } => match in_hand.held.take() {
+            None => Box::pin(async move { begin(&site).await }),
+            Some(held) => within(span, async move { begin_held(&site, held).await }),
+        },
         Ask::Commit(envelope) => {
             let InHand { draft, held } = std::mem::take(in_hand);
             match held {
@@ -206,37 +197,52 @@ async fn ask_ahead(site: Arc<Site>, peer: Peer, about: Hold, held: Option<Box<He
     }
 }
 
-/// Begins a message: in the spool, and down the paths that are held.
-async fn begin(site: &Site, held: Option<Box<Held>>) -> Told {
-    let draft = match site.spool.begin(clock::now().wall).await {
-        Ok(draft) => draft,
-        Err(error) => {
-            return Told {
-                held,
-                trouble: Some(Trouble::new("cannot begin a message", &error)),
-                ..Answer::Begun(Err(error.reply())).into()
+/// Begins a message in the spool.
+async fn begin(site: &Site) -> Told {
+    match site.spool.begin(clock::now().wall).await {
+        Ok(draft) => Told {
+            answer: Answer::Begun(Ok(Begun::to_keep(draft.id()))),
+            draft: Some(draft),
+            held: None,
+            trouble: None,
+        },
+        Err(error) => Told {
+            trouble: Some(Trouble::new("cannot begin a message", &error)),
+            ..Answer::Begun(Err(error.reply())).into()
+        },
+    }
+}
+
+/// Begins a message down the paths that are held; and in the spool, which is needed only where something
+/// may come to be stored.
+async fn begin_held(site: &Site, mut held: Box<Held>) -> Told {
+    let now = clock::now().wall;
+    let begun = site.spool.begin(now).await;
+    let queue_id = match &begun {
+        Ok(draft) => draft.id(),
+        Err(_) => QueueId::new(now, chance::number()),
+    };
+    let mut told = match (held.begin(queue_id).await, begun) {
+        (Err(reply), _) => Told::from(Answer::Begun(Err(reply))),
+        (Ok(false), _) => Answer::Begun(Ok(held.begun(queue_id))).into(),
+        (Ok(true), Ok(draft)) => Told {
+            draft: Some(draft),
+            ..Answer::Begun(Ok(held.begun(queue_id))).into()
+        },
+        (Ok(true), Err(error)) => {
+            let answer = if held.draft_lost(error.reply()) {
+                Ok(held.begun(queue_id))
+            } else {
+                Err(error.reply())
             };
+            Told {
+                trouble: Some(Trouble::new("cannot begin a message", &error)),
+                ..Answer::Begun(answer).into()
+            }
         }
     };
-    let queue_id = draft.id();
-    let Some(mut held) = held else {
-        return Told {
-            draft: Some(draft),
-            ..Answer::Begun(Ok(Begun::to_keep(queue_id))).into()
-        };
-    };
-    match held.begin(queue_id).await {
-        Ok(kept) => Told {
-            draft: kept.then_some(draft),
-            ..Answer::Begun(Ok(Begun {
-                queue_id,
-                passes_on: held.passes_on(),
-            }))
-            .into()
-        },
-        Err(reply) => Answer::Begun(Err(reply)).into(),
-    }
-    .with(held)
+    told.held = Some(held);
+    told
 }
 
 /// Brings a message to the end of its paths: it is with the next hops, in the spool, or refused.

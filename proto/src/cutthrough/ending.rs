@@ -86,12 +86,28 @@ impl Path {
         {
             return;
         }
+        if self.is_in_vain() {
+            // Whoever is refused sends again to all, and nobody has it yet.
+            self.abandon_branches(actions);
+            return self.conclude(actions);
+        }
         for id in open {
             if let Some(branch) = self.branch_mut(id) {
                 branch.stage = BranchStage::Completing;
             }
             actions.push(Action::Complete(id));
         }
+    }
+
+    /// True if some recipient has ended so that the message cannot be accepted, whatever becomes of the
+    /// others.
+    fn is_in_vain(&self) -> bool {
+        let is_written = self.draft == Draft::Written;
+        self.recipients.iter().any(|one| match &one.fate {
+            Fate::Open | Fate::Delivered(_) => false,
+            Fate::Silent(_) => !is_written || !self.is_stored(one),
+            Fate::Refused(_) => !is_written || !self.sender.hears_reports(),
+        })
     }
 
     /// Every recipient has its end: one answer is made of them.

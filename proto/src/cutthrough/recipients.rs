@@ -32,6 +32,10 @@ impl Path {
         if !self.may_join_branch(known, opens) {
             return actions.push(Action::Recipient(Err(replies::separate_transaction())));
         }
+        let asked = known.and_then(|id| self.branches.get(id.0));
+        if asked.is_some_and(|branch| branch.asked >= ASKED) {
+            return actions.push(Action::Recipient(Err(replies::too_many_recipients())));
+        }
         let id = known.unwrap_or_else(|| self.add(next_hop.clone(), answers_each));
         let place = self.recipients.len();
         match self.branches.get(id.0).map(|branch| &branch.stage) {
@@ -227,6 +231,10 @@ impl Path {
         }
     }
 }
+
+/// Recipients that a branch is asked for in one transaction, those that it refuses included: each costs
+/// memory until its end. Twice as many as a transaction may have.
+const ASKED: usize = 200;
 
 /// In the place of a number: the branch was not asked for this recipient.
 const NOT_ASKED: usize = usize::MAX;

@@ -41,6 +41,11 @@ pub(super) fn separate_transaction() -> Reply {
     )
 }
 
+/// To RCPT, where its next hop has been asked for as many as it is asked for (RFC 5321 §4.5.3.1.10).
+pub(super) fn too_many_recipients() -> Reply {
+    Reply::new(452, (4, 5, 3), "too many recipients")
+}
+
 /// The code of a refusal, where it has one of the class that it was taken for.
 fn passed_back(outcome: &Outcome, text: &'static str) -> Reply {
     let status = outcome.status;

@@ -337,6 +337,34 @@ fn a_verdict_that_waits_opens_no_path_before_it() {
 }
 
 #[test]
+fn nothing_completes_where_the_answer_will_be_no_all_the_same() {
+    let mut play = Play::of(AUTHORISED);
+    for number in [1, 2] {
+        let way = held(number, WhenUnproven::Defer);
+        assert_eq!(play.rcpt(way, Said::Accepted), Ok(()));
+    }
+    play.step(Input::Begin(id()));
+    play.step(Input::DraftLost(Reply::new(452, (4, 3, 1), "no room")));
+    play.step(Input::Broke(BranchId(0), vec![(0, silence())]));
+    play.step(Input::End);
+    let actions = play.step(Input::Prepared(BranchId(1)));
+    assert_eq!(actions.first(), Some(&Action::Abandon(BranchId(1))));
+    assert_eq!(answer(&actions), "452 4.3.1 no room");
+}
+
+#[test]
+fn a_next_hop_is_not_asked_without_end() {
+    let mut play = Play::of(UNKNOWN);
+    let way = || held(1, WhenUnproven::Defer);
+    for _ in 0..200 {
+        let refused = play.rcpt(way(), Said::Refused(reply(450))).unwrap_err();
+        assert_eq!(refused.code(), 450);
+    }
+    let refused = play.rcpt(way(), Said::Accepted).unwrap_err();
+    assert_eq!(refused.to_string(), "452 4.5.3 too many recipients");
+}
+
+#[test]
 fn what_is_given_up_leaves_nothing_behind() {
     let way = |number| held(number, WhenUnproven::Store);
     for until in 0..4 {
@@ -544,6 +572,7 @@ fn finish(
                 seen.refused = answer.err();
             }
             Action::DropDraft => {}
+            Action::Abandon(BranchId(branch)) => open.retain(|one| *one != branch),
             other => panic!("{other:?}"),
         }
     }

@@ -146,7 +146,9 @@ async fn one_connection_serves_many() {
         assert_eq!(kept.origin.is_reused(), nth > 0);
         give_back(&next_hops, [kept]);
     }
-    let kept = soon(next_hops.fresh(&next_hop, PATIENT)).await.unwrap();
+    let kept = soon(next_hops.fresh(&next_hop, PATIENT, false))
+        .await
+        .unwrap();
     assert!(!kept.origin.is_reused());
     assert_eq!(number(&mut hop, kept).await, 1);
     let kept = taken(&next_hops, &next_hop).await;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout_at;
 use tracing::info;
 use vouchsafe_proto::cutthrough::{BranchId, Said};
+use vouchsafe_proto::envelope::{BodyType, Recipient};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
@@ -13,6 +15,7 @@ use super::story::About;
 use super::{Held, Line};
 use crate::clock;
 use crate::next_hop::caps::{HeldCaps, Over};
+use crate::next_hop::{NextHops, Origin};
 use crate::smtp_out::{self, Branch};
 
 impl Held {
@@ -36,33 +39,20 @@ impl Held {
         };
         let first = first.clone();
         let began = clock::mono();
-        let mut again = false;
-        loop {
-            let next_hops = &self.site.ahead.next_hops;
-            let taken = if again {
-                next_hops.fresh(&next_hop, PATIENCE).await
-            } else {
-                next_hops.take(&next_hop, PATIENCE).await
-            };
-            let kept = match taken {
-                Ok(kept) => kept,
-                Err(outcome) => {
-                    let heard = (Some(&outcome), None);
-                    self.story.add(&next_hop, About::Recipient, heard, began);
-                    return Said::Lost(outcome);
+        let until = clock::instant(began.plus(ANSWER));
+        let beginning = begin(&self.site.ahead.next_hops, &next_hop, transaction, first);
+        // Boxed: it is large, and over in a moment.
+        let said = match timeout_at(until, Box::pin(beginning)).await {
+            Ok(Ok((origin, branch, said))) => {
+                if let Some(line) = self.lines.get_mut(id.0) {
+                    line.open = Some((origin, branch));
                 }
-            };
-            let mut branch = Branch::new(kept.connection);
-            match branch.begin(transaction.clone(), first.clone()).await {
-                smtp_out::Said::Stale if !again => again = true,
-                said => {
-                    if let Some(line) = self.lines.get_mut(id.0) {
-                        line.open = Some((kept.origin, branch));
-                    }
-                    return self.heard(id, said, began).await;
-                }
+                said
             }
-        }
+            Ok(Err(outcome)) => smtp_out::Said::Lost(outcome),
+            Err(_) => smtp_out::Said::Lost(no_answer()),
+        };
+        self.heard(id, said, began).await
     }
 
     /// Asks an open branch for one more recipient.
@@ -73,7 +63,11 @@ impl Held {
         let (Some(recipient), Some((_, branch))) = (recipient, line) else {
             return Said::Lost(Outcome::local((4, 4, 2), None, "the session is over"));
         };
-        let said = branch.recipient(recipient).await;
+        let until = clock::instant(began.plus(ANSWER));
+        let said = match timeout_at(until, branch.recipient(recipient)).await {
+            Ok(said) => said,
+            Err(_) => smtp_out::Said::Lost(no_answer()),
+        };
         self.heard(id, said, began).await
     }
 
@@ -120,11 +114,11 @@ impl Held {
         Some(Transaction {
             reverse_path: mail.reverse_path.clone(),
             recipients: Vec::new(),
-            body: mail.body,
+            // Nobody knows what will come: where it is offered it costs nothing.
+            body: BodyType::EightBitMime,
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
-            // With room for the fields that stand above it by then.
-            size: mail.declared.map(|size| size.saturating_add(HEAD_ROOM)),
+            size: mail.declared,
         })
     }
 
@@ -143,9 +137,37 @@ impl Held {
     }
 }
 
-/// How long RCPT waits for a session with the next hop: a sender waits five minutes at least
-/// (RFC 5321 §4.5.3.2.3), and has others to send to.
+/// A transaction on a session with the next hop, and what it says of the first recipient; or why there is
+/// no session. One that was kept and has ended meanwhile is made up for by a new one.
+async fn begin(
+    next_hops: &NextHops,
+    next_hop: &NextHop,
+    transaction: Transaction,
+    first: Recipient,
+) -> Result<(Origin, Branch, smtp_out::Said), Outcome> {
+    let demands_tls = transaction.requests.demands_tls(&transaction.reverse_path);
+    if !demands_tls {
+        let kept = next_hops.take(next_hop, PATIENCE).await?;
+        let mut branch = Branch::new(kept.connection);
+        let said = branch.begin(transaction.clone(), first.clone()).await;
+        if said != smtp_out::Said::Stale {
+            return Ok((kept.origin, branch, said));
+        }
+    }
+    let kept = next_hops.fresh(next_hop, PATIENCE, demands_tls).await?;
+    let mut branch = Branch::new(kept.connection);
+    let said = branch.begin(transaction, first).await;
+    Ok((kept.origin, branch, said))
+}
+
+/// It did not answer while the client waits.
+fn no_answer() -> Outcome {
+    Outcome::local((4, 4, 2), None, "no answer in the time that the client has")
+}
+
+/// How long RCPT waits for a session with the next hop.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Octets by which our fields may make a message larger than it was said to be.
-const HEAD_ROOM: u64 = 2_048;
+/// How long RCPT waits in all: a sender waits five minutes at least (RFC 5321 §4.5.3.2.3), and what
+/// follows from the silence must reach it.
+const ANSWER: Duration = Duration::from_mins(3);

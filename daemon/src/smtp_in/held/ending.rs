@@ -5,7 +5,7 @@ use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::cutthrough::{BranchId, Input};
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::reply::Reply;
-use vouchsafe_spool::{CommitError, Draft};
+use vouchsafe_spool::{CommitError, Draft, ReadBackError};
 
 use super::Held;
 use crate::{clock, log};
@@ -33,10 +33,12 @@ pub(super) async fn store(ending: Option<&mut Ending>, places: &[usize]) -> Resu
         return Err(CommitError::Poisoned.reply());
     };
     let mut envelope = ending.envelope.clone();
-    let recipients = places
-        .iter()
-        .filter_map(|place| envelope.recipients.get(*place).cloned());
-    envelope.recipients = recipients.collect();
+    let recipient = |place: &usize| envelope.recipients.get(*place).cloned();
+    let Some(recipients) = places.iter().map(recipient).collect() else {
+        // Nobody is promised anything for somebody else.
+        return Err(super::out_of_step());
+    };
+    envelope.recipients = recipients;
     draft
         .commit(envelope, clock::now().wall)
         .await
@@ -48,25 +50,14 @@ pub(super) async fn store(ending: Option<&mut Ending>, places: &[usize]) -> Resu
 }
 
 impl Held {
-    /// Gives the branches the message as it lies in the draft.
+    /// Gives the branches the message as it lies in the draft. Where it cannot be had they are given up:
+    /// what has no end is not to be completed.
     pub(super) async fn replay(&mut self, ending: Option<&mut Ending>) {
-        let Some(Ending {
-            draft: Some(draft),
-            envelope,
-            ..
-        }) = ending
-        else {
-            return;
-        };
-        self.push(envelope.trace.as_bytes()).await;
-        for number in 0usize.. {
-            match draft.piece(number).await {
-                Ok(Some(piece)) => self.push(&piece).await,
-                Ok(None) => return,
-                Err(error) => {
-                    error!(error = %log::chain(&error), "a draft cannot be read");
-                    break;
-                }
+        match self.read_to_branches(ending).await {
+            Ok(()) => return,
+            Err(None) => error!("a draft is missing"),
+            Err(Some(error)) => {
+                error!(error = %log::chain(&error), "a draft cannot be read");
             }
         }
         for number in 0..self.lines.len() {
@@ -77,5 +68,21 @@ impl Held {
                     .step(Input::Broke(id, Vec::new()), &mut self.actions);
             }
         }
+    }
+
+    /// Our fields, and then the draft, piece by piece.
+    async fn read_to_branches(
+        &mut self,
+        ending: Option<&mut Ending>,
+    ) -> Result<(), Option<ReadBackError>> {
+        let ending = ending.ok_or(None)?;
+        let draft = ending.draft.as_mut().ok_or(None)?;
+        self.push(ending.envelope.trace.as_bytes()).await;
+        let mut number = 0usize;
+        while let Some(piece) = draft.piece(number).await? {
+            self.push(&piece).await;
+            number = number.saturating_add(1);
+        }
+        Ok(())
     }
 }

@@ -29,7 +29,7 @@ use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::{NextHop, PathMode, Route};
-use vouchsafe_proto::smtp::receive::Hold;
+use vouchsafe_proto::smtp::receive::{Begun, Hold};
 use vouchsafe_proto::time::Wall;
 
 use super::Site;
@@ -123,6 +123,14 @@ impl Held {
         }
     }
 
+    /// A message that has begun.
+    pub(super) fn begun(&self, queue_id: QueueId) -> Begun {
+        Begun {
+            queue_id,
+            passes_on: self.passes_on(),
+        }
+    }
+
     /// True if some branch gets the content as it comes.
     pub(super) fn passes_on(&self) -> bool {
         self.lines
@@ -136,19 +144,47 @@ impl Held {
             let more = u64::try_from(piece.len()).unwrap_or(u64::MAX);
             self.size = self.size.saturating_add(more);
         }
-        for number in 0..self.lines.len() {
-            let Some(line) = self.lines.get_mut(number).filter(|line| line.proceeds) else {
-                continue;
-            };
-            let Some((_, branch)) = &mut line.open else {
-                continue;
-            };
-            if !branch.push(piece).await {
-                line.proceeds = false;
-                let broke = Input::Broke(BranchId(number), outcomes(branch));
-                self.path.step(broke, &mut self.actions);
-                self.let_go(BranchId(number)).await;
-            }
+        for id in self.push_to_all(piece).await {
+            let ends = self.take_outcomes(id).await;
+            self.path.step(Input::Broke(id, ends), &mut self.actions);
+        }
+    }
+
+    /// Gives a piece to every branch that gets the content, at the same time; those that have ended by it.
+    async fn push_to_all(&mut self, piece: &[u8]) -> Vec<BranchId> {
+        let mut proceeding = self
+            .lines
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(number, line)| {
+                let open = line.open.as_mut().filter(|_| line.proceeds);
+                open.map(|(_, branch)| (BranchId(number), branch))
+            });
+        let Some((first, branch)) = proceeding.next() else {
+            return Vec::new();
+        };
+        let Some((second, another)) = proceeding.next() else {
+            // The ordinary case needs no space.
+            return Vec::from_iter((!branch.push(piece).await).then_some(first));
+        };
+        let mut pushing: Together<BranchId, dyn Future<Output = bool> + Send> = Together::default();
+        pushing.push(first, Box::pin(branch.push(piece)));
+        pushing.push(second, Box::pin(another.push(piece)));
+        for (id, branch) in proceeding {
+            pushing.push(id, Box::pin(branch.push(piece)));
+        }
+        let mut broken = Vec::new();
+        while let Some((id, goes_on)) = pushing.next().await {
+            broken.extend((!goes_on).then_some(id));
+        }
+        broken
+    }
+
+    /// Says NOOP down the paths, so that the next hops wait on.
+    pub(super) async fn keep_alive(&mut self) {
+        for (_, branch) in self.lines.iter_mut().filter_map(|line| line.open.as_mut()) {
+            // One that has ended says so when it is asked next.
+            branch.noop().await;
         }
     }
 
@@ -332,15 +368,14 @@ fn sender(mail: &Hold) -> Sender {
     }
 }
 
-/// A recipient's way on. What asks for reports on success or by a deadline, or for hops that are nobody's but TLS's,
-/// goes through the queue, which makes those reports and knows those hosts.
+/// A recipient's way on. What asks for reports on success or by a deadline goes through the queue, which
+/// makes them.
 fn way(mail: &Hold, route: Route) -> Way {
     let wants_success = matches!(
         mail.recipient.notify,
         Some(Notify::On { success: true, .. })
     );
-    let is_special =
-        wants_success || mail.requests.deliver_by.is_some() || mail.requests.require_tls;
+    let is_special = wants_success || mail.requests.deliver_by.is_some();
     let Some(opens) = mail.opens else {
         return Way::Stored;
     };

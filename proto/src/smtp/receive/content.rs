@@ -272,8 +272,11 @@ impl Session {
         let Transaction::Open(open) = &mut self.transaction else {
             return;
         };
-        if let Progress::Begun(draft) = &mut open.progress {
-            draft.abandon(turn);
+        match &mut open.progress {
+            Progress::Begun(draft) => draft.abandon(turn),
+            // Only RSET helps now, and what is held is of no use any more.
+            Progress::Envelope if open.is_held => turn.actions.push(Action::Abandon),
+            Progress::Envelope | Progress::Failed => {}
         }
         open.progress = Progress::Failed;
     }

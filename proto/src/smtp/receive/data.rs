@@ -89,6 +89,10 @@ impl Session {
                 return self.swallow(chunk, "BDAT", replies::refusal(reply), turn);
             }
         };
+        if let Upcoming::Data = upcoming {
+            // Before anything goes on: a next hop may take its time with its own.
+            turn.say(&replies::send_content());
+        }
         let head = begun.passes_on.then(|| self.head(begun.queue_id, turn));
         if let Transaction::Open(open) = &mut self.transaction {
             open.progress = Progress::Begun(Draft::new(begun.queue_id, open.from_perimeter));
@@ -96,7 +100,6 @@ impl Session {
         }
         match upcoming {
             Upcoming::Data => {
-                turn.say(&replies::send_content());
                 let text = DotText::default();
                 self.await_content(Content::Data(text), turn.now);
             }

@@ -111,6 +111,8 @@ pub struct Limits {
     pub content_timeout: Duration,
     /// The same while it goes on as it comes, and next hops wait with us.
     pub held_timeout: Duration,
+    /// For all recipients of a transaction whose path is held, until its content begins.
+    pub held_envelope: Duration,
     /// Octets that content must bring in each span; fewer are a peer that holds its place for
     /// nothing.
     pub least_content: u64,
@@ -158,6 +160,9 @@ pub enum Input<'a> {
     ContentRefused(Reply),
     /// The timer that was set last has run out.
     TimerFired,
+    /// What was to be done with content took a while, because others were slow to take it. The peer was not
+    /// listened to in the meantime, and its time begins anew.
+    Resumed,
     /// The peer will send no more.
     EndOfStream,
     /// The house is nearly full (true), or is no longer. Nothing happens at once: from now on a
@@ -451,6 +456,9 @@ impl Default for Limits {
             // What a next hop may give each piece at least (RFC 5321 §4.5.3.2.5): its patience must not
             // end before ours.
             held_timeout: Duration::from_mins(3),
+            // Twice what one command may take: a hundred recipients in their turn, of which each is asked
+            // for down the path, and no more, since a place at a next hop is taken all the while.
+            held_envelope: Duration::from_mins(10),
             least_content: Self::LEAST_CONTENT,
             content_span: Self::CONTENT_SPAN,
             pressed_span: Self::PRESSED_SPAN,

@@ -62,13 +62,23 @@ impl Session {
     /// Until when the next command may take.
     pub(super) fn command_deadline(&self, now: Now) -> Mono {
         let limits = &self.settings.limits;
-        let full = now.mono.plus(limits.command_timeout);
+        let full = match &self.transaction {
+            Transaction::Open(open) if open.head.is_some() => {
+                // Between two chunks.
+                now.mono.plus(self.content_timeout())
+            }
+            Transaction::Open(open) if open.is_held => {
+                let all = open.since.plus(limits.held_envelope);
+                now.mono.plus(limits.command_timeout).min(all)
+            }
+            _ => now.mono.plus(limits.command_timeout),
+        };
         if !self.pressed || self.peer.may_relay {
             return full;
         }
         let short = now.mono.plus(limits.pressed_timeout).min(full);
         match &self.transaction {
-            Transaction::Open(open) => short.max(open.since.plus(limits.command_timeout)),
+            Transaction::Open(open) => short.max(open.since.plus(limits.command_timeout)).min(full),
             Transaction::None | Transaction::Refused | Transaction::Invalidated => short,
         }
     }
@@ -84,6 +94,17 @@ impl Session {
         self.pace.get_or_insert(Pace::from(now));
     }
 
+    /// The peer's time begins anew: others have kept it waiting.
+    pub(super) fn resumed(&mut self, now: Now) {
+        if !matches!(self.phase, Phase::Content(_)) {
+            return;
+        }
+        self.deadline = Some(now.mono.plus(self.content_timeout()));
+        if let Some(pace) = &mut self.pace {
+            *pace = Pace::from(now);
+        }
+    }
+
     /// No content is on its way any more.
     pub(super) fn end_pace(&mut self) {
         self.pace = None;
@@ -92,8 +113,12 @@ impl Session {
     /// So many octets of content have come, and the machine has taken them. A peer that is too slow
     /// is let go, unless the content has just ended.
     pub(super) fn keep_pace(&mut self, octets: usize, turn: &mut Turn<'_>) {
-        if !matches!(self.phase, Phase::Content(_)) {
-            return;
+        let more_chunks =
+            matches!(&self.transaction, Transaction::Open(open) if open.head.is_some());
+        match self.phase {
+            Phase::Content(_) => {}
+            Phase::Command if more_chunks => {}
+            _ => return,
         }
         let span = self.content_span();
         let least = self.settings.limits.least_content;

@@ -240,6 +240,7 @@ impl Session {
             Input::TlsStarted(description) => self.tls_started(description, turn),
             Input::ContentRefused(reply) => self.fail_content(replies::refusal(reply), turn),
             Input::TimerFired => self.timer_fired(turn),
+            Input::Resumed => self.resumed(turn.now),
             Input::EndOfStream => self.peer_left(turn),
             Input::Pressure(pressed) => self.feel_pressure(pressed, turn.now),
             Input::Shutdown => self.stopping = true,

@@ -105,7 +105,8 @@ fn what_goes_on_as_it_comes_has_its_head_first_and_is_not_judged_again() {
     talk.answer(Answer::Held(Ok(())));
     talk.says("DATA\r\n");
     assert!(talk.answer(begun(true)).starts_with("354 "));
-    let Some(Action::Head(head)) = talk.actions.first() else {
+    // The peer may begin before a next hop has said 354.
+    let [Action::Write(_), Action::Head(head), ..] = &talk.actions[..] else {
         panic!("{:?}", talk.actions);
     };
     let head = head.clone();
@@ -139,6 +140,96 @@ fn a_transaction_that_is_given_up_gives_its_paths_up() {
         talk.step(input);
         assert!(talk.actions.contains(&Action::Abandon));
     }
+}
+
+#[test]
+fn a_chunk_that_fails_gives_the_paths_up_before_the_next_transaction() {
+    // Malformed; without a recipient; and one for which no message can be begun.
+    for (line, is_taken) in [("BDAT 3 X", true), ("BDAT 3", false), ("BDAT 3", true)] {
+        let mut talk = Talk::behind_mail(unknown());
+        talk.recipient("c");
+        let no = Reply::new(450, (4, 2, 0), "later");
+        talk.answer(Answer::Held(if is_taken { Ok(()) } else { Err(no) }));
+        if let Some(Ask::Begin { .. }) = talk.says(&alloc::format!("{line}\r\nabc")) {
+            talk.answer(Answer::Begun(Err(Reply::new(452, (4, 3, 1), "no room"))));
+        }
+        assert!(talk.actions.contains(&Action::Abandon));
+        talk.says("RSET\r\n");
+        assert!(!talk.actions.contains(&Action::Abandon), "twice");
+    }
+}
+
+/// The moment so many seconds from the beginning.
+fn after(seconds: u64) -> Now {
+    Now {
+        mono: now().mono.plus(Duration::from_secs(seconds)),
+        wall: now().wall,
+    }
+}
+
+#[test]
+fn a_peer_that_was_kept_waiting_has_its_time_anew() {
+    for resumes in [true, false] {
+        let mut talk = Talk::behind_mail(unknown());
+        talk.recipient("c");
+        talk.answer(Answer::Held(Ok(())));
+        talk.says("DATA\r\n");
+        talk.answer(begun(true));
+        let mut actions = Vec::new();
+        if resumes {
+            talk.session.step(Input::Resumed, after(170), &mut actions);
+        }
+        talk.session
+            .step(Input::TimerFired, after(181), &mut actions);
+        assert_eq!(actions.contains(&Action::Abandon), !resumes);
+    }
+}
+
+#[test]
+fn recipients_come_within_ten_minutes_where_next_hops_wait() {
+    let mut talk = Talk::behind_mail(unknown());
+    for minute in [4, 8] {
+        let mut actions = Vec::new();
+        let line = alloc::format!("RCPT TO:<c{minute}@example.org>\r\n");
+        let bytes = Input::Bytes(line.as_bytes());
+        talk.session.step(bytes, after(minute * 60), &mut actions);
+        for answer in [Answer::Recipient(Ok(Vec::new())), Answer::Held(Ok(()))] {
+            let Some(Action::Ask(id, _)) = actions.pop() else {
+                panic!("{actions:?}");
+            };
+            actions.clear();
+            let input = Input::Answer(id, answer);
+            talk.session.step(input, after(minute * 60), &mut actions);
+        }
+    }
+    let mut actions = Vec::new();
+    talk.session
+        .step(Input::TimerFired, after(599), &mut actions);
+    assert!(!actions.contains(&Action::Abandon));
+    talk.session
+        .step(Input::TimerFired, after(600), &mut actions);
+    assert!(actions.contains(&Action::Abandon));
+}
+
+#[test]
+fn chunks_come_at_the_pace_of_content_where_next_hops_wait() {
+    let mut talk = Talk::behind_mail(unknown());
+    talk.recipient("c");
+    talk.answer(Answer::Held(Ok(())));
+    talk.says("BDAT 1\r\na");
+    talk.answer(begun(true));
+    let mut actions = Vec::new();
+    for minute in 1..=12 {
+        assert!(actions.is_empty() || minute < 11, "{minute}: {actions:?}");
+        let bytes = Input::Bytes(b"BDAT 1\r\na");
+        talk.session.step(bytes, after(minute * 60), &mut actions);
+        if actions.contains(&Action::Abandon) {
+            assert_eq!(minute, 10);
+            return;
+        }
+        actions.clear();
+    }
+    panic!("a session that holds its place for nothing goes on");
 }
 
 #[test]
