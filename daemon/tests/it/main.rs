@@ -22,6 +22,7 @@ mod disk_trouble;
 mod dkim;
 mod dnssec;
 mod harness;
+mod held;
 mod history;
 mod interop;
 mod kill;
