@@ -1,6 +1,7 @@
 //! REQUIRETLS (RFC 8689): a message that no hop without TLS may have goes from one of us to the next
 //! with its demand, and comes back where a host does not keep it. Postfix 3.7 keeps none.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::super::certificate::{over_tls, tls_section, trusting, write_certificate};
@@ -64,6 +65,16 @@ fn names_with(last: u8, records: &str) -> Nsd {
 
 /// Alice's message for Bob, under TLS, with or without the demand.
 fn send(service: &Service, demand: &str) {
+    let mut client = up_to_recipient(service, demand);
+    client.expect("RCPT TO:<bob@hop.example>", 250);
+    client.expect("DATA", 354);
+    client.send("From: alice@local.example\r\nSubject: secret\r\n\r\nhello\r\n.\r\n");
+    assert_eq!(client.code(), 250);
+    client.expect("QUIT", 221);
+}
+
+/// MAIL with or without the demand, under TLS.
+fn up_to_recipient(service: &Service, demand: &str) -> Client<impl Read + Write + use<>> {
     let mut client = Client::greeted(service.address());
     client.expect("EHLO client.example", 250);
     client.expect("STARTTLS", 220);
@@ -74,11 +85,7 @@ fn send(service: &Service, demand: &str) {
     assert!(offers.contains("REQUIRETLS"), "{offers}");
     let mail = format!("MAIL FROM:<alice@local.example>{demand}");
     client.expect(&mail, 250);
-    client.expect("RCPT TO:<bob@hop.example>", 250);
-    client.expect("DATA", 354);
-    client.send("From: alice@local.example\r\nSubject: secret\r\n\r\nhello\r\n.\r\n");
-    assert_eq!(client.code(), 250);
-    client.expect("QUIT", 221);
+    client
 }
 
 /// The demand, for a host that will not keep it, and then the same message without: that one
@@ -147,6 +154,51 @@ fn the_demand_goes_on_with_the_message() {
     assert_eq!(postfix.delivered(0).len(), 1);
     hop.stop();
     edge.stop();
+}
+
+/// A path that is held is held over a session that will do; where there is none, no reply is to be had.
+#[test]
+fn a_held_path_keeps_the_demand() {
+    let authority = Authority::new();
+    let names = names(6);
+    let hop = service::Setup::new().dns(names.address());
+    authority.issue("mx.hop.example").write(hop.folder());
+    let maildir = format!("maildir:{}/bob", hop.folder().display());
+    let hop = hop.domain("hop.example", &maildir);
+    let mut hop = offering(hop, &authority).start();
+    let setup = service::Setup::new().dns(names.address());
+    write_certificate(setup.folder());
+    let port = hop.address().port();
+    let setup = setup.domain("hop.example", &format!("smtp://mx.hop.example:{port}"));
+    let mut edge = offering(setup, &authority).start();
+    // The session of a message that demands nothing is kept, and will not do for one that does.
+    send(&edge, "");
+    send(&edge, " REQUIRETLS");
+    let session = edge.wait_for("demanded=\"requiretls\"");
+    assert!(session.contains("session with next hop"), "{session}");
+    hop.wait_for_each(2, "outcome=\"delivered\"");
+    hop.stop();
+    edge.stop();
+}
+
+#[test]
+fn a_held_path_without_a_safe_host_puts_the_demand_off() {
+    let Some(new) = Setup::new("REQUIRETLS down a held path to Postfix") else {
+        return;
+    };
+    let (authority, names) = (Authority::new(), names(7));
+    let mut postfix = authority.postfix(new, "mx.hop.example");
+    let setup = service::Setup::new().dns(names.address());
+    write_certificate(setup.folder());
+    let port = postfix.address().port();
+    let setup = setup.domain("hop.example", &format!("smtp://mx.hop.example:{port}"));
+    let service = offering(setup, &authority).start();
+    let mut client = up_to_recipient(&service, " REQUIRETLS");
+    client.expect("RCPT TO:<bob@hop.example>", 451);
+    client.expect("QUIT", 221);
+    send(&service, "");
+    assert_eq!(postfix.delivered(1).len(), 1);
+    service.stop();
 }
 
 #[test]
