@@ -188,15 +188,20 @@ impl Dispatcher {
         }
     }
 
-    /// Does what the operator says.
+    /// Does what the operator says, or follows from what others have seen.
     fn obey(&mut self, word: Word) {
         match word {
+            Word::Answers(next_hop) => {
+                if !self.with(|schedule, given| schedule.answers_others(&next_hop, given)) {
+                    return;
+                }
+                tracing::info!(%next_hop, "next hop is back: what waits for it is tried");
+            }
             Word::LetGo(lanes) => self.with(|schedule, given| schedule.let_go(&lanes, given)),
             Word::Freeze(lanes) => self.with(|schedule, given| schedule.freeze(lanes, given)),
             Word::Tell(reply) => {
-                let told = self.with(|schedule, given| schedule.held_back(given));
                 // Who has gone has no use for it.
-                let _ = reply.send(told);
+                let _ = reply.send(self.with(|schedule, given| schedule.held_back(given)));
             }
         }
         self.outlook.look();

@@ -2,9 +2,12 @@
 //!
 //! That no session comes to be is a destination's matter and no message's: all that waits for it
 //! is held back together. Then one goes first, and the others follow when a session with it has
-//! come to be. The waits are those of [`super::Policy`], and begin anew once it has answered.
+//! come to be. The waits are those of [`super::Policy`], and begin anew once it has answered. Where it has
+//! answered somebody else meanwhile, one goes before its time.
 //!
 //! It is in memory only: after a restart one attempt finds out anew.
+
+use core::time::Duration;
 
 use super::{Policy, wait};
 use crate::time::Mono;
@@ -23,6 +26,8 @@ pub enum Reach {
         failures: u32,
         /// When the next may be made.
         until: Mono,
+        /// When one was last let go because it had answered somebody else.
+        early: Option<Mono>,
     },
 }
 
@@ -51,14 +56,34 @@ impl Reach {
     /// No session could be had. Gives the moment at which the next may be tried; `jitter` is any
     /// number.
     pub fn failed(&mut self, policy: &Policy, jitter: u32, now: Mono) -> Mono {
-        let before = match self {
-            Self::Held { failures, .. } => *failures,
-            Self::Unknown | Self::Stands => 0,
+        let (before, early) = match self {
+            Self::Held {
+                failures, early, ..
+            } => (*failures, *early),
+            Self::Unknown | Self::Stands => (0, None),
         };
         let failures = before.saturating_add(1);
         let until = now.plus(wait(policy, failures, jitter));
-        *self = Self::Held { failures, until };
+        *self = Self::Held {
+            failures,
+            until,
+            early,
+        };
         until
+    }
+
+    /// It has answered somebody else. True if one may go now who had to wait; that is once in a while, so
+    /// that a destination which answers others and not us is not tried over and over.
+    pub fn answers_others(&mut self, now: Mono) -> bool {
+        match self {
+            Self::Held { until, early, .. }
+                if now < *until && early.is_none_or(|last| now.since(last) >= EARLY) =>
+            {
+                (*until, *early) = (now, Some(now));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// When the next may be tried, while nobody may go.
@@ -87,10 +112,12 @@ impl Reach {
     }
 }
 
+/// The least time between two that go before their time.
+const EARLY: Duration = Duration::from_mins(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::time::Duration;
     use proptest::prelude::*;
 
     const fn minute(minute: u64) -> Mono {
@@ -127,6 +154,27 @@ mod tests {
             reach.failed(&policy, 0, at).since(at),
             Duration::from_mins(5)
         );
+    }
+
+    #[test]
+    fn who_answers_others_is_tried_before_its_time_once_in_a_while() {
+        let policy = Policy::default();
+        let second = |second: u64| Mono::from_millis(second * 1_000);
+        let mut reach = Reach::default();
+        assert!(!reach.answers_others(second(0)), "one may go as it is");
+        reach.failed(&policy, 0, second(0));
+        assert!(reach.answers_others(second(1)));
+        assert_eq!(reach.passage(second(1)), Passage::One);
+        assert!(!reach.answers_others(second(1)), "it may go already");
+        // In vain: the waits go on growing.
+        assert_eq!(reach.failed(&policy, 0, second(2)), second(2 + 600));
+        assert!(!reach.answers_others(second(60)));
+        assert_eq!(reach.passage(second(60)), Passage::Shut);
+        assert!(reach.answers_others(second(61)));
+        reach.stands();
+        assert!(!reach.answers_others(second(200)));
+        reach.failed(&policy, 0, second(200));
+        assert!(reach.answers_others(second(201)), "another time");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! What the operator says, and what he is shown.
+//! What the operator says, and what he is shown; and what is heard of a next hop from elsewhere.
 //!
 //! A frozen lane has the limit 0, whatever is known of its next hop. Attempts in hand come to their
 //! end.
@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{Lane, Lease};
 
@@ -42,6 +43,22 @@ impl Schedule {
             self.tell(next_hop, given);
             self.forget(next_hop, given);
         }
+    }
+
+    /// A next hop has answered somebody else. True if something was held back for it, and one may go now.
+    pub(in crate::runner) fn answers_others(
+        &mut self,
+        next_hop: &NextHop,
+        given: &Given<'_>,
+    ) -> bool {
+        let Some(destination) = self.destinations.get_mut(next_hop) else {
+            return false;
+        };
+        let is_news = destination.reach.answers_others(given.now.mono);
+        if is_news {
+            self.tell(next_hop, given);
+        }
+        is_news
     }
 
     /// These lanes are frozen from now on, and no others.

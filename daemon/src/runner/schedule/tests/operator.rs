@@ -167,12 +167,9 @@ fn what_is_held_is_told_of_and_not_tried() {
     ));
 }
 
-#[test]
-fn a_next_hop_that_is_let_go_is_tried_before_its_time() {
-    let terms = terms();
-    let mut schedule = Schedule::default();
-    let now = given(&terms, 0);
-    schedule.admit(lease(1, &[ONE], unsaid(), false), &now);
+/// The next hop of one's lane cannot be reached, as a message has found out.
+fn goes_down(schedule: &mut Schedule, number: u64, now: &Given<'_>) {
+    schedule.admit(lease(number, &[ONE], unsaid(), false), now);
     let mut actions = schedule.take_actions().into_iter();
     let engaged = actions.find_map(|action| match action {
         Action::Engage(worker, _, work) => Some((worker, work)),
@@ -185,8 +182,37 @@ fn a_next_hop_that_is_let_go_is_tried_before_its_time() {
         unreachable: Some(Outcome::local((4, 4, 1), None, "refused")),
         open: false,
     };
-    schedule.finished(worker, carried, &now);
-    assert!(told(&mut schedule).1.contains(&(ONE.to_owned(), Some(0))));
+    schedule.finished(worker, carried, now);
+    assert!(told(schedule).1.contains(&(ONE.to_owned(), Some(0))));
+}
+
+#[test]
+fn a_next_hop_that_answers_others_is_tried_before_its_time_by_one() {
+    let terms = terms();
+    let mut schedule = Schedule::default();
+    let one = NextHop::parse("smtp://mail.one.example:25").unwrap();
+    let now = given(&terms, 0);
+    assert!(!schedule.answers_others(&one, &now), "nothing waits");
+    goes_down(&mut schedule, 1, &now);
+    let soon = given(&terms, 1);
+    let two = NextHop::parse("smtp://mail.two.example:25").unwrap();
+    assert!(!schedule.answers_others(&two, &soon), "another");
+    assert!(schedule.answers_others(&one, &soon));
+    // One lease, and no more before a session stands.
+    assert_eq!(told(&mut schedule).1, [(ONE.to_owned(), None)]);
+    assert!(!schedule.answers_others(&one, &soon), "said already");
+    // In vain: not again at once.
+    goes_down(&mut schedule, 2, &soon);
+    assert!(!schedule.answers_others(&one, &soon));
+    assert!(schedule.answers_others(&one, &given(&terms, 2)));
+}
+
+#[test]
+fn a_next_hop_that_is_let_go_is_tried_before_its_time() {
+    let terms = terms();
+    let mut schedule = Schedule::default();
+    let now = given(&terms, 0);
+    goes_down(&mut schedule, 1, &now);
     let held_back = schedule.held_back(&now);
     let (next_hop, seen) = held_back[0].unreached.as_ref().unwrap();
     assert_eq!(
