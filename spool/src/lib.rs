@@ -27,6 +27,7 @@ mod lane;
 pub mod local;
 mod orders;
 mod policies;
+mod recipients;
 mod whole;
 
 pub use error::{
@@ -38,6 +39,7 @@ pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, Index, LocalSpool, OfflineSpool, OpenError, Options, Taken};
 pub use orders::{Amendment, Orders};
 pub use policies::Policies;
+pub use recipients::Recipients;
 
 use std::future::Future;
 use std::pin::Pin;

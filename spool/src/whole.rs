@@ -1,5 +1,5 @@
 //! Small files that are read and replaced as a whole: the queue's marker, the list of frozen lanes, the
-//! policies of other domains.
+//! policies of other domains, what next hops have said of recipients.
 //!
 //! Promises: when [`replace`] returns, the new file is durable; a crash leaves the old one or the new
 //! one under the file's name, never a mixture, however many crashes follow each other. Left to
