@@ -35,11 +35,11 @@ use crate::history::{Keeping, Kept, Notebook};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
 use crate::next_hop::caps::Caps;
-use crate::next_hop::{NextHops, Reach};
+use crate::next_hop::{NextHops, Reach, Recipients};
 use crate::operator::Hand;
 use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
-use crate::runner::{Environment, Runner};
+use crate::runner::{Desk, Environment, Runner};
 use crate::shutdown::Shutdown;
 use crate::smtp_in::{Ahead, House, Listener, Site};
 use crate::supervisor::{self, Signals};
@@ -111,6 +111,8 @@ pub struct Service {
     tls: Arc<Client>,
     /// Sessions of held paths.
     next_hops: Arc<NextHops>,
+    /// What those have said of recipients.
+    recipients: Arc<Recipients>,
     /// Closed last.
     spool: Arc<LocalSpool>,
 }
@@ -157,14 +159,12 @@ impl Service {
         });
         let tls = Arc::clone(&shared.reach.tls);
         let next_hops = Arc::clone(&shared.next_hops);
-        let perimeter = Arc::clone(&shared.perimeter);
-        let resolver = Arc::clone(&shared.resolver) as Arc<dyn Resolver>;
-        let mut attendants = JoinSet::new();
+        let recipients = Arc::clone(&shared.recipients);
+        let mut attendants = shared.attendants(runner.desk());
         if let Some(monitor) = monitor {
             attendants.spawn(monitor.serve(Arc::clone(&sources)));
         }
         attendants.spawn(control.serve(sources));
-        attendants.spawn(async move { perimeter.keep_fresh(resolver).await });
         attendants.spawn(follow_reloads(current, shared, site));
         let saying = Arc::clone(&rates);
         attendants.spawn(async move { saying.keep_saying().await });
@@ -176,6 +176,7 @@ impl Service {
             rates,
             tls,
             next_hops,
+            recipients,
             spool,
         })
     }
@@ -205,6 +206,7 @@ impl Service {
         };
         tokio::join!(held, self.runner.stop(STOP_GRACE));
         self.attendants.shutdown().await;
+        self.recipients.write().await;
         self.rates.say();
         self.tls.tally().say();
         let spool = self.spool;
@@ -352,6 +354,8 @@ struct Shared {
     reach: Arc<Reach>,
     /// Sessions with those of held paths.
     next_hops: Arc<NextHops>,
+    /// What those have said of recipients.
+    recipients: Arc<Recipients>,
     /// How many paths are held.
     held: Caps,
     /// What became of messages that were never in the queue.
@@ -388,6 +392,7 @@ impl Shared {
             verifier,
             spool,
             next_hops: Arc::new(NextHops::new(Arc::clone(&reach), Arc::clone(current))),
+            recipients: Recipients::of(config).await.or_exit(Exit::Software)?,
             reach,
             held: Caps::default(),
             notebook,
@@ -402,6 +407,22 @@ impl Shared {
             .and("verdicts", move || verifier.figures())
     }
 
+    /// What keeps them as they are to be; none of it ends.
+    fn attendants(&self, runner: Desk) -> JoinSet<()> {
+        let mut attendants = JoinSet::new();
+        let perimeter = Arc::clone(&self.perimeter);
+        let resolver = Arc::clone(&self.resolver) as Arc<dyn Resolver>;
+        attendants.spawn(async move { perimeter.keep_fresh(resolver).await });
+        attendants.spawn(Arc::clone(&self.recipients).keep_written());
+        let next_hops = Arc::clone(&self.next_hops);
+        attendants.spawn(async move {
+            loop {
+                runner.answers(next_hops.next_answering().await).await;
+            }
+        });
+        attendants
+    }
+
     /// What the sessions to come work with.
     fn site(&self, in_force: &InForce) -> Site {
         Site::new(
@@ -412,6 +433,7 @@ impl Shared {
                 next_hops: Arc::clone(&self.next_hops),
                 held: self.held.clone(),
                 notebook: self.notebook.clone(),
+                recipients: Arc::clone(&self.recipients),
             },
         )
     }

@@ -3,18 +3,22 @@
 //! that are kept ([`NextHops`]).
 //!
 //! Promises of these: whoever asks for a session waits no longer than its patience, and not at all for a
-//! next hop that did not answer a moment ago; what is kept, and what is known, is bounded.
+//! next hop that did not answer a moment ago; what is kept, and what is known, is bounded; who wants to
+//! know hears of next hops that answer.
 //!
 //! Left to others: one session with one host (`smtp_out`), and what is carried over it (the runner,
 //! whoever holds a path), also that a session which was kept may have ended when it is used.
 //!
 //! Files: `hosts` which hosts it has; `tries` the first of them with which a session comes to be; `pool`
-//! idle sessions; `health` who did not answer; `caps` how many paths there may be.
+//! idle sessions; `health` who did not answer; `answering` who did; `recipients` what was said of recipients; `caps`
+//! how many paths there may be.
 
+mod answering;
 pub mod caps;
 mod health;
 mod hosts;
 mod pool;
+mod recipients;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tries;
@@ -35,8 +39,10 @@ use crate::dns::Resolver;
 use crate::mta_sts;
 use crate::smtp_out::{Connection, Terms};
 use crate::tls::next_hop::Client;
+use answering::Answering;
 use health::Health;
 use pool::{Idle, Keeping, Pool};
+pub use recipients::Recipients;
 pub use tries::Tries;
 
 /// What it takes to reach a next hop, besides the configuration in force.
@@ -69,6 +75,7 @@ pub struct NextHops {
     current: Arc<Current>,
     pool: Arc<Pool>,
     health: Health,
+    answering: Answering,
 }
 
 /// A session that can carry a transaction.
@@ -115,6 +122,7 @@ impl NextHops {
             current,
             pool: Arc::new(Pool::new(keeping)),
             health: Health::new(shortest),
+            answering: Answering::default(),
         }
     }
 
@@ -143,6 +151,7 @@ impl NextHops {
         match Box::pin(self.open(next_hop, patience, demands_tls)).await {
             Ok(connection) => {
                 asking.answered();
+                self.answering.note(next_hop);
                 let idle = Idle {
                     connection,
                     opened: clock::mono(),
@@ -157,6 +166,12 @@ impl NextHops {
                 Err(outcome)
             }
         }
+    }
+
+    /// The next of the next hops with which a session has come to be, as soon as one has: mail that is held
+    /// back for it may go. For one to hear.
+    pub async fn next_answering(&self) -> NextHop {
+        self.answering.next().await
     }
 
     /// Gives a session back that can carry another transaction. It is kept for some seconds, or left if

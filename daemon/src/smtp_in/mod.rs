@@ -36,8 +36,8 @@ use crate::config::schema::any_contains;
 use crate::current::InForce;
 use crate::history::Notebook;
 use crate::limits::{Door, SessionCaps};
-use crate::next_hop::NextHops;
 use crate::next_hop::caps::Caps;
+use crate::next_hop::{NextHops, Recipients};
 use crate::verify::Verifier;
 
 /// What a session works with, from its first moment to its last: a reload makes a new one for the
@@ -69,6 +69,8 @@ pub struct Ahead {
     pub held: Caps,
     /// What became of what went down them.
     pub notebook: Option<Notebook>,
+    /// What those have said of recipients.
+    pub recipients: Arc<Recipients>,
 }
 
 /// Hosts of ours in front of us.

@@ -204,6 +204,11 @@ impl Branch {
         &self.seen.outcomes
     }
 
+    /// MAIL was refused: what is said of a recipient is said of the sender.
+    pub const fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
     /// The completing octets were given away: whatever a transient outcome in our own words says, the
     /// message may be there.
     pub const fn completed(&self) -> bool {

@@ -15,23 +15,27 @@
 //!    failure reported to a sender who is known.
 //! 3. Where no reply is to be had, the 250 rule ([`rule()`]) says whether the message is stored. Who is
 //!    not proven and would be deferred has nothing stored, so that no report can follow.
-//! 4. Each question of the receive session ([`Input::Recipient`], [`Input::Begin`], [`Input::End`]) has
+//! 4. What the next hop has said before ([`Memory`]) is used only where it says nothing now.
+//! 5. Each question of the receive session ([`Input::Recipient`], [`Input::Begin`], [`Input::End`]) has
 //!    exactly one answer, however late it comes.
 //!
 //! Machine under the drain contract. Left to the driver: sessions, which branches get what comes of the
 //! content (all that are told to proceed, and have not ended), the draft, and whose turn it is.
 //!
 //! Files: what comes in and goes out here; `rule` the 250 rule; `recipients` RCPT; `content` from DATA
-//! to the last octet; `ending` the last words, and what is made of them; `replies` what is said.
+//! to the last octet; `ending` the last words, and what is made of them; `replies` what is said; `memory`
+//! what next hops have said of recipients.
 
 mod content;
 mod ending;
+mod memory;
 mod recipients;
 mod replies;
 mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use memory::{ACCEPTED_FOR, Bounds, Memory, REFUSED_FOR, Room};
 pub use rule::{Ahead, Ruling, Sender, rule};
 
 use alloc::vec::Vec;
@@ -59,6 +63,9 @@ pub enum Way {
         answers_each: bool,
         /// What is done where no reply is to be had.
         when_unproven: WhenUnproven,
+        /// What the next hop has said of a recipient that it refused, if that is remembered
+        /// ([`Memory::refusal`]): it is refused again where no reply is to be had.
+        remembered: Option<Outcome>,
         /// When it is opened.
         opens: Opens,
     },
@@ -83,6 +90,8 @@ pub enum Said {
     Refused(Outcome),
     /// There is no reply to be had: no session came to be, or it ended.
     Lost(Outcome),
+    /// It was not asked, by a limit of ours, and may well answer others.
+    NotAsked(Outcome),
 }
 
 /// What advances the transaction.
@@ -165,7 +174,7 @@ enum Stage {
     /// Recipients come.
     Envelope,
     /// A new one waits for its branch.
-    Asked(BranchId, WhenUnproven),
+    Asked(BranchId, Silence),
     /// Content flows.
     Content,
     /// The verdict is there: paths are opened, and the recipient in this place waits for its branch.
@@ -178,6 +187,14 @@ enum Stage {
     Storing,
     /// Answered, or given up.
     Over,
+}
+
+/// What holds for a recipient where no reply is to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Silence {
+    when_unproven: WhenUnproven,
+    /// How it was refused before.
+    remembered: Option<Outcome>,
 }
 
 /// Whether there is a draft.
@@ -198,6 +215,8 @@ struct Recipient {
     branch: Option<(BranchId, usize)>,
     /// What is done if no reply is to be had; none for one that goes through the queue.
     when_unproven: Option<WhenUnproven>,
+    /// How it was refused before; of use until its branch was asked.
+    remembered: Option<Outcome>,
     fate: Fate,
 }
 
@@ -221,6 +240,8 @@ struct Branch {
     /// Recipients it was asked for.
     asked: usize,
     answers_each: bool,
+    /// It was lost by a limit of ours: the next hop is not silent.
+    not_asked: bool,
     stage: BranchStage,
 }
 

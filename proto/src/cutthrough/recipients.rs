@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 
 use crate::outcome::Outcome;
-use crate::route::{NextHop, WhenUnproven};
+use crate::route::NextHop;
 
 use super::{
-    Action, Branch, BranchId, BranchStage, Fate, Opens, Path, Recipient, Said, Stage, Way, replies,
+    Action, Branch, BranchId, BranchStage, Fate, Opens, Path, Recipient, Said, Silence, Stage, Way,
+    replies,
 };
 
 impl Path {
@@ -19,6 +20,7 @@ impl Path {
             next_hop,
             answers_each,
             when_unproven,
+            remembered,
             opens,
         } = way
         else {
@@ -38,21 +40,25 @@ impl Path {
         }
         let id = known.unwrap_or_else(|| self.add(next_hop.clone(), answers_each));
         let place = self.recipients.len();
+        let silence = Silence {
+            when_unproven,
+            remembered,
+        };
         match self.branches.get(id.0).map(|branch| &branch.stage) {
             Some(BranchStage::Over(why)) => {
                 let why = why.clone();
-                self.unheard(id, why, when_unproven, actions);
+                self.unheard(id, why, silence, actions);
             }
             Some(BranchStage::Waiting) if opens == Opens::AfterVerdict => {
-                self.accept(Some((id, NOT_ASKED)), Some(when_unproven), Fate::Open);
+                self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Open);
                 actions.push(Action::Recipient(Ok(())));
             }
             Some(BranchStage::Waiting) => {
-                self.stage = Stage::Asked(id, when_unproven);
+                self.stage = Stage::Asked(id, silence);
                 self.open(id, place, actions);
             }
             _ => {
-                self.stage = Stage::Asked(id, when_unproven);
+                self.stage = Stage::Asked(id, silence);
                 actions.push(Action::Ask(id, place));
             }
         }
@@ -93,6 +99,7 @@ impl Path {
             next_hop,
             asked: 0,
             answers_each,
+            not_asked: false,
             stage: BranchStage::Waiting,
         });
         id
@@ -108,34 +115,35 @@ impl Path {
 
     /// What a branch says to the recipient that it was asked for.
     pub(super) fn said(&mut self, id: BranchId, said: Said, actions: &mut Vec<Action>) {
-        match self.stage {
-            Stage::Asked(branch, when_unproven) if branch == id => {
+        match &self.stage {
+            Stage::Asked(branch, silence) if *branch == id => {
+                let silence = silence.clone();
                 self.stage = Stage::Envelope;
-                self.said_now(id, said, when_unproven, actions);
+                self.said_now(id, said, silence, actions);
             }
-            Stage::Late(branch, place) if branch == id => self.said_late(id, place, said, actions),
+            Stage::Late(branch, place) if *branch == id => {
+                self.said_late(id, *place, said, actions);
+            }
             _ => {}
         }
     }
 
     /// At RCPT: whoever gave the recipient hears it.
-    fn said_now(
-        &mut self,
-        id: BranchId,
-        said: Said,
-        when_unproven: WhenUnproven,
-        actions: &mut Vec<Action>,
-    ) {
+    fn said_now(&mut self, id: BranchId, said: Said, silence: Silence, actions: &mut Vec<Action>) {
         let asked = self.count_asked(id);
         let answer = match said {
             Said::Accepted => {
-                self.accept(Some((id, asked)), Some(when_unproven), Fate::Open);
+                self.accept(Some((id, asked)), Some(silence), Fate::Open);
                 Ok(())
             }
             Said::Refused(outcome) => Err(replies::refused_recipient(&outcome)),
             Said::Lost(outcome) => {
                 self.lose(id, &outcome);
-                return self.unheard(id, Some(outcome), when_unproven, actions);
+                return self.unheard(id, Some(outcome), silence, actions);
+            }
+            Said::NotAsked(outcome) => {
+                self.not_asked(id, &outcome);
+                return self.unheard(id, Some(outcome), silence, actions);
             }
         };
         actions.push(Action::Recipient(answer));
@@ -150,9 +158,26 @@ impl Path {
         match said {
             Said::Accepted => recipient.branch = Some((id, asked)),
             Said::Refused(outcome) => recipient.fate = Fate::Refused(outcome),
-            Said::Lost(outcome) => self.lose(id, &outcome),
+            Said::Lost(outcome) => {
+                self.remember(id);
+                self.lose(id, &outcome);
+            }
+            Said::NotAsked(outcome) => self.not_asked(id, &outcome),
         }
         self.open_late(place.saturating_add(1), actions);
+    }
+
+    /// A branch says nothing: those of its recipients that it was not asked for, or gave no answer for, are
+    /// refused as they were before.
+    fn remember(&mut self, id: BranchId) {
+        for recipient in &mut self.recipients {
+            if recipient.branch == Some((id, NOT_ASKED))
+                && recipient.fate == Fate::Open
+                && let Some(outcome) = recipient.remembered.take()
+            {
+                recipient.fate = Fate::Refused(outcome);
+            }
+        }
     }
 
     /// Opens the paths that waited for the verdict, for the recipients from this place on; then the
@@ -188,16 +213,16 @@ impl Path {
         &mut self,
         id: BranchId,
         why: Option<Outcome>,
-        when_unproven: WhenUnproven,
+        silence: Silence,
         actions: &mut Vec<Action>,
     ) {
-        let answer = if self.sender.is_stored(when_unproven) {
+        let is_silent = (self.branches.get(id.0)).is_some_and(|branch| !branch.not_asked);
+        let before = silence.remembered.as_ref().filter(|_| is_silent);
+        let answer = if let Some(before) = before {
+            Err(replies::refused_before(before))
+        } else if self.sender.is_stored(silence.when_unproven) {
             // Still of that branch: whoever shares it shares its fate.
-            self.accept(
-                Some((id, NOT_ASKED)),
-                Some(when_unproven),
-                Fate::Silent(why),
-            );
+            self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Silent(why));
             Ok(())
         } else {
             Err(replies::no_answer())
@@ -205,17 +230,22 @@ impl Path {
         actions.push(Action::Recipient(answer));
     }
 
-    fn accept(
-        &mut self,
-        branch: Option<(BranchId, usize)>,
-        when_unproven: Option<WhenUnproven>,
-        fate: Fate,
-    ) {
+    fn accept(&mut self, branch: Option<(BranchId, usize)>, silence: Option<Silence>, fate: Fate) {
+        let when_unproven = silence.as_ref().map(|silence| silence.when_unproven);
         self.recipients.push(Recipient {
             branch,
             when_unproven,
+            remembered: silence.and_then(|silence| silence.remembered),
             fate,
         });
+    }
+
+    /// A branch was not opened, by a limit of ours.
+    fn not_asked(&mut self, id: BranchId, outcome: &Outcome) {
+        if let Some(branch) = self.branch_mut(id) {
+            branch.not_asked = true;
+        }
+        self.lose(id, outcome);
     }
 
     /// A branch has ended without a reply: its recipients that have no end have this one.

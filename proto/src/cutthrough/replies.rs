@@ -13,6 +13,12 @@ pub(super) fn refused_recipient(outcome: &Outcome) -> Reply {
     passed_back(outcome, text)
 }
 
+/// To RCPT, by what the next hop has said of the recipient before: now it says nothing.
+pub(super) fn refused_before(outcome: &Outcome) -> Reply {
+    let text = "recipient was refused by the host that takes its mail on";
+    passed_back(outcome, text)
+}
+
 /// To the end of the message, by what the next hop has said.
 pub(super) fn refused_message(outcome: &Outcome) -> Reply {
     let text = match outcome.class {

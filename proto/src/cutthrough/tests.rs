@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::outcome::{OutcomeClass, Remote};
-use crate::reply::Reply;
+use crate::reply::{EnhancedStatus, Reply};
 use crate::time::Wall;
 use crate::verify::VerdictResult;
 
@@ -27,6 +27,7 @@ fn held(number: u16, when_unproven: WhenUnproven) -> Way {
         next_hop: hop(number),
         answers_each: false,
         when_unproven,
+        remembered: None,
         opens: Opens::Now,
     }
 }
@@ -260,6 +261,7 @@ fn who_is_not_proven_has_one_branch_a_transaction() {
         next_hop: hop(1),
         answers_each: true,
         when_unproven: WhenUnproven::Store,
+        remembered: None,
         opens: Opens::Now,
     };
     assert_eq!(play.rcpt(lmtp(), Said::Accepted), Ok(()));
@@ -303,6 +305,7 @@ fn a_verdict_that_waits_opens_no_path_before_it() {
         next_hop: hop(1),
         answers_each: false,
         when_unproven: WhenUnproven::Defer,
+        remembered: None,
         opens: Opens::AfterVerdict,
     };
     for (said, last, answered) in [
@@ -333,6 +336,90 @@ fn a_verdict_that_waits_opens_no_path_before_it() {
         }
         assert_eq!(answer(&actions), answered);
         assert!(actions.contains(&Action::DropDraft));
+    }
+}
+
+/// A recipient that the next hop has refused with this before.
+fn refused_before(opens: Opens) -> Way {
+    let before = Reply::received(550, EnhancedStatus::parse("5.1.1"), vec!["no".into()]);
+    let Way::Held { next_hop, .. } = held(1, WhenUnproven::Defer) else {
+        unreachable!("it is one");
+    };
+    Way::Held {
+        next_hop,
+        answers_each: false,
+        when_unproven: WhenUnproven::Store,
+        remembered: Some(Outcome::from_reply(&before, None)),
+        opens,
+    }
+}
+
+const REFUSED_BEFORE: &str = "550 5.1.1 recipient was refused by the host that takes its mail on";
+
+#[test]
+fn who_was_refused_before_is_refused_again_where_no_reply_is_to_be_had() {
+    let way = || refused_before(Opens::Now);
+    for from in [sender(AUTHORISED), sender(UNKNOWN)] {
+        let null = Sender {
+            is_null: true,
+            ..from
+        };
+        for from in [from, null] {
+            let mut play = Play::of(AUTHORISED);
+            play.path = Path::new(from, id());
+            let said = play.rcpt(way(), Said::Lost(silence())).unwrap_err();
+            assert_eq!(said.to_string(), REFUSED_BEFORE);
+            // The branch is over: nobody is asked for the next one, for whom the same holds.
+            assert_eq!(
+                play.step(Input::Recipient(way())),
+                [Action::Recipient(Err(said))]
+            );
+            // Others are stored, alone.
+            let other = held(1, WhenUnproven::Store);
+            assert_eq!(play.rcpt(other, Said::Accepted), Ok(()));
+            assert_eq!(answer(&play.content()), "store [0]");
+        }
+    }
+}
+
+#[test]
+fn what_was_said_before_is_of_no_use_while_the_next_hop_answers() {
+    let way = || refused_before(Opens::Now);
+    let mut play = Play::of(UNKNOWN);
+    let later = play.rcpt(way(), Said::Refused(reply(450))).unwrap_err();
+    assert_eq!(later.code(), 450);
+    assert_eq!(play.rcpt(way(), Said::Accepted), Ok(()));
+    // Lost behind the answer: what was taken is not refused.
+    play.step(Input::Begin(id()));
+    play.step(Input::Broke(BranchId(0), vec![(1, silence())]));
+    assert_eq!(answer(&play.step(Input::End)), "store [0]");
+
+    // Nor where a limit of ours kept us from asking.
+    let mut play = Play::of(UNKNOWN);
+    let full = Outcome::local((4, 3, 2), None, "too many");
+    assert_eq!(play.rcpt(way(), Said::NotAsked(full)), Ok(()));
+    assert_eq!(play.rcpt(way(), Said::Accepted), Ok(()));
+    assert_eq!(answer(&play.content()), "store [0, 1]");
+}
+
+#[test]
+fn who_was_refused_before_is_refused_behind_the_verdict_too() {
+    let lost = Said::Lost(silence());
+    let full = Said::NotAsked(silence());
+    for (said, answered) in [
+        (
+            lost,
+            "550 5.1.1 message refused by the host that takes it on",
+        ),
+        (full, "store [0]"),
+    ] {
+        let mut play = Play::of(VerdictResult::Repudiated);
+        play.step(Input::Recipient(refused_before(Opens::AfterVerdict)));
+        play.step(Input::Begin(id()));
+        play.step(Input::Judged(sender(UNKNOWN)));
+        play.step(Input::End);
+        let actions = play.step(Input::Said(BranchId(0), said));
+        assert_eq!(answer(&actions), answered);
     }
 }
 
@@ -416,6 +503,7 @@ impl Chance {
             0 => Said::Refused(reply(550)),
             1 => Said::Refused(reply(450)),
             2 => Said::Lost(silence()),
+            3 if self.draw(4) == 0 => Said::NotAsked(silence()),
             _ => Said::Accepted,
         }
     }
@@ -453,6 +541,7 @@ fn transaction(number: u64) -> (Sender, Seen) {
     for _ in 0..=chance.draw(4) {
         let way = match chance.draw(5) {
             0 => Way::Stored,
+            1 if chance.draw(2) == 0 => refused_before(Opens::Now),
             number => held(u16::try_from(number).unwrap() % 3, unproven),
         };
         let mut actions = play.step(Input::Recipient(way));

@@ -431,3 +431,21 @@ async fn a_dead_host_and_a_silent_one_leave_time_for_a_live_one() {
     assert_eq!(kept.connection.remote().name, "live.example");
     assert_eq!(number(&mut live, kept).await, 0);
 }
+
+#[tokio::test]
+async fn who_answers_is_told_once_for_each_new_session() {
+    let next_hops = eager();
+    let (mut up, there) = any().await;
+    let kept = taken(&next_hops, &there).await;
+    assert_eq!(soon(next_hops.next_answering()).await, there);
+    // A kept session is no news, and neither is one that does not come to be.
+    give_back(&next_hops, [kept]);
+    let kept = taken(&next_hops, &there).await;
+    let (_down, silent) = greeting(|_| Say::Close).await;
+    take(&next_hops, &silent).await.err().unwrap();
+    let (_other, back) = any().await;
+    let other = taken(&next_hops, &back).await;
+    assert_eq!(soon(next_hops.next_answering()).await, back);
+    number(&mut up, kept).await;
+    drop(other);
+}

@@ -31,7 +31,7 @@ impl Held {
         if let Err(over) = self.count_in(&next_hop) {
             info!(%next_hop, limit = over.limit(), "path not held: {over}");
             // RFC 3463: X.3.2, system not accepting network messages.
-            return Said::Lost(Outcome::local((4, 3, 2), None, over.to_string()));
+            return Said::NotAsked(Outcome::local((4, 3, 2), None, over.to_string()));
         }
         let (Some(transaction), Some(first)) = (self.transaction(), self.recipients.get(place))
         else {
@@ -52,6 +52,7 @@ impl Held {
             Ok(Err(outcome)) => smtp_out::Said::Lost(outcome),
             Err(_) => smtp_out::Said::Lost(no_answer()),
         };
+        self.note(id, place, &said);
         self.heard(id, said, began).await
     }
 
@@ -68,6 +69,7 @@ impl Held {
             Ok(said) => said,
             Err(_) => smtp_out::Said::Lost(no_answer()),
         };
+        self.note(id, place, &said);
         self.heard(id, said, began).await
     }
 
@@ -83,7 +85,7 @@ impl Held {
         };
         let outcome = match &said {
             Said::Accepted => None,
-            Said::Refused(outcome) | Said::Lost(outcome) => Some(outcome),
+            Said::Refused(outcome) | Said::Lost(outcome) | Said::NotAsked(outcome) => Some(outcome),
         };
         if let Some(line) = self.lines.get(id.0) {
             let remote = line.open.as_ref().map(|(_, branch)| branch.remote());
@@ -95,6 +97,27 @@ impl Held {
             self.let_go(id).await;
         }
         said
+    }
+
+    /// Remembers what a next hop has said of a recipient. What it has said of the sender is none of it.
+    fn note(&self, id: BranchId, place: usize, said: &smtp_out::Said) {
+        let (Some(line), Some(recipient)) = (self.lines.get(id.0), self.recipients.get(place))
+        else {
+            return;
+        };
+        let known = &self.site.ahead.recipients;
+        match said {
+            smtp_out::Said::Accepted => known.accepted(&line.next_hop, &recipient.path),
+            smtp_out::Said::Refused(outcome)
+                if !line
+                    .open
+                    .as_ref()
+                    .is_some_and(|(_, branch)| branch.is_refused()) =>
+            {
+                known.refused(&line.next_hop, &recipient.path, outcome);
+            }
+            _ => {}
+        }
     }
 
     /// Counts a branch in, or says why there can be none.

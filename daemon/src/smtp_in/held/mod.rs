@@ -103,7 +103,7 @@ impl Held {
 
     /// Asks for a recipient down the path.
     pub(super) async fn recipient(&mut self, mail: Hold, route: Route) -> Result<(), Reply> {
-        let way = way(&mail, route);
+        let way = self.way(&mail, route);
         self.recipients.push(mail.recipient.clone());
         self.mail = Some(Box::new(mail));
         let answered = self.drive(Input::Recipient(way), None).await;
@@ -368,6 +368,23 @@ fn sender(mail: &Hold) -> Sender {
     }
 }
 
+impl Held {
+    /// A recipient's way on, with what is known of it there.
+    fn way(&self, mail: &Hold, route: Route) -> Way {
+        let mut way = way(mail, route);
+        if let Way::Held {
+            next_hop,
+            remembered,
+            ..
+        } = &mut way
+        {
+            let known = &self.site.ahead.recipients;
+            *remembered = known.refusal(next_hop, &mail.recipient.path);
+        }
+        way
+    }
+}
+
 /// A recipient's way on. What asks for reports on success or by a deadline goes through the queue, which
 /// makes them.
 fn way(mail: &Hold, route: Route) -> Way {
@@ -386,6 +403,7 @@ fn way(mail: &Hold, route: Route) -> Way {
             answers_each: route.next_hop.is_lmtp(),
             next_hop: route.next_hop,
             when_unproven: route.when_unproven,
+            remembered: None,
             opens,
         },
     }
