@@ -271,6 +271,7 @@ impl World {
                 .unwrap(),
                 answers_each: false,
                 when_unproven: self.when_unproven,
+                remembered: None,
                 opens: Opens::Now,
             },
         };
