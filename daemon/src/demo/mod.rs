@@ -7,12 +7,13 @@
 //! Promises: exit 0 only if every story went as it is told; nothing is left behind, whatever ends
 //! it short of SIGKILL; nothing outside 127.0.0.0/8 is spoken to.
 //!
-//! Files: `zones` what the world publishes; `world` how it is made; `next_hop` its hosts;
-//! `conversation` its clients; `stories` what happens; `page` how it is printed.
+//! Files: `zones` what the world publishes; `world` how it is made; `server` a Vouchsafe in it;
+//! `next_hop` its other hosts; `conversation` its clients; `stories` what happens; `page` how it is printed.
 
 mod conversation;
 mod next_hop;
 mod page;
+mod server;
 mod stories;
 mod world;
 mod zones;

@@ -1,12 +1,11 @@
 //! The small world: a folder, a name server, the hosts around the service, and the service itself.
 //!
-//! Promises: everything is on loopback, at ports that were free; the service is the one of
-//! `vouchsafe serve`, started from a configuration file; when the world ends, so does all of it.
+//! Promises: everything is on loopback, at ports that were free; when the world ends, so does all of it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -16,26 +15,16 @@ use vouchsafe_proto::verify::Verdict;
 use super::conversation::{Conversation, Differed};
 use super::next_hop::{Conduct, NextHop};
 use super::page::Page;
-use super::{within, zones};
+use super::server::Server;
+use super::zones;
 use crate::cli::{Exit, Failure, OrExit as _};
-use crate::config::schema::control_socket;
-use crate::config::{Config, parse};
-use crate::control::client::{AskError, ask};
-use crate::control::wire::{Message, Reply, Request};
-use crate::current::Current;
 use crate::dns::authority::{Authority, Zones};
 use crate::dns::{Settings, Stub};
-use crate::operator::Filter;
 use crate::perimeter::Perimeter;
-use crate::serve::Service;
-use crate::shutdown::Shutdown;
 use crate::verify::{Policy, Verifier};
 
 /// What the refusing next hop says to every recipient.
 pub const REFUSAL: &str = "550 5.1.1 no such user here";
-
-/// How often the queue is looked at while something is to happen in it, in milliseconds.
-const LOOK_EVERY: u64 = 20;
 
 /// All of it.
 pub struct World {
@@ -49,12 +38,8 @@ pub struct World {
     pub bank: NextHop,
     /// The name server.
     pub dns: Authority,
-    /// The configuration file.
-    pub config_file: PathBuf,
-    config: Config,
-    /// The service.
-    pub service: Service,
-    shutdown: Shutdown,
+    /// The service, which all clients of the stories speak to.
+    pub server: Server,
 }
 
 impl World {
@@ -92,30 +77,20 @@ impl World {
             old: old.address,
             mx_port: bank.address.port(),
         });
-        let config_file = folder.0.join("vouchsafe.toml");
-        let config = parse(&text, &config_file)?.config;
-        write(&config_file, &text).or_exit(Exit::Io)?;
-        let current =
-            Current::new(config.clone(), Some(config_file.clone())).or_exit(Exit::Config)?;
-        let shutdown = Shutdown::new();
-        let service = Service::start(Arc::new(current), shutdown.clone()).await?;
+        let server = Server::start(folder.0.join("vouchsafe.toml"), &text).await?;
         Ok(Self {
             mailboxes,
             branch,
             old,
             bank,
             dns,
-            config_file,
-            config,
-            service,
-            shutdown,
+            server,
         })
     }
 
     /// Where the service listens.
     pub fn address(&self) -> SocketAddr {
-        let first = self.service.addresses().first();
-        first.copied().unwrap_or((zones::HERE, 0).into())
+        self.server.address()
     }
 
     /// Connects to the service from this address.
@@ -139,49 +114,9 @@ impl World {
             .await
     }
 
-    /// What is in the queue, by way of the control socket.
-    pub async fn queue(&self) -> Result<Vec<Message>, Differed> {
-        let socket = control_socket(&self.config.data_dir);
-        let asking = tokio::task::spawn_blocking(move || {
-            let replies = ask(
-                &socket,
-                &Request::List {
-                    filter: Filter::default(),
-                    limit: None,
-                },
-            )?;
-            let messages = replies.filter_map(|reply| match reply {
-                Ok(Reply::Message(message)) => Some(Ok(*message)),
-                Ok(_) => None,
-                Err(error) => Some(Err(error)),
-            });
-            messages.collect::<Result<Vec<_>, AskError>>()
-        });
-        Ok(asking.await.map_err(io::Error::other)??)
-    }
-
-    /// Looks at the queue until something can be made of it.
-    pub async fn queue_until<T>(
-        &self,
-        what: &'static str,
-        find: impl Fn(Vec<Message>) -> Option<T>,
-    ) -> Result<T, Differed> {
-        let mut every = tokio::time::interval(std::time::Duration::from_millis(LOOK_EVERY));
-        let looking = async {
-            loop {
-                every.tick().await;
-                if let Some(found) = find(self.queue().await?) {
-                    return Ok(found);
-                }
-            }
-        };
-        within(what, looking).await?
-    }
-
     /// Ends it, gracefully: as the service does at SIGTERM.
     pub async fn stop(self) {
-        self.shutdown.begin();
-        self.service.finish().await;
+        self.server.stop().await;
     }
 }
 
@@ -206,13 +141,4 @@ impl Drop for Folder {
             tracing::error!(folder = %self.0.display(), %error, "the demo's folder stays");
         }
     }
-}
-
-/// Writes the configuration file.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it is not to outlive the process, let alone a crash"
-)]
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    std::fs::write(path, text)
 }

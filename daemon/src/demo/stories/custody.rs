@@ -25,6 +25,7 @@ pub(super) async fn down_then_up(world: &mut World, page: &Page) -> Result<(), D
     let conversation = world.connect(page, zones::BANK_OUT).await?;
     letter.send(conversation, "out.bank.example").await?;
     let waiting = world
+        .server
         .queue_until("a first attempt at the branch office", |queue| {
             let tried = |message: &Message| {
                 // A next hop that cannot be reached is no attempt of the message's own.

@@ -148,7 +148,7 @@ async fn show_verdict(
 pub fn invite(world: &World, page: &Page) {
     let (service, dns) = (world.address(), world.dns.address());
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("vouchsafe"));
-    let (program, config) = (quoted(&program), quoted(&world.config_file));
+    let (program, config) = (quoted(&program), quoted(&world.server.config_file));
     page.title("The world stays up until Ctrl-C");
     page.records(&format!(
         "service        {service}\nname server    {dns}\nconfiguration  {config}"
@@ -286,7 +286,7 @@ pub async fn watch(world: &mut World, page: &Page) -> Result<(), &'static str> {
         exchange = world.branch.next() => (branch, exchange),
         exchange = world.old.next() => (old, exchange),
         exchange = world.bank.next() => (bank, exchange),
-        part = world.service.failed() => return Err(part),
+        part = world.server.failed() => return Err(part),
     };
     let what = if exchange.content.is_empty() {
         "refused"

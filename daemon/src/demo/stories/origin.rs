@@ -162,6 +162,7 @@ pub(super) async fn second_stage(world: &mut World, page: &Page) -> Result<(), D
 /// Nothing waits: a refused message leaves no trace.
 pub(super) async fn nothing_is_queued(world: &World) -> Result<(), Differed> {
     world
+        .server
         .queue_until("the queue being empty", |queue| {
             queue.is_empty().then_some(())
         })

@@ -1,0 +1,117 @@
+//! One Vouchsafe server of the small world: a service, and what its command line would ask of it.
+//!
+//! Promises: it is the service of `vouchsafe serve`, started from a configuration file; its queue is asked
+//! through the control socket, as the command line does it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::conversation::Differed;
+use super::{within, zones};
+use crate::cli::{Exit, Failure, OrExit as _};
+use crate::config::schema::control_socket;
+use crate::config::{Config, parse};
+use crate::control::client::{AskError, ask};
+use crate::control::wire::{Message, Reply, Request};
+use crate::current::Current;
+use crate::operator::Filter;
+use crate::serve::Service;
+use crate::shutdown::Shutdown;
+
+/// How often the queue is looked at while something is to happen in it, in milliseconds.
+const LOOK_EVERY: u64 = 20;
+
+/// The server.
+pub struct Server {
+    /// The configuration file.
+    pub config_file: PathBuf,
+    config: Config,
+    service: Service,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    /// Starts it from this text, which is written into the file.
+    pub async fn start(config_file: PathBuf, text: &str) -> Result<Self, Failure> {
+        let config = parse(text, &config_file)?.config;
+        write(&config_file, text).or_exit(Exit::Io)?;
+        let current =
+            Current::new(config.clone(), Some(config_file.clone())).or_exit(Exit::Config)?;
+        let shutdown = Shutdown::new();
+        let service = Service::start(Arc::new(current), shutdown.clone()).await?;
+        Ok(Self {
+            config_file,
+            config,
+            service,
+            shutdown,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        let first = self.service.addresses().first();
+        first.copied().unwrap_or((zones::HERE, 0).into())
+    }
+
+    /// Resolves when a part of it has ended that should not have, with its name.
+    pub async fn failed(&mut self) -> &'static str {
+        self.service.failed().await
+    }
+
+    /// What is in its queue, by way of the control socket.
+    pub async fn queue(&self) -> Result<Vec<Message>, Differed> {
+        let socket = control_socket(&self.config.data_dir);
+        let asking = tokio::task::spawn_blocking(move || {
+            let replies = ask(
+                &socket,
+                &Request::List {
+                    filter: Filter::default(),
+                    limit: None,
+                },
+            )?;
+            let messages = replies.filter_map(|reply| match reply {
+                Ok(Reply::Message(message)) => Some(Ok(*message)),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            });
+            messages.collect::<Result<Vec<_>, AskError>>()
+        });
+        Ok(asking.await.map_err(io::Error::other)??)
+    }
+
+    /// Looks at the queue until something can be made of it.
+    pub async fn queue_until<T>(
+        &self,
+        what: &'static str,
+        find: impl Fn(Vec<Message>) -> Option<T>,
+    ) -> Result<T, Differed> {
+        let mut every = tokio::time::interval(Duration::from_millis(LOOK_EVERY));
+        let looking = async {
+            loop {
+                every.tick().await;
+                if let Some(found) = find(self.queue().await?) {
+                    return Ok(found);
+                }
+            }
+        };
+        within(what, looking).await?
+    }
+
+    /// Ends it, gracefully: as the service does at SIGTERM.
+    pub async fn stop(self) {
+        self.shutdown.begin();
+        self.service.finish().await;
+    }
+}
+
+/// Writes the configuration file.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is not to outlive the process, let alone a crash"
+)]
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text)
+}
