@@ -21,6 +21,7 @@ pub use config::show as show_settings;
 pub use exit::{Ended, Exit, Failure, OrExit};
 pub use listing::show as show_message;
 pub use print::out as print_out;
+pub use trace::text as show_trace;
 
 /// A mail server for a site's edge.
 ///
@@ -38,7 +39,7 @@ struct CommandLine {
 enum Command {
     /// Serve: take mail, verify where it comes from, deliver it
     Serve(ConfigFile),
-    /// See it at work on a small world of its own: seven stories, told as SMTP conversations
+    /// See it at work on a small world of its own: eight stories, told as SMTP conversations
     Demo(crate::demo::Command),
     /// Give the verdict on a reverse-path, with every step of the evidence
     Check(check::Command),
@@ -87,7 +88,7 @@ pub struct Output {
 /// Shown below `--help`.
 const EXAMPLES: &str = "\
 Examples:
-  vouchsafe demo                              what it does, in seven stories
+  vouchsafe demo                              what it does, in eight stories
   vouchsafe serve -c vouchsafe.toml           the service, in the foreground
   vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
   vouchsafe publish example.org --host mail.example.org

@@ -46,8 +46,9 @@ pub fn run(command: &Command) -> Ended {
     Ok(Exit::Ok)
 }
 
-/// A line for each thing that happened, its details below it.
-fn text(notes: &[Note], message: Option<&Message>) -> String {
+/// A line for each thing that happened, its details below it; and where the message is now, if it is in
+/// the queue.
+pub fn text(notes: &[Note], message: Option<&Message>) -> String {
     let mut text = String::new();
     for note in notes {
         let (what, details) = told(&note.event);

@@ -2,7 +2,8 @@
 //!
 //! The service is the one of `vouchsafe serve`, with a configuration file, sockets, a queue on the
 //! disk and questions to the DNS; only the world around it is small: a name server in this
-//! process, four hosts that take mail or do not, and clients at loopback addresses.
+//! process, five hosts that take mail or do not, two more servers of the same kind, and clients at
+//! loopback addresses.
 //!
 //! Promises: exit 0 only if every story went as it is told; nothing is left behind, whatever ends
 //! it short of SIGKILL; nothing outside 127.0.0.0/8 is spoken to.
@@ -186,6 +187,19 @@ mod tests {
         world.stop().await;
         assert_eq!(differed, 3);
         assert_eq!(judge(differed).unwrap_err().exit, Exit::Software);
+    }
+
+    #[tokio::test]
+    async fn a_last_host_that_is_down_makes_the_story_of_the_held_path_differ() {
+        let folder = Folder::make().unwrap();
+        let mut world = World::start(&folder).await.unwrap();
+        // Nobody listens there any more: no mailbox is refused, no message taken.
+        let down = next_hop::NextHop::down("down", zones::LAB, next_hop::Conduct::Takes);
+        world.lab = down.unwrap();
+        let page = Page::onto(|_| Ok(()));
+        let differed = stories::tell(&mut world, &page).await;
+        world.stop().await;
+        assert_eq!(differed, 1);
     }
 
     #[test]

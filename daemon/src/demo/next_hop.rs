@@ -25,6 +25,9 @@ const KEPT_CONTENT: usize = 256 * 1024;
 /// Connections that may wait to be accepted: the service opens at most 20 to one next hop.
 const BACKLOG: u32 = 64;
 
+/// What it says to a message.
+const TAKEN: &str = "250 2.0.0 taken";
+
 /// What it says to recipients.
 #[derive(Clone, Copy, Debug)]
 pub enum Conduct {
@@ -32,6 +35,22 @@ pub enum Conduct {
     Takes,
     /// Refuses them all, with this reply.
     Refuses(&'static str),
+    /// Refuses these forward-paths, each with its reply, and takes all others.
+    RefusesSome(&'static [(&'static str, &'static str)]),
+}
+
+impl Conduct {
+    /// Its reply to this RCPT, if it refuses.
+    fn refusal(self, said: &str) -> Option<&'static str> {
+        match self {
+            Self::Takes => None,
+            Self::Refuses(reply) => Some(reply),
+            Self::RefusesSome(mailboxes) => mailboxes
+                .iter()
+                .find(|(forward_path, _)| said.contains(&format!("<{forward_path}>")))
+                .map(|(_, reply)| *reply),
+        }
+    }
 }
 
 /// One of the world's hosts.
@@ -95,7 +114,8 @@ impl NextHop {
         }
     }
 
-    /// True if something came to its end that nobody has asked for yet.
+    /// True if something came to its end that nobody has asked for yet; a message that a client has its
+    /// 250 for has come to its end.
     pub fn has_more(&self) -> bool {
         !self.exchanges.is_empty()
     }
@@ -153,14 +173,15 @@ impl Session {
             if verb == "MAIL" {
                 (self.lines, taken) = (Vec::new(), 0);
             }
+            let refusal = self.conduct.refusal(&line);
             self.lines.push(Line::Client(line));
-            match (verb.as_str(), self.conduct) {
+            match (verb.as_str(), refusal) {
                 ("EHLO", _) => self.say(&format!("250-{name}\r\n250 8BITMIME")).await?,
-                ("RCPT", Conduct::Refuses(reply)) => {
+                ("RCPT", Some(reply)) => {
                     self.say(reply).await?;
                     self.tell_of(Vec::new());
                 }
-                ("RCPT", Conduct::Takes) => {
+                ("RCPT", None) => {
                     taken = taken.saturating_add(1);
                     self.say("250 2.1.5 ok").await?;
                 }
@@ -169,10 +190,7 @@ impl Session {
                     let Some(content) = self.content().await? else {
                         return Ok(());
                     };
-                    self.lines.push(Line::Note(String::from("the message")));
-                    self.lines.push(Line::Client(String::from(".")));
-                    self.say("250 2.0.0 taken").await?;
-                    self.tell_of(content);
+                    self.take(content).await?;
                 }
                 ("DATA", _) => self.say("503 5.5.1 no recipients").await?,
                 ("HELO" | "MAIL" | "RSET" | "NOOP", _) => self.say("250 2.0.0 ok").await?,
@@ -183,14 +201,29 @@ impl Session {
         Ok(())
     }
 
-    /// Writes a reply.
+    /// Takes a message. It is told before the reply is written: whoever has seen that can rely on it.
+    async fn take(&mut self, content: Vec<String>) -> io::Result<()> {
+        self.lines.extend([
+            Line::Note(String::from("the message")),
+            Line::Client(String::from(".")),
+            Line::Server(String::from(TAKEN)),
+        ]);
+        self.tell_of(content);
+        self.write(TAKEN).await
+    }
+
+    /// A reply.
     async fn say(&mut self, reply: &str) -> io::Result<()> {
-        self.stream
-            .write_all(format!("{reply}\r\n").as_bytes())
-            .await?;
+        self.write(reply).await?;
         self.lines
             .extend(reply.lines().map(|line| Line::Server(line.to_owned())));
         Ok(())
+    }
+
+    /// Writes a reply.
+    async fn write(&mut self, reply: &str) -> io::Result<()> {
+        let octets = format!("{reply}\r\n");
+        self.stream.write_all(octets.as_bytes()).await
     }
 
     /// The next line without its end; `None` at the end of the stream.

@@ -1,13 +1,15 @@
 //! One Vouchsafe server of the small world: a service, and what its command line would ask of it.
 //!
 //! Promises: it is the service of `vouchsafe serve`, started from a configuration file; its queue is asked
-//! through the control socket, as the command line does it.
+//! through the control socket, and the notes of `trace` are read from its folder, as the commands do it.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use vouchsafe_proto::queue_id::QueueId;
 
 use super::conversation::Differed;
 use super::{within, zones};
@@ -17,11 +19,13 @@ use crate::config::{Config, parse};
 use crate::control::client::{AskError, ask};
 use crate::control::wire::{Message, Reply, Request};
 use crate::current::Current;
+use crate::history;
+use crate::history::event::Note;
 use crate::operator::Filter;
 use crate::serve::Service;
 use crate::shutdown::Shutdown;
 
-/// How often the queue is looked at while something is to happen in it, in milliseconds.
+/// How often something is looked at that is to change, in milliseconds.
 const LOOK_EVERY: u64 = 20;
 
 /// The server.
@@ -48,6 +52,11 @@ impl Server {
             service,
             shutdown,
         })
+    }
+
+    /// What it calls itself.
+    pub fn name(&self) -> &str {
+        self.config.hostname.as_ascii()
     }
 
     /// Where it listens.
@@ -88,16 +97,20 @@ impl Server {
         what: &'static str,
         find: impl Fn(Vec<Message>) -> Option<T>,
     ) -> Result<T, Differed> {
-        let mut every = tokio::time::interval(Duration::from_millis(LOOK_EVERY));
-        let looking = async {
-            loop {
-                every.tick().await;
-                if let Some(found) = find(self.queue().await?) {
-                    return Ok(found);
-                }
-            }
-        };
-        within(what, looking).await?
+        look(what, async || Ok(find(self.queue().await?))).await
+    }
+
+    /// What it has noted of a message that is not in its queue, for `trace`: once there is something, since
+    /// notes are written behind the mail. All that is known of a held message is noted at once.
+    pub async fn notes(&self, id: QueueId) -> Result<Vec<Note>, Differed> {
+        look("a note of the message, for trace", async || {
+            let folder = self.config.data_dir.clone();
+            let reading = tokio::task::spawn_blocking(move || history::read(&folder, id));
+            let notes = reading.await.map_err(io::Error::other)?;
+            let notes = notes.map_err(io::Error::other)?;
+            Ok(Some(notes).filter(|notes| !notes.is_empty()))
+        })
+        .await
     }
 
     /// Ends it, gracefully: as the service does at SIGTERM.
@@ -105,6 +118,23 @@ impl Server {
         self.shutdown.begin();
         self.service.finish().await;
     }
+}
+
+/// Looks again and again, until something is seen.
+async fn look<T>(
+    what: &'static str,
+    look: impl AsyncFn() -> Result<Option<T>, Differed>,
+) -> Result<T, Differed> {
+    let mut every = tokio::time::interval(Duration::from_millis(LOOK_EVERY));
+    let looking = async {
+        loop {
+            every.tick().await;
+            if let Some(seen) = look().await? {
+                return Ok(seen);
+            }
+        }
+    };
+    within(what, looking).await?
 }
 
 /// Writes the configuration file.

@@ -26,6 +26,18 @@ use crate::verify::{Policy, Verifier};
 /// What the refusing next hop says to every recipient.
 pub const REFUSAL: &str = "550 5.1.1 no such user here";
 
+/// Which mailboxes the laboratory's host refuses, and how.
+pub const LAB_REFUSALS: [(&str, &str); 2] = [
+    (
+        "gus@lab.example.org",
+        "550 5.1.1 gus moved out of room 12 in spring",
+    ),
+    (
+        "fay@lab.example.org",
+        "452 4.2.2 fay has 40 of 40 megabytes on /srv/box3",
+    ),
+];
+
 /// All of it.
 pub struct World {
     /// Takes mail for `example.org`.
@@ -36,10 +48,16 @@ pub struct World {
     pub old: NextHop,
     /// Takes the bank's mail; the service finds it by MX.
     pub bank: NextHop,
+    /// Has the mailboxes of `lab.example.org`, behind three servers.
+    pub lab: NextHop,
     /// The name server.
     pub dns: Authority,
     /// The service, which all clients of the stories speak to.
     pub server: Server,
+    /// The server behind it, on the way to `lab.example.org`.
+    pub campus: Server,
+    /// The last before `lab`.
+    pub faculty: Server,
 }
 
 impl World {
@@ -59,22 +77,28 @@ impl World {
         };
         let hosts = || {
             let refuses = Conduct::Refuses(REFUSAL);
+            let some = Conduct::RefusesSome(&LAB_REFUSALS);
             Ok::<_, io::Error>((
                 host("mail.example.org", zones::MAILBOXES, Conduct::Takes, true)?,
                 host("branch.example.org", zones::BRANCH, Conduct::Takes, false)?,
                 host("old.example.org", zones::OLD, refuses, true)?,
                 host("mail.bank.example", zones::BANK_IN, Conduct::Takes, true)?,
+                host("lab.example.org", zones::LAB, some, true)?,
             ))
         };
-        let (mailboxes, branch, old, bank) = hosts()
+        let (mailboxes, branch, old, bank, lab) = hosts()
             .context("cannot use the loopback addresses of the demo")
             .or_exit(Exit::Unavailable)?;
+        let faculty = Self::behind(folder, ("faculty", zones::FACULTY), &dns, lab.address).await?;
+        let campus =
+            Self::behind(folder, ("campus", zones::CAMPUS), &dns, faculty.address()).await?;
         let text = zones::configuration(&zones::Places {
             data_dir: &folder.0.join("data").display().to_string(),
             dns: dns.address(),
             mailboxes: mailboxes.address,
             branch: branch.address,
             old: old.address,
+            campus: campus.address(),
             mx_port: bank.address.port(),
         });
         let server = Server::start(folder.0.join("vouchsafe.toml"), &text).await?;
@@ -83,9 +107,26 @@ impl World {
             branch,
             old,
             bank,
+            lab,
             dns,
             server,
+            campus,
+            faculty,
         })
+    }
+
+    /// A server that holds the path from the one before it to this next hop.
+    async fn behind(
+        folder: &Folder,
+        (name, address): (&str, Ipv4Addr),
+        dns: &Authority,
+        next_hop: SocketAddr,
+    ) -> Result<Server, Failure> {
+        let data_dir = folder.0.join(name).display().to_string();
+        let hostname = format!("{name}.example.org");
+        let host = (hostname.as_str(), address);
+        let text = zones::configuration_behind(host, &data_dir, dns.address(), next_hop);
+        Server::start(folder.0.join(format!("{name}.toml")), &text).await
     }
 
     /// Where the service listens.
@@ -116,7 +157,10 @@ impl World {
 
     /// Ends it, gracefully: as the service does at SIGTERM.
     pub async fn stop(self) {
-        self.server.stop().await;
+        // The front first: whoever is behind has nothing under way then.
+        for server in [self.server, self.campus, self.faculty] {
+            server.stop().await;
+        }
     }
 }
 

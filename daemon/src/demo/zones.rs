@@ -36,6 +36,15 @@ pub const BRANCH: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 2);
 /// The mailbox server of a domain that is being given up.
 pub const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 3);
 
+/// The campus's mail server, the second of three in a row.
+pub const CAMPUS: Ipv4Addr = Ipv4Addr::new(127, 0, 6, 1);
+
+/// The faculty's, the third.
+pub const FACULTY: Ipv4Addr = Ipv4Addr::new(127, 0, 6, 2);
+
+/// The laboratory's mailbox server, behind the three.
+pub const LAB: Ipv4Addr = Ipv4Addr::new(127, 0, 6, 3);
+
 /// Which hosts may send for the bank.
 pub const BANK: &str = "\
 MAIL-FROM.bank.example.  MX  0 out.bank.example.
@@ -77,6 +86,7 @@ pub fn configuration(places: &Places<'_>) -> String {
         mailboxes,
         branch,
         old,
+        campus,
         mx_port,
     } = places;
     format!(
@@ -98,6 +108,10 @@ path = "store"
 next_hop = "smtp://{old}"
 path = "store"
 
+[domains."lab.example.org"]
+next_hop = "smtp://{campus}"
+path = "hold"
+
 [relay]
 mx_port = {mx_port}
 
@@ -107,6 +121,31 @@ servers = ["{dns}"]
 [retry]
 first = "1s"
 longest = "1s"
+"#
+    )
+}
+
+/// The configuration of a server behind that one, which holds the path to the next.
+pub fn configuration_behind(
+    (hostname, address): (&str, Ipv4Addr),
+    data_dir: &str,
+    dns: SocketAddr,
+    next_hop: SocketAddr,
+) -> String {
+    format!(
+        r#"# The configuration of a server in this demo; it goes away with the demo.
+hostname = "{hostname}"
+data_dir = "{data_dir}"
+
+[[listen]]
+address = "{address}:0"
+
+[domains."lab.example.org"]
+next_hop = "smtp://{next_hop}"
+path = "hold"
+
+[dns]
+servers = ["{dns}"]
 "#
     )
 }
@@ -124,6 +163,8 @@ pub struct Places<'a> {
     pub branch: SocketAddr,
     /// The next hop of `old.example.org`.
     pub old: SocketAddr,
+    /// The next hop of `lab.example.org`.
+    pub campus: SocketAddr,
     /// The port at which the bank's host takes mail.
     pub mx_port: u16,
 }

@@ -2,10 +2,12 @@
 //!
 //! Each is told as it happens: what is going on, what the DNS has to say, the SMTP conversation,
 //! the verdict and why. `origin` has those in which the question is where a message is from,
-//! `custody` those in which it is what becomes of it.
+//! `custody` those in which it is what becomes of it, `path` the one of a path that is held over three
+//! servers.
 
 mod custody;
 mod origin;
+mod path;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -34,7 +36,7 @@ const BEGINNING: [&str; 3] = [
 
 /// Tells all of them. Gives how many went otherwise.
 pub async fn tell(world: &mut World, page: &Page) -> usize {
-    page.title("Vouchsafe, in seven stories");
+    page.title("Vouchsafe, in eight stories");
     for paragraph in BEGINNING {
         page.prose(paragraph);
     }
@@ -53,10 +55,11 @@ pub async fn tell(world: &mut World, page: &Page) -> usize {
     judge(origin::second_stage(world, page).await);
     judge(custody::down_then_up(world, page).await);
     judge(custody::refused(world, page).await);
+    judge(path::three_hops(world, page).await);
     page.title("The end");
     let end = match differed {
-        0 => String::from("All seven stories went as they are told."),
-        _ => format!("{differed} of seven stories went otherwise than they are told."),
+        0 => String::from("All eight stories went as they are told."),
+        _ => format!("{differed} of eight stories went otherwise than they are told."),
     };
     page.prose(&end);
     differed
@@ -84,16 +87,21 @@ impl Letter {
         Self { from, to, lines }
     }
 
-    /// Gives it to the service from MAIL to the 250, and ends the conversation.
-    async fn send(&self, mut conversation: Conversation<'_>, helo: &str) -> Result<(), Differed> {
+    /// Gives it to the service from MAIL to the 250, and ends the conversation. Gives the 250.
+    async fn send(
+        &self,
+        mut conversation: Conversation<'_>,
+        helo: &str,
+    ) -> Result<String, Differed> {
         conversation.hello(helo).await?;
         let mail = format!("MAIL FROM:<{}>", self.from);
         conversation.say(&mail, 250).await?;
         conversation
             .say(&format!("RCPT TO:<{}>", self.to), 250)
             .await?;
-        conversation.message(&self.lines).await?;
-        conversation.quit().await
+        let taken = conversation.message(&self.lines).await?;
+        conversation.quit().await?;
+        Ok(taken)
     }
 
     /// Waits until it arrives at this host; below the trace fields it must be as it was sent. What
@@ -236,7 +244,7 @@ impl Try {
 const BANK: (&str, Ipv4Addr) = ("out.bank.example", zones::BANK_OUT);
 
 /// One for each story.
-const TRIES: [Try; 7] = [
+const TRIES: [Try; 8] = [
     Try::new("1. A listed relay:", "alice@bank.example", BANK),
     Try::new(
         "2. A forger:",
@@ -270,23 +278,34 @@ const TRIES: [Try; 7] = [
         BANK,
     )
     .to("ann@old.example.org"),
+    Try::new(
+        "8. Three servers, and a mailbox that is not there:",
+        "dave@quiet.example",
+        ("mail.quiet.example", zones::QUIET_OUT),
+    )
+    .to("gus@lab.example.org"),
 ];
 
 /// Waits for one thing that happens while the world stays up, and tells it; the name of a part of
 /// the service that has ended.
 pub async fn watch(world: &mut World, page: &Page) -> Result<(), &'static str> {
-    let (mailboxes, branch, old, bank) = (
+    let names = [
         world.mailboxes.name,
         world.branch.name,
         world.old.name,
         world.bank.name,
-    );
+        world.lab.name,
+    ];
+    let [mailboxes, branch, old, bank, lab] = names;
     let (host, exchange) = tokio::select! {
         exchange = world.mailboxes.next() => (mailboxes, exchange),
         exchange = world.branch.next() => (branch, exchange),
         exchange = world.old.next() => (old, exchange),
         exchange = world.bank.next() => (bank, exchange),
+        exchange = world.lab.next() => (lab, exchange),
         part = world.server.failed() => return Err(part),
+        part = world.campus.failed() => return Err(part),
+        part = world.faculty.failed() => return Err(part),
     };
     let what = if exchange.content.is_empty() {
         "refused"
