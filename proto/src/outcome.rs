@@ -86,6 +86,16 @@ impl Outcome {
         }
     }
 
+    /// True if the next hop has refused, or can never take such a message. False where it is delivered, and
+    /// where no reply is to be had: 421, by which a host leaves, is none.
+    pub fn is_refusal(&self) -> bool {
+        match self.class {
+            OutcomeClass::Delivered => false,
+            OutcomeClass::Transient => self.reply_code().is_some_and(|code| code != LEAVES),
+            OutcomeClass::Permanent => true,
+        }
+    }
+
     /// The outcome that a reply means. An enhanced status that contradicts its code is not
     /// believed, and one that is missing is filled in with `x.0.0`.
     pub fn from_reply(reply: &Reply, remote: Option<Remote>) -> Self {
@@ -125,6 +135,9 @@ impl Outcome {
         }
     }
 }
+
+/// RFC 5321 §3.8: service not available, closing.
+const LEAVES: u16 = 421;
 
 /// Octets of a reply that are kept: it stays in the queue beside each recipient for days, and
 /// nobody reads more.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::time::timeout_at;
 use vouchsafe_proto::envelope::Recipient;
-use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::outcome::{Outcome, Remote};
 use vouchsafe_proto::smtp::deliver::{Input, Transaction};
 
 use super::{Connection, Seen};
@@ -43,12 +43,7 @@ pub enum Said {
 impl Said {
     /// What an outcome from before the content means.
     fn of(outcome: Outcome) -> Self {
-        let refused = match &outcome.diagnostic {
-            // 421 speaks of the session, whatever was asked (RFC 5321 §3.8).
-            Diagnostic::Reply(text) => !text.starts_with("421"),
-            Diagnostic::Local(_) => outcome.class == OutcomeClass::Permanent,
-        };
-        if refused {
+        if outcome.is_refusal() {
             Self::Refused(outcome)
         } else {
             Self::Lost(outcome)

@@ -16,7 +16,7 @@ impl Path {
         }
         self.queue_id = queue_id;
         let mut all = self.recipients.iter();
-        let stranded = all.any(|one| matches!(one.fate, Fate::Silent(_)) && !self.is_stored(one));
+        let stranded = all.any(|one| one.fate == Fate::Silent && !self.is_stored(one));
         if stranded || self.recipients.is_empty() {
             self.abandon(actions);
             return actions.push(Action::Begin(Err(replies::no_answer())));
@@ -38,10 +38,7 @@ impl Path {
             if self.is_needed(id) {
                 actions.push(Action::Proceed(id));
             } else {
-                if let Some(branch) = self.branch_mut(id) {
-                    branch.stage = BranchStage::Over(None);
-                }
-                actions.push(Action::Abandon(id));
+                self.give_up(id, actions);
             }
         }
     }
@@ -78,9 +75,7 @@ impl Path {
             Stage::Asked(..) | Stage::Late(..) | Stage::Storing | Stage::Over => return,
         }
         self.take_ends(id, ends);
-        if let Some(branch) = self.branch_mut(id) {
-            branch.stage = BranchStage::Over(None);
-        }
+        self.is_over(id);
         if self.stage == Stage::Ending {
             self.go_on(actions);
         }
@@ -103,21 +98,19 @@ impl Path {
                 continue;
             }
             let end = ends.iter().find(|(of, _)| *of == place);
-            recipient.fate = end.map_or(Fate::Silent(None), |(_, outcome)| fate_of(outcome));
+            recipient.fate = end.map_or(Fate::Silent, |(_, outcome)| fate_of(outcome));
         }
     }
 }
 
 /// What an end means. Our own finding that the next hop cannot take such a message is as good as its
-/// reply; any other finding of ours is that it has not replied, and so is 421, by which it leaves.
+/// reply; any other finding of ours is that it has not replied.
 fn fate_of(outcome: &Outcome) -> Fate {
-    let replied = outcome.reply_code().is_some_and(|code| code != LEAVES);
-    match outcome.class {
-        OutcomeClass::Delivered => Fate::Delivered(outcome.clone()),
-        OutcomeClass::Transient if !replied => Fate::Silent(Some(outcome.clone())),
-        OutcomeClass::Transient | OutcomeClass::Permanent => Fate::Refused(outcome.clone()),
+    if outcome.is_refusal() {
+        Fate::Refused(outcome.clone())
+    } else if outcome.class == OutcomeClass::Delivered {
+        Fate::Delivered(outcome.clone())
+    } else {
+        Fate::Silent
     }
 }
-
-/// RFC 5321 §3.8: service not available, closing.
-const LEAVES: u16 = 421;

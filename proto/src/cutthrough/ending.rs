@@ -67,9 +67,7 @@ impl Path {
             return;
         }
         self.take_ends(id, ends);
-        if let Some(branch) = self.branch_mut(id) {
-            branch.stage = BranchStage::Over(None);
-        }
+        self.is_over(id);
         self.go_on(actions);
     }
 
@@ -105,7 +103,7 @@ impl Path {
         let is_written = self.draft == Draft::Written;
         self.recipients.iter().any(|one| match &one.fate {
             Fate::Open | Fate::Delivered(_) => false,
-            Fate::Silent(_) => !is_written || !self.is_stored(one),
+            Fate::Silent => !is_written || !self.is_stored(one),
             Fate::Refused(_) => !is_written || !self.sender.hears_reports(),
         })
     }
@@ -152,7 +150,7 @@ impl Path {
     fn path_has_it(&self) -> Option<Custody> {
         let ends = self.recipients.iter().map(|one| match &one.fate {
             Fate::Delivered(outcome) => Some(outcome),
-            Fate::Open | Fate::Silent(_) | Fate::Refused(_) => None,
+            Fate::Open | Fate::Silent | Fate::Refused(_) => None,
         });
         let ends: Option<Vec<_>> = ends.collect();
         #[expect(
@@ -173,7 +171,7 @@ impl Path {
         let refusals = || {
             self.recipients.iter().filter_map(|one| match &one.fate {
                 Fate::Refused(outcome) => Some(outcome),
-                Fate::Open | Fate::Silent(_) | Fate::Delivered(_) => None,
+                Fate::Open | Fate::Silent | Fate::Delivered(_) => None,
             })
         };
         let later = refusals().find(|outcome| outcome.class == OutcomeClass::Transient);
@@ -202,6 +200,6 @@ impl Fate {
     }
 
     pub(super) const fn is_silent(&self) -> bool {
-        matches!(self, Self::Silent(_) | Self::Open)
+        matches!(self, Self::Silent | Self::Open)
     }
 }

@@ -226,7 +226,7 @@ enum Fate {
     /// Its branch has its last word still to say.
     Open,
     /// It goes through the queue: it never had a branch, or that is lost and no reply to be had.
-    Silent(Option<Outcome>),
+    Silent,
     /// The next hop has it.
     Delivered(Outcome),
     /// The next hop has refused it, or cannot take it.
@@ -256,8 +256,8 @@ enum BranchStage {
     Prepared,
     /// Those are sent: the next hop may have the message.
     Completing,
-    /// It has ended, and cannot be asked any more; where it was lost, this was the reason.
-    Over(Option<Outcome>),
+    /// It has ended, and cannot be asked any more.
+    Over,
 }
 
 impl Path {
@@ -311,9 +311,7 @@ impl Path {
     fn open_branches(&self) -> impl Iterator<Item = BranchId> + '_ {
         let numbered = self.branches.iter().enumerate();
         numbered
-            .filter(|(_, branch)| {
-                !matches!(branch.stage, BranchStage::Over(_) | BranchStage::Waiting)
-            })
+            .filter(|(_, branch)| !matches!(branch.stage, BranchStage::Over | BranchStage::Waiting))
             .map(|(number, _)| BranchId(number))
     }
 
@@ -329,10 +327,20 @@ impl Path {
     fn abandon_branches(&mut self, actions: &mut Vec<Action>) {
         let open: Vec<_> = self.open_branches().collect();
         for id in open {
-            if let Some(branch) = self.branch_mut(id) {
-                branch.stage = BranchStage::Over(None);
-            }
-            actions.push(Action::Abandon(id));
+            self.give_up(id, actions);
+        }
+    }
+
+    /// Gives up one.
+    fn give_up(&mut self, id: BranchId, actions: &mut Vec<Action>) {
+        self.is_over(id);
+        actions.push(Action::Abandon(id));
+    }
+
+    /// A branch has ended.
+    fn is_over(&mut self, id: BranchId) {
+        if let Some(branch) = self.branch_mut(id) {
+            branch.stage = BranchStage::Over;
         }
     }
 

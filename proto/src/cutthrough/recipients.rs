@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::outcome::Outcome;
 use crate::route::NextHop;
 
 use super::{
@@ -45,10 +44,7 @@ impl Path {
             remembered,
         };
         match self.branches.get(id.0).map(|branch| &branch.stage) {
-            Some(BranchStage::Over(why)) => {
-                let why = why.clone();
-                self.unheard(id, why, silence, actions);
-            }
+            Some(BranchStage::Over) => self.unheard(id, silence, actions),
             Some(BranchStage::Waiting) if opens == Opens::AfterVerdict => {
                 self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Open);
                 actions.push(Action::Recipient(Ok(())));
@@ -67,7 +63,7 @@ impl Path {
     /// One that goes through the queue.
     fn recipient_to_store(&mut self, actions: &mut Vec<Action>) {
         let answer = if self.may_join(None) {
-            self.accept(None, None, Fate::Silent(None));
+            self.accept(None, None, Fate::Silent);
             Ok(())
         } else {
             Err(replies::separate_transaction())
@@ -137,13 +133,13 @@ impl Path {
                 Ok(())
             }
             Said::Refused(outcome) => Err(replies::refused_recipient(&outcome)),
-            Said::Lost(outcome) => {
-                self.lose(id, &outcome);
-                return self.unheard(id, Some(outcome), silence, actions);
+            Said::Lost(_) => {
+                self.lose(id);
+                return self.unheard(id, silence, actions);
             }
-            Said::NotAsked(outcome) => {
-                self.not_asked(id, &outcome);
-                return self.unheard(id, Some(outcome), silence, actions);
+            Said::NotAsked(_) => {
+                self.not_asked(id);
+                return self.unheard(id, silence, actions);
             }
         };
         actions.push(Action::Recipient(answer));
@@ -158,11 +154,11 @@ impl Path {
         match said {
             Said::Accepted => recipient.branch = Some((id, asked)),
             Said::Refused(outcome) => recipient.fate = Fate::Refused(outcome),
-            Said::Lost(outcome) => {
+            Said::Lost(_) => {
                 self.remember(id);
-                self.lose(id, &outcome);
+                self.lose(id);
             }
-            Said::NotAsked(outcome) => self.not_asked(id, &outcome),
+            Said::NotAsked(_) => self.not_asked(id),
         }
         self.open_late(place.saturating_add(1), actions);
     }
@@ -209,20 +205,14 @@ impl Path {
     }
 
     /// No reply is to be had for a new recipient: the rule says what follows.
-    fn unheard(
-        &mut self,
-        id: BranchId,
-        why: Option<Outcome>,
-        silence: Silence,
-        actions: &mut Vec<Action>,
-    ) {
+    fn unheard(&mut self, id: BranchId, silence: Silence, actions: &mut Vec<Action>) {
         let is_silent = (self.branches.get(id.0)).is_some_and(|branch| !branch.not_asked);
         let before = silence.remembered.as_ref().filter(|_| is_silent);
         let answer = if let Some(before) = before {
             Err(replies::refused_before(before))
         } else if self.sender.is_stored(silence.when_unproven) {
             // Still of that branch: whoever shares it shares its fate.
-            self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Silent(why));
+            self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Silent);
             Ok(())
         } else {
             Err(replies::no_answer())
@@ -241,22 +231,20 @@ impl Path {
     }
 
     /// A branch was not opened, by a limit of ours.
-    fn not_asked(&mut self, id: BranchId, outcome: &Outcome) {
+    fn not_asked(&mut self, id: BranchId) {
         if let Some(branch) = self.branch_mut(id) {
             branch.not_asked = true;
         }
-        self.lose(id, outcome);
+        self.lose(id);
     }
 
-    /// A branch has ended without a reply: its recipients that have no end have this one.
-    pub(super) fn lose(&mut self, id: BranchId, outcome: &Outcome) {
-        if let Some(branch) = self.branch_mut(id) {
-            branch.stage = BranchStage::Over(Some(outcome.clone()));
-        }
+    /// A branch has ended without a reply, which is the end of its recipients that have none.
+    fn lose(&mut self, id: BranchId) {
+        self.is_over(id);
         for recipient in &mut self.recipients {
             let its = recipient.branch.is_some_and(|(branch, _)| branch == id);
             if its && recipient.fate == Fate::Open {
-                recipient.fate = Fate::Silent(Some(outcome.clone()));
+                recipient.fate = Fate::Silent;
             }
         }
     }

@@ -3,7 +3,7 @@
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::cutthrough::Said;
 use vouchsafe_proto::envelope::Recipient;
-use vouchsafe_proto::outcome::{Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::outcome::{Outcome, Remote};
 use vouchsafe_proto::smtp::deliver::{
     Action, Input, Protocol, Session, Settings, StartTls, Timeouts, Transaction,
 };
@@ -193,11 +193,7 @@ impl Branch {
 
 /// What an outcome from before the content means.
 fn said(outcome: &Outcome) -> Said {
-    let refused = match outcome.reply_code() {
-        Some(code) => code != 421,
-        None => outcome.class == OutcomeClass::Permanent,
-    };
-    if refused {
+    if outcome.is_refusal() {
         Said::Refused(outcome.clone())
     } else {
         Said::Lost(outcome.clone())

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::envelope::{BodyType, Requests};
+use vouchsafe_proto::outcome::{Diagnostic, OutcomeClass};
 use vouchsafe_proto::smtp::deliver::{Protocol, Timeouts};
 use vouchsafe_proto::time::Mono;
 use vouchsafe_proto::tls_policy::Requirement;
