@@ -74,7 +74,7 @@ impl Shared {
     /// in an error, or that nobody waits for any more, go back by being dropped.
     pub(super) fn read_leases(&self, taken: Taken) -> Result<Leased, LeaseError> {
         let mut leases = Vec::with_capacity(taken.overdue.len().saturating_add(taken.due.len()));
-        let mut findings = Vec::new();
+        let mut findings = std::mem::take(&mut *lock(&self.untold));
         let mut failed = None;
         let overdue = taken.overdue.into_iter().map(|id| (id, true));
         for (id, overdue) in overdue.chain(taken.due.into_iter().map(|id| (id, false))) {
@@ -102,7 +102,12 @@ impl Shared {
             }
         }
         match failed {
-            Some(error) if leases.is_empty() => Err(LeaseError::Read(error)),
+            Some(error) if leases.is_empty() => {
+                // What is set aside is said once, so not into the wind.
+                findings.retain(|finding| matches!(finding, Finding::Corrupt { .. }));
+                lock(&self.untold).append(&mut findings);
+                Err(LeaseError::Read(error))
+            }
             _ => Ok(Leased {
                 leases,
                 next_due: taken.next_due,
@@ -131,6 +136,8 @@ impl Shared {
                 Ok(Lease::with_owner(*entry, owner))
             }
             Ok(Err(doomed)) => {
+                lock(&self.untold).push(doomed.finding());
+                self.arrived.notify_one();
                 self.queue.push(Operation::SetAside(doomed));
                 Err(ClaimError::Unknown(id))
             }
@@ -138,6 +145,16 @@ impl Shared {
                 self.postpone(id);
                 Err(ClaimError::Read(error))
             }
+        }
+    }
+
+    /// Messages that somebody could not read: those that are damaged are set aside, and the next
+    /// lease says so. Nobody may lease them for long, if they are held, and nobody would see them
+    /// meanwhile. Blocks.
+    pub(super) fn doubt(&self, unreadable: Vec<QueueId>) {
+        for id in unreadable {
+            // One that has left since, or that another has in hand, is not ours to judge.
+            drop(self.claim(id));
         }
     }
 
@@ -161,7 +178,7 @@ impl Shared {
         self.tell(wake);
     }
 
-    /// The messages of one lane. Blocks. Those that cannot be read, or have just left, are left out.
+    /// The messages of one lane, without those that cannot be read, or have just left. Blocks.
     pub(super) fn list_lane(
         &self,
         lane: &Lane,
@@ -175,9 +192,12 @@ impl Shared {
             let Some(last) = ids.last() else { break };
             after = Some(*last);
             for id in ids {
-                if let Read::Sound(records) = self.store.find(id)? {
-                    let active = lock(&self.due).is_leased(id);
-                    found.push(records.into_entry(id, active));
+                match self.store.find(id)? {
+                    Read::Sound(records) => {
+                        let active = lock(&self.due).is_leased(id);
+                        found.push(records.into_entry(id, active));
+                    }
+                    Read::Corrupt(_) => self.doubt(vec![id]),
                 }
             }
         }
@@ -190,7 +210,7 @@ mod tests {
     use super::*;
     use crate::local::fresh::Fresh;
     use crate::local::recover::Corruption;
-    use crate::{LocalSpool, Options, Settlement, Spool};
+    use crate::{Amendment, LocalSpool, Options, Settlement, Spool};
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
     use vouchsafe_proto::envelope::{Envelope, Origin};
     use vouchsafe_proto::verify::VerdictResult;
@@ -257,6 +277,45 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    /// What is held is not leased for hours: whoever lists it, or asks for it, finds out first.
+    #[tokio::test]
+    async fn a_held_message_that_cannot_be_read_is_told_of_once_it_is_looked_at() {
+        for listed in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let options = Options::default().with_reserve(0);
+            let spool = LocalSpool::open(folder.path(), options).unwrap();
+            let mut ids = Vec::new();
+            for _ in 0..2 {
+                let draft = spool.begin(NOW).await.unwrap();
+                let id = draft.commit(envelope(), NOW).await.unwrap().queue_id();
+                let lease = spool.claim(id).await.unwrap();
+                spool.amend(lease, Amendment::Hold).await.unwrap();
+                ids.push(id);
+            }
+            *lock(&spool.shared.fresh) = Fresh::default();
+            damage(&spool, ids[0], 60);
+            let leased = spool.lease(NOW, Ask::up_to(9)).await.unwrap();
+            assert!(leased.leases.is_empty() && leased.findings.is_empty());
+            if listed {
+                let left = spool.list(None, 9).await.unwrap();
+                assert!(left.len() == 1 && left[0].id == ids[1] && !left[0].active);
+            } else {
+                let claimed = spool.claim(ids[0]).await;
+                assert!(matches!(claimed, Err(ClaimError::Unknown(_))));
+            }
+            // Whoever leases is woken, to say it.
+            spool.arrived().await;
+            let leased = spool.lease(NOW, Ask::up_to(9)).await.unwrap();
+            let (id, why) = (ids[0], Corruption::Checksum);
+            assert_eq!(leased.findings, [Finding::Corrupt { id, why }]);
+            let leased = spool.lease(NOW, Ask::up_to(9)).await.unwrap();
+            assert!(leased.findings.is_empty(), "said once");
+            drop(spool);
+            let folder = folder.path().join("corrupt");
+            assert!(std::fs::read_dir(folder).unwrap().count() > 0, "kept");
+        }
     }
 
     /// Nothing else wakes who leases: no message comes, and none falls due.

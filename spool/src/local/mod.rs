@@ -169,6 +169,8 @@ struct Shared {
     fresh: Mutex<Fresh>,
     /// Somebody should look at the due times again.
     arrived: Notify,
+    /// What was found elsewhere than by a lease, for the next one to tell.
+    untold: Mutex<Vec<Finding>>,
     /// To the committer.
     queue: Queue,
     /// The next settlement's number.
@@ -380,9 +382,11 @@ impl Spool for LocalSpool {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let listed = self.shared.io.run(move || {
-                let found = shared.store.list(after, limit)?;
+                let listed = shared.store.list(after, limit)?;
+                shared.doubt(listed.unreadable);
                 let due = lock(&shared.due);
-                Ok(found
+                Ok(listed
+                    .found
                     .into_iter()
                     .map(|(id, records)| records.into_entry(id, due.is_leased(id)))
                     .collect())

@@ -63,7 +63,7 @@ impl OfflineSpool {
     /// Up to `limit` messages behind `after`, by arrival.
     pub fn list(&self, after: Option<QueueId>, limit: usize) -> Result<Vec<Entry>, ListError> {
         let found = match &self.source {
-            Source::Log(store) => store.list(after, limit),
+            Source::Log(store) => store.list(after, limit).map(|listed| listed.found),
             Source::Legacy(legacy) => legacy.list(after, limit),
         };
         let found = found.map_err(ListError::Read)?;

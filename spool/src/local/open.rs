@@ -50,6 +50,7 @@ impl LocalSpool {
             due: Mutex::new(opened.due),
             fresh: Mutex::default(),
             arrived: Notify::new(),
+            untold: Mutex::default(),
             queue: Queue::default(),
             settlements: AtomicU64::new(opened.settlements + 1),
             io,

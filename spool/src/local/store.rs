@@ -57,6 +57,14 @@ pub(super) enum Read {
     Corrupt(Doomed),
 }
 
+/// Messages, by id.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    pub(super) found: Vec<(QueueId, Records)>,
+    /// Damaged, or just gone.
+    pub(super) unreadable: Vec<QueueId>,
+}
+
 impl Store {
     /// A segment that may be read from now on, in place of any other use of it.
     pub(super) fn add(&self, segment: &Arc<Segment>) {
@@ -135,26 +143,22 @@ impl Store {
         found.decode(id).map(Some)
     }
 
-    /// Up to `limit` messages behind `after`, by id; those that cannot be read are left out.
-    pub(super) fn list(
-        &self,
-        after: Option<QueueId>,
-        limit: usize,
-    ) -> io::Result<Vec<(QueueId, Records)>> {
-        let mut found = Vec::new();
+    /// Up to `limit` messages behind `after`, by id, and besides those among them that cannot be read.
+    pub(super) fn list(&self, after: Option<QueueId>, limit: usize) -> io::Result<Listed> {
+        let mut listed = Listed::default();
         let mut after = after;
-        while found.len() < limit {
-            let ids = lock(&self.index).behind(after, limit - found.len());
+        while listed.found.len() < limit {
+            let ids = lock(&self.index).behind(after, limit - listed.found.len());
             let Some(last) = ids.last() else { break };
             after = Some(*last);
             for id in ids {
                 match self.find(id)? {
-                    Read::Sound(records) => found.push((id, *records)),
-                    Read::Corrupt(_) => {}
+                    Read::Sound(records) => listed.found.push((id, *records)),
+                    Read::Corrupt(_) => listed.unreadable.push(id),
                 }
             }
         }
-        Ok(found)
+        Ok(listed)
     }
 }
 
