@@ -5,21 +5,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::branch::{Heard, Peer};
 use super::chance::Chance;
 
 /// What a next hop has taken: to whom, and what.
 pub type Taken = Rc<RefCell<Vec<(String, Vec<u8>)>>>;
-
-/// What its peer hears.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// These octets.
-    Octets(Vec<u8>),
-    /// Nothing, for longer than anybody waits.
-    Silence,
-    /// The end.
-    End,
-}
 
 /// What it does with a command.
 enum Does {
@@ -48,7 +38,18 @@ pub struct Hop {
     chunk: Option<(usize, bool)>,
     failed: bool,
     over: bool,
-    pub outbox: VecDeque<Heard>,
+    outbox: VecDeque<Heard>,
+}
+
+impl Peer for Hop {
+    fn hear(&mut self, octets: &[u8]) {
+        self.inbox.extend_from_slice(octets);
+        while !self.over && self.take() {}
+    }
+
+    fn says(&mut self) -> Option<Heard> {
+        self.outbox.pop_front()
+    }
 }
 
 impl Hop {
@@ -100,10 +101,10 @@ impl Hop {
             Does::Raves => self.say("what?"),
             Does::Leaves => {
                 self.say("421 leaving");
-                self.end(Heard::End);
+                self.leave();
             }
-            Does::Closes => self.end(Heard::End),
-            Does::FallsSilent => self.end(Heard::Silence),
+            Does::Closes => self.leave(),
+            Does::FallsSilent => self.over = true,
         }
         matches!(does, Does::Takes)
     }
@@ -113,15 +114,9 @@ impl Hop {
             .push_back(Heard::Octets(format!("{line}\r\n").into_bytes()));
     }
 
-    fn end(&mut self, how: Heard) {
-        self.outbox.push_back(how);
+    fn leave(&mut self) {
+        self.outbox.push_back(Heard::End);
         self.over = true;
-    }
-
-    /// Its peer has sent these.
-    pub fn hear(&mut self, octets: &[u8]) {
-        self.inbox.extend_from_slice(octets);
-        while !self.over && self.take() {}
     }
 
     /// Takes one thing out of the inbox.
@@ -153,7 +148,7 @@ impl Hop {
             if self.chance.draw(200) == 0 {
                 // It has had enough in the midst of it.
                 self.answer("552 enough", 3);
-                self.end(Heard::End);
+                self.leave();
             }
         }
         true
@@ -196,7 +191,7 @@ impl Hop {
             "NOOP" => self.say("250 ok"),
             "QUIT" => {
                 self.say("221 bye");
-                self.end(Heard::End);
+                self.leave();
             }
             _ => self.say("500 what"),
         }

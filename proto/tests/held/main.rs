@@ -16,15 +16,10 @@
 mod branch;
 mod chance;
 mod hop;
+mod stage;
 mod world;
 
-use vouchsafe_proto::time::{Mono, Now, Wall};
 use world::World;
-
-const NOW: Now = Now {
-    mono: Mono::from_millis(1),
-    wall: Wall::from_secs(1_795_256_100),
-};
 
 fn number_of(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())

@@ -1,0 +1,206 @@
+//! The branches of a stage: sessions with next hops, and how they are waited for.
+
+use std::collections::VecDeque;
+
+use vouchsafe_proto::cutthrough::{BranchId, Input as Given, Said};
+use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::smtp::deliver::Transaction;
+use vouchsafe_proto::time::Now;
+
+use super::super::branch::Branch;
+use super::{Stage, Surroundings, millis};
+
+impl<S: Surroundings> Stage<S> {
+    /// Gives branches a piece, or the end, as each is ready for it.
+    pub(super) fn give(&mut self, numbers: &[usize], piece: Option<&[u8]>) {
+        let now = self.now();
+        for number in numbers {
+            self.branches.get_mut(number).unwrap().1.look_up(now);
+        }
+        self.together(numbers, Branch::is_asking, |branch, now| {
+            branch.push(piece, now);
+        });
+    }
+
+    pub(super) fn proceed(&mut self, BranchId(number): BranchId) {
+        let now = self.now();
+        if let Some((_, branch)) = self.branches.get_mut(&number) {
+            branch.proceed(now);
+            self.proceeding.push(number);
+        }
+    }
+
+    pub(super) fn prepare(&mut self, numbers: &[usize], inputs: &mut VecDeque<Given>) {
+        self.give(numbers, None);
+        for number in numbers {
+            let id = BranchId(*number);
+            inputs.push_back(if self.branches[number].1.is_prepared() {
+                Given::Prepared(id)
+            } else {
+                Given::Broke(id, self.end_of(*number))
+            });
+        }
+    }
+
+    pub(super) fn complete(&mut self, numbers: &[usize], inputs: &mut VecDeque<Given>) {
+        let now = self.now();
+        for number in numbers {
+            self.branches.get_mut(number).unwrap().1.complete(now);
+        }
+        self.together(numbers, Branch::has_ended, |_, _| {});
+        for number in numbers {
+            inputs.push_back(Given::Completed(BranchId(*number), self.end_of(*number)));
+        }
+    }
+
+    pub(super) fn open(
+        &mut self,
+        BranchId(number): BranchId,
+        next_hop: &NextHop,
+        place: usize,
+    ) -> Said {
+        let mail = self.mail.as_ref().unwrap();
+        let transaction = Transaction {
+            reverse_path: mail.reverse_path.clone(),
+            recipients: vec![self.recipients[place].clone()],
+            body: mail.body,
+            smtputf8: false,
+            requests: mail.requests.clone(),
+            size: None,
+        };
+        if let Some(kept) = self.pool.iter().position(|(of, _)| of == next_hop) {
+            let (_, branch) = self.pool.swap_remove(kept);
+            self.branches.insert(number, (next_hop.clone(), branch));
+            self.begin_branch(number, transaction.clone());
+            if !self.branches[&number].1.is_unstarted() {
+                return self.said(number);
+            }
+            self.branches.remove(&number);
+        }
+        if let Err(outcome) = self.fresh(number, next_hop) {
+            return Said::Lost(outcome);
+        }
+        self.begin_branch(number, transaction);
+        self.said(number)
+    }
+
+    /// A session with the first host that has one.
+    fn fresh(&mut self, number: usize, next_hop: &NextHop) -> Result<(), Outcome> {
+        let mut last = Outcome::local((4, 4, 1), None, "no connection");
+        let mut host = 0;
+        while let Ok(connected) = self.around.connect(next_hop, host, self.now()) {
+            host += 1;
+            let Some(branch) = connected else {
+                continue;
+            };
+            self.branches.insert(number, (next_hop.clone(), branch));
+            self.together(&[number], Branch::is_opened, |_, _| {});
+            match self.branches.get_mut(&number).unwrap().1.take_unusable() {
+                Some(outcome) => last = outcome,
+                None => return Ok(()),
+            }
+            self.branches.remove(&number);
+        }
+        Err(last)
+    }
+
+    fn begin_branch(&mut self, number: usize, transaction: Transaction) {
+        let now = self.now();
+        let (_, branch) = self.branches.get_mut(&number).unwrap();
+        branch.begin(transaction, now);
+        self.together(&[number], Branch::has_answered, |_, _| {});
+    }
+
+    pub(super) fn ask(&mut self, BranchId(number): BranchId, place: usize) -> Said {
+        let recipient = self.recipients[place].clone();
+        let now = self.now();
+        let Some((_, branch)) = self.branches.get_mut(&number) else {
+            return Said::Lost(Outcome::local((4, 4, 2), None, "over"));
+        };
+        branch.recipient(recipient, now);
+        self.together(&[number], Branch::has_answered, |_, _| {});
+        self.said(number)
+    }
+
+    /// What a branch has said to the last RCPT.
+    fn said(&mut self, number: usize) -> Said {
+        let said = self.branches[&number].1.answer();
+        if let Said::Lost(_) = said {
+            self.end_of(number);
+        }
+        said
+    }
+
+    /// A branch is over: its session is kept, if it can carry another transaction.
+    pub(super) fn end_of(&mut self, number: usize) -> Vec<(usize, Outcome)> {
+        self.proceeding.retain(|one| *one != number);
+        if !self.branches.contains_key(&number) {
+            return Vec::new();
+        }
+        self.together(&[number], Branch::has_settled, |_, _| {});
+        let (next_hop, branch) = self.branches.remove(&number).unwrap();
+        let ends = branch.outcomes.clone();
+        self.pool
+            .extend(branch.again().map(|branch| (next_hop, branch)));
+        ends
+    }
+
+    /// Lets these branches hear until each is done, at the same time; `then` is done with each as soon as
+    /// it is.
+    fn together(
+        &mut self,
+        numbers: &[usize],
+        done: fn(&Branch) -> bool,
+        mut then: impl FnMut(&mut Branch, Now),
+    ) {
+        let mut pending = numbers.to_vec();
+        for number in numbers {
+            let now = self.now();
+            self.branches.get_mut(number).unwrap().1.turn_to(now);
+        }
+        loop {
+            let now = self.now();
+            pending.retain(|number| {
+                let (_, branch) = self.branches.get_mut(number).unwrap();
+                let is_done = branch.look(done, now);
+                if is_done {
+                    then(branch, now);
+                    branch.turn_away(now);
+                }
+                !is_done
+            });
+            if pending.is_empty() {
+                return;
+            }
+            self.wait(&pending);
+        }
+    }
+
+    /// These branches are waited for.
+    fn wait(&mut self, pending: &[usize]) {
+        if self.now == self.until {
+            let Some(span) = self.around.wait() else {
+                let now = self.now();
+                for number in pending {
+                    self.branches.get_mut(number).unwrap().1.time_out(now);
+                }
+                return;
+            };
+            self.until += millis(span);
+        }
+        let timers = pending.iter().filter_map(|number| {
+            let timer = self.branches[number].1.timer()?;
+            Some(timer.as_millis())
+        });
+        let next = timers.min().unwrap_or(u64::MAX).min(self.until);
+        self.now = self.now.max(next);
+        let now = self.now();
+        for number in pending {
+            let (_, branch) = self.branches.get_mut(number).unwrap();
+            if branch.timer().is_some_and(|at| at <= now.mono) {
+                branch.time_out(now);
+            }
+        }
+    }
+}
