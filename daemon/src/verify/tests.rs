@@ -27,7 +27,7 @@ async fn serve(world: &str) -> Authority {
 
 fn resolver(server: SocketAddr) -> Arc<dyn Resolver> {
     Arc::new(Stub::new(Settings {
-        deadline: Duration::from_millis(300),
+        deadline: Duration::from_secs(2),
         ..Settings::new(vec![server])
     }))
 }

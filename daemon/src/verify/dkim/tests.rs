@@ -70,7 +70,7 @@ impl World {
         let authority = Authority::start(loopback, zones).await.expect("a port");
         let asked = Arc::new(Recorder {
             inner: Stub::new(dns::Settings {
-                deadline: Duration::from_millis(300),
+                deadline: Duration::from_secs(2),
                 ..dns::Settings::new(vec![authority.address()])
             }),
             asked: Mutex::default(),
