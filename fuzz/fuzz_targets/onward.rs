@@ -60,6 +60,7 @@ fn transaction(mail: &Mail, recipients: Vec<Recipient>) -> Transaction {
         smtputf8: mail.smtputf8,
         requests,
         size: Some(100),
+        per_recipient: false,
     }
 }
 

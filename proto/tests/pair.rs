@@ -252,6 +252,7 @@ impl Pair {
         let size = u64::try_from(message.content.len()).ok();
         self.content = message.content.into();
         Some(Box::new(deliver::Transaction {
+            per_recipient: true,
             reverse_path: ReversePath::parse_inside("alice@example.org").unwrap(),
             recipients: recipients
                 .map(|path| ForwardPath::parse_inside(path).unwrap().into())

@@ -209,6 +209,7 @@ impl Worker {
             body: work.body,
             smtputf8: work.smtputf8,
             requests: work.requests.clone(),
+            per_recipient: true,
             size: Some(work.size),
         };
         let mut carried = connection.deliver(transaction, &mut *content).await;

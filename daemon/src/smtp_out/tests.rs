@@ -52,6 +52,7 @@ async fn in_content() -> (Connection, Peer, Seen) {
         smtputf8: false,
         requests: Requests::default(),
         size: Some(20),
+        per_recipient: false,
     };
     connection
         .feed(Input::Deliver(Box::new(transaction)), &mut seen)

@@ -142,6 +142,7 @@ impl Held {
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
             size: mail.declared,
+            per_recipient: false,
         })
     }
 

@@ -144,6 +144,7 @@ fn transaction() -> Transaction {
         smtputf8: false,
         requests: Requests::default(),
         size: None,
+        per_recipient: false,
     }
 }
 

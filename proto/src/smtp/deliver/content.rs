@@ -7,6 +7,7 @@ use crate::outcome::{Outcome, OutcomeClass};
 use crate::reply::{Reply, ReplyClass};
 
 use super::encoding::{Fault, Form};
+use super::per_recipient::EACH_FOLLOWS;
 use super::{Action, Expected, Phase, Protocol, Session, Trouble};
 
 /// Chunks on their way unanswered, where the peer offers PIPELINING: enough to keep the line
@@ -127,6 +128,9 @@ impl Session {
     }
 
     pub(super) fn completion_answered(&mut self, reply: &Reply, actions: &mut Vec<Action>) {
+        if reply.code() == EACH_FOLLOWS && self.asks_for_each() {
+            return self.each_follows();
+        }
         if reply.class() == ReplyClass::Intermediate {
             return self.trouble(Trouble::OutOfStep, actions);
         }

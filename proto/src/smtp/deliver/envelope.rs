@@ -64,6 +64,7 @@ impl Session {
             unsent,
             begun: now,
             answered: false,
+            words: Vec::new(),
             encoder: Encoder::new(form, self.offers.takes_eight_bits()),
         });
         self.phase = Phase::Envelope;
@@ -264,6 +265,9 @@ impl Session {
         let verified = self.under_tls == Some(StartTls::Verified);
         if verified && self.offers.require_tls && transaction.requests.require_tls {
             line.push_str(" REQUIRETLS");
+        }
+        if self.asks_for_each() {
+            line.push_str(" PRDR");
         }
         line.push_str("\r\n");
         line

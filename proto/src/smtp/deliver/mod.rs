@@ -25,7 +25,7 @@
 //!
 //! Files: [`Session::step`] here; `opening` to the first [`Action::Ready`]; `envelope` MAIL, RCPT,
 //! DATA; `held` what only held transactions have; `content` the message; `ending` how anything may
-//! end; `offers` EHLO's keywords; `encoding` content's two forms; `settings` what a session is begun
+//! end; `per_recipient` a last word for each recipient (PRDR); `offers` EHLO's keywords; `encoding` content's two forms; `settings` what a session is begun
 //! with.
 
 mod content;
@@ -35,6 +35,7 @@ mod envelope;
 mod held;
 mod offers;
 mod opening;
+mod per_recipient;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,8 @@ pub struct Transaction {
     pub requests: Requests,
     /// Octets of content, for SIZE; none if they are not known yet.
     pub size: Option<u64>,
+    /// Each recipient is to have a last word of its own where the next hop offers that (PRDR).
+    pub per_recipient: bool,
 }
 
 /// What advances the session.
@@ -223,6 +226,10 @@ enum Expected {
     Completion,
     /// To the dot or BDAT LAST: for one, by index (LMTP, RFC 2033 §4.2).
     CompletionFor(usize),
+    /// Behind 353: for one, by index (draft-hall-prdr-00 §4.5.2).
+    Each(usize),
+    /// Behind those: for the message as a whole (§4.5.3).
+    Final,
     /// To the dot of a message without recipients or content (RFC 2920 §3.1).
     LoneDot,
     Quit,
@@ -241,6 +248,8 @@ struct Current {
     begun: Wall,
     /// The peer has answered MAIL.
     answered: bool,
+    /// Behind 353: what has been said of each recipient, which counts only with the final reply.
+    words: Vec<(usize, Outcome)>,
     encoder: Encoder,
 }
 
@@ -357,6 +366,10 @@ impl Session {
                 Ok(Some(reply)) => {
                     due = due.saturating_sub(1);
                     self.reply(&reply, actions);
+                    // The replies that 353 announces were asked for with what it answers.
+                    if due == 0 && matches!(self.expected.front(), Some(Expected::Each(_))) {
+                        due = self.expected.len();
+                    }
                 }
                 Err(error) => self.trouble(Trouble::Garbage(error), actions),
             }
@@ -368,7 +381,8 @@ impl Session {
         let Some(expected) = self.expected.pop_front() else {
             return self.unsolicited(reply, actions);
         };
-        self.moved = true;
+        // Of several last words all must be there before the client of ours has waited for one too long.
+        self.moved = !(self.phase == Phase::Completing && self.is_held());
         if reply.code() == 421 {
             return self.shut_out(reply, actions);
         }
@@ -385,6 +399,8 @@ impl Session {
             Expected::Chunk => self.chunk_answered(reply, actions),
             Expected::Completion => self.completion_answered(reply, actions),
             Expected::CompletionFor(index) => self.completion_answered_for(index, reply, actions),
+            Expected::Each(index) => self.answered_for(index, reply, actions),
+            Expected::Final => self.final_answered(reply, actions),
             Expected::LoneDot => self.go_on(actions),
             Expected::Quit => self.close(actions),
         }
@@ -411,6 +427,8 @@ impl Session {
                 Expected::Chunk
                 | Expected::Completion
                 | Expected::CompletionFor(_)
+                | Expected::Each(_)
+                | Expected::Final
                 | Expected::LoneDot => timeouts.completion,
             }),
         }
@@ -437,9 +455,11 @@ impl Expected {
             Self::Noop => "the reply to NOOP",
             Self::Data => "the reply to DATA",
             Self::Chunk => "the reply to BDAT",
-            Self::Completion | Self::CompletionFor(_) | Self::LoneDot => {
-                "the reply to the end of the message"
-            }
+            Self::Completion
+            | Self::CompletionFor(_)
+            | Self::Each(_)
+            | Self::Final
+            | Self::LoneDot => "the reply to the end of the message",
             Self::Quit => "the reply to QUIT",
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Offers {
     pub least_by: u64,
     /// RFC 8689.
     pub require_tls: bool,
+    /// draft-hall-prdr-00.
+    pub prdr: bool,
     /// RFC 1870: SIZE may be given with MAIL.
     pub size: bool,
     /// The greatest message that is taken; none if it is not said.
@@ -51,6 +53,7 @@ impl Offers {
                 "SMTPUTF8" => offers.smtputf8 = true,
                 "DSN" => offers.dsn = true,
                 "REQUIRETLS" => offers.require_tls = true,
+                "PRDR" => offers.prdr = true,
                 "DELIVERBY" => {
                     offers.deliver_by = true;
                     // Extensions of its own may follow a comma (RFC 2852 §3).
@@ -94,6 +97,7 @@ mod tests {
                 "".into(),
                 "8BITMIME x".into(),
                 "dsn".into(),
+                "prdr".into(),
                 "DELIVERBY 240,x".into(),
             ],
         );
@@ -105,6 +109,7 @@ mod tests {
                 size: true,
                 size_limit: Some(1000),
                 dsn: true,
+                prdr: true,
                 deliver_by: true,
                 least_by: 240,
                 ..Offers::default()

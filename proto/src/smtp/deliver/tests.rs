@@ -1,6 +1,7 @@
 //! The session, step by step, against scripted peers. Held transactions are in `held`.
 
 mod held;
+mod per_recipient;
 
 use super::*;
 use crate::addr::{Domain, ForwardPath};
@@ -30,7 +31,7 @@ fn session(protocol: Protocol, starttls: StartTls) -> Session {
     })
 }
 
-/// `from to,to [8] [U] [size=n|unsized]`; a hyphen is nobody.
+/// `from to,to [8] [U] [each] [size=n|unsized]`; a hyphen is nobody.
 fn transaction(words: &str) -> Transaction {
     let mut words = words.split(' ');
     let reverse_path = ReversePath::parse_inside(words.next().unwrap().trim_matches('-')).unwrap();
@@ -46,6 +47,7 @@ fn transaction(words: &str) -> Transaction {
         smtputf8: false,
         requests: Requests::default(),
         size: Some(100),
+        per_recipient: false,
     };
     for word in words {
         match word {
@@ -67,6 +69,7 @@ fn transaction(words: &str) -> Transaction {
                 let by = parameters::parse_by(&by[3..]).unwrap();
                 transaction.requests.deliver_by = Some(by.from(NOW));
             }
+            "each" => transaction.per_recipient = true,
             "unsized" => transaction.size = None,
             size => transaction.size = size.strip_prefix("size=").unwrap().parse().ok(),
         }

@@ -68,6 +68,7 @@ impl<S: Surroundings> Stage<S> {
             smtputf8: false,
             requests: mail.requests.clone(),
             size: None,
+            per_recipient: false,
         };
         if let Some(kept) = self.pool.iter().position(|(of, _)| of == next_hop) {
             let (_, branch) = self.pool.swap_remove(kept);
