@@ -72,7 +72,12 @@ fuzz_target!(|input: (u8, &[u8], &str)| {
     let field = results.to_field();
     let lines: Vec<_> = field.split_terminator("\r\n").collect();
     assert!(field.ends_with("\r\n") && lines[1..].iter().all(|line| line.starts_with('\t')));
-    assert!(!field.replace("\r\n\t", "").trim_end().contains(|c: char| c.is_control()));
+    assert!(
+        !field
+            .replace("\r\n\t", "")
+            .trim_end()
+            .contains(|c: char| c.is_control())
+    );
     // What stands behind our own field may continue it only if it begins with a blank.
     if !matches!(content.first(), Some(b' ' | b'\t')) {
         let both = [field.as_bytes(), content].concat();

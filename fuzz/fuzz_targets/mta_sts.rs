@@ -23,7 +23,12 @@ fuzz_target!(|octets: &[u8]| {
         let with_cr = text.replace('\n', "\r\n");
         assert_eq!(Policy::parse(with_cr.as_bytes()).as_ref(), Ok(&policy));
     }
-    let listed = ["mail.example.com", "a.example.net", "example.net", "a.b.example.net"];
+    let listed = [
+        "mail.example.com",
+        "a.example.net",
+        "example.net",
+        "a.b.example.net",
+    ];
     let count = listed
         .iter()
         .filter(|host| policy.lists(&Name::parse(host).expect("a name")))

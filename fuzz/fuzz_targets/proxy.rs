@@ -5,7 +5,10 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, reason = "some faults are of reading, which is not done here")]
+#[allow(
+    dead_code,
+    reason = "some faults are of reading, which is not done here"
+)]
 #[path = "../../daemon/src/smtp_in/proxy/header.rs"]
 mod header;
 

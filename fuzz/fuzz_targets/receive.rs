@@ -13,6 +13,7 @@ use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, AskId, Begun, Input, Limits, Peer, Session, Settings,
 };
+use vouchsafe_proto::smtp::xhold::{Holding, Marker, Terms};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
@@ -36,6 +37,12 @@ struct World {
     held: bool,
 }
 
+const XHOLD: Terms = Terms {
+    min: 5,
+    max: 600,
+    hops: 8,
+};
+
 const NOW: Now = Now {
     mono: Mono::from_millis(1000),
     wall: Wall::from_secs(1_795_256_100),
@@ -57,6 +64,10 @@ impl World {
             starttls: seed & 1 == 1,
             require_tls: seed & 2 == 2,
             holds: seed & 64 == 64,
+            xhold: (seed & 16 == 16).then(|| Holding {
+                terms: XHOLD,
+                marker: Marker::new(|_| [0; 32]),
+            }),
             helo_syntax: true,
             possible: Possible {
                 dkim: seed & 32 == 32,

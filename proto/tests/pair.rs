@@ -17,6 +17,7 @@ use vouchsafe_proto::envelope::{BodyType, Envelope, Requests};
 use vouchsafe_proto::outcome::{Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::smtp::xhold::Through;
 use vouchsafe_proto::smtp::{deliver, receive};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::timing::Possible;
@@ -129,6 +130,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
         starttls: line.starttls,
         require_tls: false,
         holds: false,
+        xhold: None,
         helo_syntax: true,
         possible: Possible::default(),
     };
@@ -261,6 +263,7 @@ impl Pair {
             smtputf8: message.smtputf8,
             requests: Requests::default(),
             size,
+            through: Through::default(),
         }))
     }
 

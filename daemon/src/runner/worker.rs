@@ -14,6 +14,7 @@ use tokio::time::sleep_until;
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
+use vouchsafe_proto::smtp::xhold::Through;
 use vouchsafe_spool::Content;
 
 use super::Environment;
@@ -211,6 +212,7 @@ impl Worker {
             requests: work.requests.clone(),
             per_recipient: true,
             size: Some(work.size),
+            through: Through::default(),
         };
         let mut carried = connection.deliver(transaction, &mut *content).await;
         if !carried.open {

@@ -109,6 +109,7 @@ impl Site {
                 starttls: in_force.tls.is_some(),
                 require_tls: config.delivery.offers_require_tls(),
                 holds: routes.holds(),
+                xhold: None,
                 helo_syntax: config.verify.helo,
                 possible: config.possible(),
             }),

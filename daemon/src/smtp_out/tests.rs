@@ -7,6 +7,7 @@ use tokio::net::UnixStream;
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::envelope::{BodyType, Recipient, Requests};
 use vouchsafe_proto::smtp::deliver::{Settings, StartTls};
+use vouchsafe_proto::smtp::xhold::Through;
 
 use super::*;
 
@@ -53,6 +54,7 @@ async fn in_content() -> (Connection, Peer, Seen) {
         requests: Requests::default(),
         size: Some(20),
         per_recipient: false,
+        through: Through::default(),
     };
     connection
         .feed(Input::Deliver(Box::new(transaction)), &mut seen)

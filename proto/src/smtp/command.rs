@@ -18,6 +18,7 @@ use crate::smtp::on_behalf::{OnBehalf, ParseOnBehalfError};
 use crate::smtp::parameters::{
     By, ParseParameterError, parse_by, parse_envid, parse_notify, parse_original, parse_ret,
 };
+use crate::smtp::xhold::{Through, TransactionId, Wish, parse_via};
 
 /// A command, well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct Mail {
     pub requests: Requests,
     /// BY (RFC 2852).
     pub by: Option<By>,
+    /// XHOLD, XTID and XVIA (PROTOCOLS C).
+    pub through: Through,
 }
 
 /// BDAT's arguments.
@@ -268,6 +271,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
         ReversePath::parse_prefix(text).map_err(ParseCommandError::ReversePath)?;
     let (mut size, mut body, mut smtputf8) = (None, None, None);
     let (mut returned, mut envid, mut by, mut require_tls) = (None, None, None, None);
+    let (mut wish, mut id, mut via) = (None, None, None);
     for word in parameters(rest)? {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
@@ -287,10 +291,25 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
             set_once(&mut by, parse_by(value.unwrap_or_default())?)?;
         } else if keyword.eq_ignore_ascii_case("REQUIRETLS") {
             set_once(&mut require_tls, parse_none(value)?)?;
+        } else if keyword.eq_ignore_ascii_case("XHOLD") {
+            set_once(&mut wish, Wish::parse(value.unwrap_or_default())?)?;
+        } else if keyword.eq_ignore_ascii_case("XTID") {
+            set_once(&mut id, TransactionId::parse(value.unwrap_or_default())?)?;
+        } else if keyword.eq_ignore_ascii_case("XVIA") {
+            set_once(&mut via, parse_via(value.unwrap_or_default())?)?;
         } else {
             return Err(ParseCommandError::UnknownParameter);
         }
     }
+    // Tokens are made of the id: without it none could be known again.
+    if via.is_some() && id.is_none() {
+        return Err(ParseParameterError::Via.into());
+    }
+    let through = Through {
+        wish,
+        id,
+        via: via.unwrap_or_default(),
+    };
     Ok(Mail {
         reverse_path,
         size,
@@ -303,6 +322,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
             require_tls: require_tls.is_some(),
         },
         by,
+        through,
     })
 }
 
@@ -440,6 +460,7 @@ mod tests {
             smtputf8: false,
             requests: Requests::default(),
             by: None,
+            through: Through::default(),
         };
         let hello = |extended, name: &str| Command::Hello {
             extended,
@@ -519,6 +540,14 @@ mod tests {
             ("RCPT TO:a@b", "501 5.1.3"),
             ("RCPT TO:<root>", "501 5.1.3"),
             ("RCPT FROM:<a@b>", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XHOLD", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XHOLD=S:1:2:17", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XHOLD=S:1:2:3 XHOLD=S:1:2:3", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XTID=a", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XTID=a@b XTID=a@b", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XTID=a@b XVIA=ABC", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XVIA=ABCDEFGH", "501 5.5.4"),
+            ("RCPT TO:<a@b> XHOLD=S:1:2:3", "555 5.5.4"),
             ("RCPT TO:<a@b> NOTIFY", "501 5.5.4"),
             ("RCPT TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", "501 5.5.4"),
             ("RCPT TO:<a@b> ORCPT=rfc822;a ORCPT=rfc822;a", "501 5.5.4"),

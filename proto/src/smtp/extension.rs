@@ -9,12 +9,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::xhold::Terms;
+
 /// EHLO's lines behind the host's name.
 pub fn offered(
     message_size: u64,
     deliver_by: Duration,
     starttls: bool,
     require_tls: bool,
+    holding: Option<Terms>,
 ) -> Vec<Cow<'static, str>> {
     let mut lines = vec![
         Cow::Borrowed("PIPELINING"),                // RFC 2920
@@ -32,6 +35,9 @@ pub fn offered(
     }
     if require_tls {
         lines.push(Cow::Borrowed("REQUIRETLS")); // RFC 8689
+    }
+    if let Some(terms) = holding {
+        lines.push(Cow::Owned(format!("{terms}"))); // PROTOCOLS C
     }
     lines
 }

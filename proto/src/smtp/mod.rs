@@ -8,3 +8,4 @@ pub mod on_behalf;
 pub mod parameters;
 pub mod receive;
 pub mod reply_reader;
+pub mod xhold;

@@ -6,6 +6,8 @@
 //! is written reads back as the same. One form that is not lawful is read all the same, because
 //! Postfix writes it and the mail is good: an address beyond ASCII as `rfc822`.
 //!
+//! What hosts that hold a path together say is in `xhold`; its errors are here with the others.
+//!
 //! Left to others: whether a parameter may stand where it stands (the session), and what comes of
 //! it (reports, deliveries).
 
@@ -72,6 +74,17 @@ pub enum ParseParameterError {
     /// BY.
     #[error("BY takes up to 9 digits, a semicolon, R or N, and T; with R more than 0")]
     By,
+    /// XHOLD.
+    #[error("XHOLD takes S or P, two numbers of seconds and one of hops")]
+    Hold,
+    /// XTID.
+    #[error(
+        "XTID takes up to 64 letters, digits, dots, dashes and underscores, an at sign and a domain"
+    )]
+    TransactionId,
+    /// XVIA.
+    #[error("XVIA takes up to 16 tokens of 8 characters, and XTID beside it")]
+    Via,
 }
 
 impl ParseParameterError {
@@ -83,6 +96,9 @@ impl ParseParameterError {
             Self::Notify => "NOTIFY takes NEVER alone, or SUCCESS, FAILURE, DELAY once each",
             Self::Original => "ORCPT takes type;address in xtext, up to 500 characters",
             Self::By => "BY takes seconds;R or seconds;N, with R more than 0",
+            Self::Hold => "XHOLD takes S or P, seconds, seconds and hops, with colons between",
+            Self::TransactionId => "XTID takes id@domain",
+            Self::Via => "XVIA takes up to 16 tokens of 8 characters, and XTID beside it",
         }
     }
 }

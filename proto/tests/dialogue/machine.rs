@@ -346,6 +346,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
         starttls: true,
         require_tls: false,
         holds: false,
+        xhold: None,
         helo_syntax: true,
         // As the service has it where nothing is configured.
         possible: Possible {

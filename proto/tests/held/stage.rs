@@ -121,6 +121,7 @@ impl<S: Surroundings> Stage<S> {
             starttls: false,
             require_tls: false,
             holds: true,
+            xhold: None,
             helo_syntax: false,
             possible: Possible::default(),
         };

@@ -117,6 +117,7 @@ fn settings(scenario: &Scenario) -> Settings {
         starttls: false,
         require_tls: false,
         holds: false,
+        xhold: None,
         helo_syntax: true,
         possible: Possible {
             forwarders: !scenario.forwarders.is_empty(),

@@ -9,6 +9,7 @@ use vouchsafe_proto::envelope::{BodyType, Recipient};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
+use vouchsafe_proto::smtp::xhold::Through;
 use vouchsafe_proto::time::Mono;
 
 use super::story::About;
@@ -143,6 +144,7 @@ impl Held {
             requests: mail.requests.clone(),
             size: mail.declared,
             per_recipient: false,
+            through: Through::default(),
         })
     }
 

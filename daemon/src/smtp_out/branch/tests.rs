@@ -145,6 +145,7 @@ fn transaction() -> Transaction {
         requests: Requests::default(),
         size: None,
         per_recipient: false,
+        through: vouchsafe_proto::smtp::xhold::Through::default(),
     }
 }
 

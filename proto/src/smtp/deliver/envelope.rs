@@ -269,6 +269,9 @@ impl Session {
         if self.asks_for_each() {
             line.push_str(" PRDR");
         }
+        if self.offers.xhold.is_some() {
+            transaction.through.push(&mut line);
+        }
         line.push_str("\r\n");
         line
     }

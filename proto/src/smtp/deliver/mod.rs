@@ -50,6 +50,7 @@ use crate::envelope::{BodyType, Recipient, Requests};
 use crate::outcome::Outcome;
 use crate::reply::Reply;
 use crate::smtp::reply_reader::{ReadReplyError, ReplyReader};
+use crate::smtp::xhold::{Terms, Through};
 use crate::time::{Mono, Now, Wall};
 
 use encoding::Encoder;
@@ -73,6 +74,9 @@ pub struct Transaction {
     pub size: Option<u64>,
     /// Each recipient is to have a last word of its own where the next hop offers that (PRDR).
     pub per_recipient: bool,
+    /// How its path is held; said only to a next hop that offers it. A wish is for its terms
+    /// ([`Session::terms`]).
+    pub through: Through,
 }
 
 /// What advances the session.
@@ -298,6 +302,12 @@ impl Session {
     /// True if the peer has answered a MAIL on it: it may have had enough, as kept ones have.
     pub const fn has_carried(&self) -> bool {
         self.used
+    }
+
+    /// On what terms the peer holds paths (PROTOCOLS C), once [`Action::Ready`] has come; none if it does
+    /// not offer it.
+    pub const fn terms(&self) -> Option<Terms> {
+        self.offers.xhold
     }
 
     /// A session that has not begun.

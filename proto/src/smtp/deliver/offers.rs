@@ -2,6 +2,7 @@
 //! case, unknown ones skipped, a parameter that makes no sense as if it were not there.
 
 use crate::reply::Reply;
+use crate::smtp::xhold::Terms;
 
 /// The extensions we use.
 #[expect(
@@ -34,6 +35,8 @@ pub(super) struct Offers {
     pub size: bool,
     /// The greatest message that is taken; none if it is not said.
     pub size_limit: Option<u64>,
+    /// PROTOCOLS C: the path may be held, on these terms.
+    pub xhold: Option<Terms>,
 }
 
 impl Offers {
@@ -68,6 +71,7 @@ impl Offers {
                         .and_then(|limit| limit.parse().ok())
                         .filter(|limit| *limit != 0);
                 }
+                "XHOLD" => offers.xhold = Terms::read(words),
                 _ => {}
             }
         }
@@ -99,6 +103,7 @@ mod tests {
                 "dsn".into(),
                 "prdr".into(),
                 "DELIVERBY 240,x".into(),
+                "xhold 5 600 8".into(),
             ],
         );
         assert_eq!(
@@ -112,9 +117,18 @@ mod tests {
                 prdr: true,
                 deliver_by: true,
                 least_by: 240,
+                xhold: Some(Terms {
+                    min: 5,
+                    max: 600,
+                    hops: 8
+                }),
                 ..Offers::default()
             }
         );
+        for xhold in ["XHOLD", "XHOLD 5 600", "XHOLD 600 5 8"] {
+            let offers = Offers::read(&Reply::plain(250, vec!["x".into(), xhold.into()]));
+            assert_eq!(offers, Offers::default(), "{xhold}");
+        }
         for size in ["SIZE", "SIZE 0", "SIZE many", "SIZE -1"] {
             let offers = Offers::read(&Reply::plain(250, vec!["x".into(), size.into()]));
             assert_eq!((offers.size, offers.size_limit), (true, None), "{size}");

@@ -7,6 +7,7 @@ use super::*;
 use crate::addr::{Domain, ForwardPath};
 use crate::envelope::{Notify, OriginalRecipient, Ret};
 use crate::outcome::{Onward, OutcomeClass, Remote};
+use crate::smtp::command::Command;
 use crate::smtp::parameters;
 use alloc::format;
 use alloc::string::String;
@@ -48,11 +49,20 @@ fn transaction(words: &str) -> Transaction {
         requests: Requests::default(),
         size: Some(100),
         per_recipient: false,
+        through: Through::default(),
     };
     for word in words {
         match word {
             "8" => transaction.body = BodyType::EightBitMime,
             "U" => transaction.smtputf8 = true,
+            "through" => {
+                let line =
+                    b"MAIL FROM:<> XHOLD=S:55:115:2 XTID=q1@a.example XVIA=ABCDEFGH,22222222";
+                let Ok(Command::Mail(mail)) = Command::parse(line) else {
+                    panic!("a command");
+                };
+                transaction.through = mail.through;
+            }
             "requiretls" => transaction.requests.require_tls = true,
             "asking" => {
                 transaction.requests.ret = Some(Ret::Headers);
@@ -548,6 +558,21 @@ fn what_no_hop_without_tls_may_have_goes_only_where_that_is_kept() {
         under_tls("S: 250 REQUIRETLS\n")
     );
     play(session(Protocol::Smtp, StartTls::Verified), &script);
+}
+
+#[test]
+fn what_is_said_of_a_path_goes_only_where_it_is_offered() {
+    let deliver = "> deliver a@x b@y through\n";
+    let said = "C: MAIL FROM:<a@x> XHOLD=S:55:115:2 XTID=q1@a.example XVIA=ABCDEFGH,22222222\n";
+    smtp(&format!("{}{deliver}{said}", opened("XHOLD 5 600 8")));
+    for offers in ["DSN", "XHOLD", "XHOLD 5 600"] {
+        let script = format!("{}{deliver}C: MAIL FROM:<a@x>\n", opened(offers));
+        smtp(&script);
+    }
+    smtp(&format!(
+        "{}> deliver a@x b@y\nC: MAIL FROM:<a@x>\n",
+        opened("XHOLD 5 600 8")
+    ));
 }
 
 /// Behind LMTP is a mailbox, which offers nothing; but there may be a network before it.

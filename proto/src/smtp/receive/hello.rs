@@ -34,6 +34,7 @@ impl Session {
                 self.settings.limits.deliver_by,
                 self.offers_starttls(),
                 self.offers_require_tls(),
+                self.settings.xhold.as_ref().map(|holding| holding.terms),
             ));
             if self.peer.is_front {
                 lines.extend(extension::FOR_FRONTS.map(Into::into));

@@ -49,6 +49,8 @@ impl Session {
             Some(replies::needs_smtputf8())
         } else if mail.size.is_some_and(|size| size > limit) {
             Some(replies::too_large())
+        } else if self.has_passed_here(&mail) {
+            Some(replies::passed_here())
         } else {
             None
         };
@@ -68,9 +70,19 @@ impl Session {
 
     /// HELO has offered nothing to be asked for, and a session in clear not that there be TLS.
     fn asks_what_is_not_offered(&self, mail: &Mail) -> bool {
-        let asks = mail.requests != Requests::default() || mail.by.is_some();
+        if self.settings.xhold.is_none() && !mail.through.is_empty() {
+            return true;
+        }
+        let asks =
+            mail.requests != Requests::default() || mail.by.is_some() || !mail.through.is_empty();
         let unprotected = mail.requests.require_tls && !self.offers_require_tls();
         asks && !self.is_extended() || unprotected
+    }
+
+    /// Our own token is among those of the hops before us.
+    fn has_passed_here(&self, mail: &Mail) -> bool {
+        let holding = self.settings.xhold.as_ref();
+        holding.is_some_and(|holding| mail.through.loops(&holding.marker))
     }
 
     /// What is pipelined behind a refused MAIL is refused with it, and is no error of its own.

@@ -59,6 +59,7 @@ use crate::envelope::{BodyType, Envelope, Recipient, Requests};
 use crate::message::received::Run;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
+use crate::smtp::xhold::{Holding, Through};
 use crate::time::Mono;
 use crate::verify::timing::Possible;
 use crate::verify::{Evidence, Verdict, VerdictResult};
@@ -86,6 +87,8 @@ pub struct Settings {
     pub require_tls: bool,
     /// Some recipients' paths are held open: each that may be had is asked for ([`Ask::Hold`]).
     pub holds: bool,
+    /// XHOLD is offered (PROTOCOLS C); none where it is not.
+    pub xhold: Option<Holding>,
 }
 
 /// Caps of a session. Each limit carries its reason where its default stands.
@@ -290,6 +293,8 @@ pub struct Hold {
     pub requests: Requests,
     /// SIZE, if it was given.
     pub declared: Option<u64>,
+    /// What MAIL said of the path that it comes by.
+    pub through: Through,
 }
 
 /// A message that was begun.

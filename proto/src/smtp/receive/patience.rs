@@ -236,6 +236,7 @@ mod tests {
                 starttls: false,
                 require_tls: false,
                 holds: false,
+                xhold: None,
                 helo_syntax: false,
                 possible: Possible::default(),
             };

@@ -86,6 +86,7 @@ impl Session {
             smtputf8: open.mail.smtputf8,
             requests: open.mail.requests.clone(),
             declared: open.mail.size,
+            through: open.mail.through.clone(),
         };
         let waiting = Waiting::Hold(Box::new(recipient));
         self.ask(Ask::Hold(Box::new(ask)), waiting, turn);

@@ -190,6 +190,15 @@ pub(super) fn looping() -> Reply {
     Reply::new(554, (5, 4, 6), "too many Received fields, mail is looping")
 }
 
+/// To XVIA with our own token (PROTOCOLS C): found before there is a message.
+pub(super) fn passed_here() -> Reply {
+    Reply::new(
+        554,
+        (5, 4, 6),
+        "this host is on the path already, mail is looping",
+    )
+}
+
 /// Before closing on a peer with too many refused commands.
 pub(super) fn too_many_errors() -> Reply {
     Reply::new(421, (4, 7, 0), "too many errors, closing")

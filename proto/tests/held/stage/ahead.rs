@@ -69,6 +69,7 @@ impl<S: Surroundings> Stage<S> {
             requests: mail.requests.clone(),
             size: None,
             per_recipient: false,
+            through: mail.through.clone(),
         };
         if let Some(kept) = self.pool.iter().position(|(of, _)| of == next_hop) {
             let (_, branch) = self.pool.swap_remove(kept);

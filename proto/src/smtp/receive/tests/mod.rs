@@ -2,6 +2,7 @@
 //! `testdata/dialogue`.
 
 mod held;
+mod xhold;
 
 use super::*;
 use crate::smtp::receive::session::Session;
@@ -28,6 +29,7 @@ fn settings() -> Arc<Settings> {
         starttls: true,
         require_tls: true,
         holds: true,
+        xhold: None,
         helo_syntax: true,
         possible: Possible {
             dkim: true,
