@@ -23,6 +23,7 @@
 mod error;
 mod frozen;
 pub mod fs;
+mod hop_key;
 mod lane;
 pub mod local;
 mod orders;
@@ -35,6 +36,7 @@ pub use error::{
     ReadBackError, SettleError,
 };
 pub use frozen::Frozen;
+pub use hop_key::{HOP_KEY, hop_key};
 pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, Index, LocalSpool, OfflineSpool, OpenError, Options, Taken};
 pub use orders::{Amendment, Orders};

@@ -16,6 +16,7 @@ mod disk;
 mod faults;
 mod format;
 mod history;
+mod hop_key;
 mod image;
 mod kill;
 mod mail;
