@@ -27,6 +27,7 @@ mod hop_key;
 mod lane;
 pub mod local;
 mod orders;
+mod outcomes;
 mod policies;
 mod recipients;
 mod whole;
@@ -40,6 +41,9 @@ pub use hop_key::{HOP_KEY, hop_key};
 pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, Index, LocalSpool, OfflineSpool, OpenError, Options, Taken};
 pub use orders::{Amendment, Orders};
+pub use outcomes::{
+    Ending, KEPT_FOR, OutcomeCaps, OutcomeKey, Outcomes, RememberError, Remembered,
+};
 pub use policies::Policies;
 pub use recipients::Recipients;
 

@@ -21,6 +21,7 @@ mod image;
 mod kill;
 mod mail;
 mod model;
+mod outcomes;
 mod queue;
 mod story;
 mod takeover;
