@@ -9,7 +9,7 @@ use super::chains::{Chain, last_host, passes_back};
 use super::{CONTENT, KNOWN, UNKNOWN, World, assert_whole, nothing_queued, send};
 
 /// Exim's recipient is asked for behind it, and the session goes on to the message.
-const CUT_THROUGH: &str = "warn control = cutthrough_delivery/defer=pass\n\
+pub const CUT_THROUGH: &str = "warn control = cutthrough_delivery/defer=pass\n\
                            deny !verify = recipient/callout=30s,use_sender,no_cache";
 
 /// Files in a folder and below it.

@@ -13,6 +13,7 @@ mod mixed;
 mod proxy;
 mod sender;
 mod slow;
+mod stories;
 mod unheard;
 
 use std::net::{Ipv4Addr, SocketAddr};

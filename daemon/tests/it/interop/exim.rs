@@ -25,6 +25,7 @@ pub struct Setup {
     tls: &'static str,
     at_recipient: String,
     at_data: String,
+    aliases: String,
 }
 
 /// A running instance. Ends, and removes its folder, when dropped.
@@ -62,6 +63,7 @@ impl Setup {
             tls: "tls_advertise_hosts =",
             at_recipient: String::new(),
             at_data: String::new(),
+            aliases: String::new(),
         })
     }
 
@@ -90,6 +92,15 @@ impl Setup {
     /// What it says to a message, as lines of an ACL, before it accepts.
     pub fn at_data(mut self, lines: &str) -> Self {
         self.at_data = lines.into();
+        self
+    }
+
+    /// An address of `hop.example`, by its local part, whose mail goes on to another address.
+    pub fn alias(mut self, local_part: &str, to: &str) -> Self {
+        self.aliases = format!(
+            "alias:\n  driver = redirect\n  domains = hop.example\n  \
+             local_parts = {local_part}\n  data = {to}\n"
+        );
         self
     }
 
@@ -151,7 +162,9 @@ impl Setup {
              data:\n\
              {}\n\
              accept\n\
-             {AFTER_ACL}",
+             begin routers\n\
+             {}\
+             {ROUTERS}",
             self.folder.path().display(),
             address.ip(),
             address.port(),
@@ -159,13 +172,13 @@ impl Setup {
             self.settings,
             self.at_recipient,
             self.at_data,
+            self.aliases,
         )
     }
 }
 
 /// Where its mail goes, and how.
-const AFTER_ACL: &str = "\
-begin routers
+const ROUTERS: &str = "\
 sent:
   driver = manualroute
   domains = wildlsearch;FOLDER/routes
@@ -219,8 +232,16 @@ impl Exim {
 
     /// From now on it sends mail of this domain, or of all behind `*`, and no other, there.
     pub fn route(&self, domain: &str, server: SocketAddr) {
-        let line = format!("{domain}: {}::{}\n", server.ip(), server.port());
-        fs::write(self.file("routes"), line).unwrap();
+        self.routes(&[(domain, server)]);
+    }
+
+    /// The same for several; the first that fits.
+    pub fn routes(&self, routes: &[(&str, SocketAddr)]) {
+        let line = |(domain, server): &(&str, SocketAddr)| {
+            format!("{domain}: {}::{}\n", server.ip(), server.port())
+        };
+        let lines: String = routes.iter().map(line).collect();
+        fs::write(self.file("routes"), lines).unwrap();
     }
 
     /// A file of its folder, FOLDER in its settings.

@@ -198,6 +198,11 @@ impl Postfix {
         self.log.wait_for(text)
     }
 
+    /// All of its log that was read so far.
+    pub fn log(&self) -> &str {
+        &self.log.seen
+    }
+
     /// Waits for `count` messages to be in the Maildir, and gives them.
     pub fn delivered(&mut self, count: usize) -> Vec<Vec<u8>> {
         for _ in 0..count {
