@@ -15,6 +15,7 @@
 
 mod branch;
 mod chance;
+mod dialogue;
 mod hop;
 mod stage;
 mod world;

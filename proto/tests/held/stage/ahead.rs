@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use vouchsafe_proto::cutthrough::{BranchId, Input as Given, Said};
+use vouchsafe_proto::envelope::BodyType;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
@@ -64,10 +65,11 @@ impl<S: Surroundings> Stage<S> {
         let transaction = Transaction {
             reverse_path: mail.reverse_path.clone(),
             recipients: vec![self.recipients[place].clone()],
-            body: mail.body,
-            smtputf8: false,
+            // Nobody knows what will come.
+            body: BodyType::EightBitMime,
+            smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
-            size: None,
+            size: mail.declared,
             per_recipient: false,
             through: mail.through.clone(),
         };
