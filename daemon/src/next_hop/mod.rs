@@ -9,11 +9,13 @@
 //! Left to others: one session with one host (`smtp_out`), and what is carried over it (the runner,
 //! whoever holds a path), also that a session which was kept may have ended when it is used.
 //!
-//! Files: `hosts` which hosts it has; `tries` the first of them with which a session comes to be; `pool`
-//! idle sessions; `health` who did not answer; `answering` who did; `recipients` what was said of recipients; `caps`
-//! how many paths there may be; `in_flight` which of them may be a loop.
+//! Files: `hosts` which hosts it has; `tries` the first of them with which a session comes to be; `approach`
+//! one transaction's way to one that answers; `pool` idle sessions; `health` who did not answer; `answering`
+//! who did; `recipients` what was said of recipients; `caps` how many paths there may be;
+//! `in_flight` which of them may be a loop.
 
 mod answering;
+mod approach;
 pub mod caps;
 mod health;
 mod hosts;
@@ -28,13 +30,10 @@ mod tries;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout_at;
-use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Timeouts;
 use vouchsafe_proto::time::Mono;
 
-use crate::clock;
 use crate::config::Config;
 use crate::current::Current;
 use crate::dns::Resolver;
@@ -42,6 +41,7 @@ use crate::mta_sts;
 use crate::smtp_out::{Connection, Terms};
 use crate::tls::next_hop::Client;
 use answering::Answering;
+pub use approach::Approach;
 use health::Health;
 use pool::{Idle, Keeping, Pool};
 pub use recipients::Recipients;
@@ -128,49 +128,19 @@ impl NextHops {
         }
     }
 
-    /// A session with the next hop: one that is kept, or a new one with the first of its hosts with which
-    /// one comes to be, within `patience` in all. If none does, why; at once, if none did a moment ago.
-    ///
-    /// A message that may go under TLS only (RFC 8689) has other hosts: [`NextHops::fresh`].
-    pub async fn take(&self, next_hop: &NextHop, patience: Duration) -> Result<Kept, Outcome> {
-        match self.pool.take(next_hop) {
-            Some(idle) => Ok(kept(next_hop, idle)),
-            None => self.fresh(next_hop, patience, false).await,
-        }
-    }
-
-    /// The same, but a new one for sure: for a transaction whose kept session had ended, or which
-    /// `demands_tls` that can be trusted. That none is to be had for the latter says nothing of the next
-    /// hop.
-    pub async fn fresh(
-        &self,
-        next_hop: &NextHop,
-        patience: Duration,
+    /// The way to a session with the next hop, and on to its other hosts where one is lost, for a
+    /// transaction which `demands_tls` that can be trusted, or does not; it has `patience` for all of it.
+    /// That no host is to be had for the former says nothing of the next hop.
+    pub fn approach<'a>(
+        &'a self,
+        next_hop: &'a NextHop,
         demands_tls: bool,
-    ) -> Result<Kept, Outcome> {
-        let asking = self.health.ask(next_hop, clock::mono())?;
-        // Boxed: it is large, and most sessions of ours wait for it but once.
-        match Box::pin(self.open(next_hop, patience, demands_tls)).await {
-            Ok(connection) => {
-                asking.answered();
-                self.answering.note(next_hop);
-                let idle = Idle {
-                    connection,
-                    opened: clock::mono(),
-                    used: 0,
-                };
-                Ok(kept(next_hop, idle))
-            }
-            Err(outcome) => {
-                if !demands_tls {
-                    asking.failed(&outcome, clock::mono());
-                }
-                Err(outcome)
-            }
-        }
+        patience: Duration,
+    ) -> Approach<'a> {
+        Approach::new(self, next_hop, demands_tls, patience)
     }
 
-    /// The next of the next hops with which a session has come to be, as soon as one has: mail that is held
+    /// The next of the next hops that has answered over a new session, as soon as one has: mail that is held
     /// back for it may go. For one to hear.
     pub async fn next_answering(&self) -> NextHop {
         self.answering.next().await
@@ -195,35 +165,6 @@ impl NextHops {
     /// once. Takes a few seconds at most.
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-
-    /// A new session.
-    async fn open(
-        &self,
-        next_hop: &NextHop,
-        patience: Duration,
-        demands_tls: bool,
-    ) -> Result<Connection, Outcome> {
-        let in_force = self.current.take();
-        let config = &in_force.config;
-        let until = clock::mono().plus(patience);
-        let finding = Tries::find(next_hop, &self.reach, config, demands_tls);
-        let Ok(mut tries) = timeout_at(clock::instant(until), finding).await else {
-            // RFC 3463 §3.5: X.4.3, directory server failure.
-            let text = "the next hop's hosts could not be found in the time that there was";
-            return Err(Outcome::local((4, 4, 3), None, text));
-        };
-        let terms = Terms {
-            timeouts: while_a_client_waits(config.delivery.timeouts()),
-            ..self.reach.terms(config)
-        };
-        loop {
-            let connection = tries.open(&terms, Some(until)).await?;
-            match connection.cannot_require_tls().filter(|_| demands_tls) {
-                None => return Ok(connection),
-                Some(outcome) => tries.refuse(connection, outcome).await,
-            }
-        }
     }
 }
 

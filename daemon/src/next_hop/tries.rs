@@ -117,6 +117,17 @@ impl Tries {
         self.failed(outcome);
     }
 
+    /// None is left.
+    pub fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// A host was lost over a session that had come to be: it is not tried again.
+    pub fn leave_out(&mut self, remote: &Remote, outcome: Outcome) {
+        self.left.retain(|endpoint| endpoint.remote != *remote);
+        self.failed(outcome);
+    }
+
     /// The message had fewer hosts than others have, by what it demands: that none will do says
     /// nothing of the next hop.
     pub const fn is_choosy(&self) -> bool {

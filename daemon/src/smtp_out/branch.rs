@@ -199,6 +199,16 @@ impl Branch {
         &self.seen.outcomes
     }
 
+    /// A recipient was taken, and may be told so: there is no other host for it from then on.
+    pub const fn has_taken(&self) -> bool {
+        self.seen.accepted.is_some()
+    }
+
+    /// The peer was waited for in vain, for as long as the machine's timer let it.
+    pub const fn was_silent(&self) -> bool {
+        self.seen.timed_out
+    }
+
     /// MAIL was refused: what is said of a recipient is said of the sender.
     pub const fn is_refused(&self) -> bool {
         self.refused.is_some()

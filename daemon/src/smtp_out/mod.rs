@@ -215,6 +215,7 @@ impl Connection {
         match written {
             Written::All => {}
             Written::TimedOut => {
+                seen.timed_out = true;
                 self.step(Input::TimerFired, seen).await;
             }
             Written::Lost => {
@@ -283,7 +284,10 @@ impl Connection {
         let input = match &result {
             Ok(Ok(read)) => heard(&buffer, *read),
             Ok(Err(_)) => Input::EndOfStream,
-            Err(_) => Input::TimerFired,
+            Err(_) => {
+                seen.timed_out = true;
+                Input::TimerFired
+            }
         };
         self.feed(input, seen).await;
         self.buffer = buffer;
@@ -389,6 +393,8 @@ struct Seen {
     wants_content: bool,
     /// Only the completing octets are missing.
     prepared: bool,
+    /// The machine's timer has run out.
+    timed_out: bool,
 }
 
 impl Seen {

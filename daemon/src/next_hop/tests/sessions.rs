@@ -30,10 +30,15 @@ use crate::tls::next_hop::Client;
 const SOON: Duration = Duration::from_secs(20);
 
 /// Patience that is not what a test is about.
-const PATIENT: Duration = Duration::from_mins(1);
+pub(super) const PATIENT: Duration = Duration::from_mins(1);
 
 /// Next hops with these lines of configuration.
-fn next_hops(more: &str, world: World, keeping: Keeping, shortest: Duration) -> NextHops {
+pub(super) fn next_hops(
+    more: &str,
+    world: World,
+    keeping: Keeping,
+    shortest: Duration,
+) -> NextHops {
     let text = format!(
         "hostname = \"mx.example.org\"\ndata_dir = \"/nowhere\"\n\
          postmaster = \"postmaster@example.org\"\nrelay.from = [\"127.0.0.1\"]\n{more}\n\
@@ -57,7 +62,7 @@ fn next_hops(more: &str, world: World, keeping: Keeping, shortest: Duration) -> 
 }
 
 /// Those of a service.
-fn ordinary() -> NextHops {
+pub(super) fn ordinary() -> NextHops {
     keeping(Keeping::default())
 }
 
@@ -67,7 +72,7 @@ fn keeping(keeping: Keeping) -> NextHops {
 }
 
 /// Those that do not ask a next hop which is down again while a test runs.
-fn patient() -> NextHops {
+pub(super) fn patient() -> NextHops {
     let keeping = Keeping::default();
     next_hops("", World::default(), keeping, Duration::from_hours(1))
 }
@@ -86,7 +91,7 @@ fn at(address: SocketAddr) -> NextHop {
 }
 
 /// A next hop that says what any would.
-async fn any() -> (TestHop, NextHop) {
+pub(super) async fn any() -> (TestHop, NextHop) {
     let hop = TestHop::start(|_, _| Say::Ordinary).await;
     let next_hop = at(hop.address);
     (hop, next_hop)
@@ -104,8 +109,18 @@ async fn greeting(say: impl Fn(usize) -> Say + Send + Sync + 'static) -> (TestHo
 }
 
 /// What comes of it, soon.
-async fn soon<Output>(what: impl Future<Output = Output>) -> Output {
+pub(super) async fn soon<Output>(what: impl Future<Output = Output>) -> Output {
     timeout(SOON, what).await.expect("not that long")
+}
+
+impl NextHops {
+    /// A session that is kept, or a new one, with an answer over it.
+    async fn take(&self, next_hop: &NextHop, patience: Duration) -> Result<Kept, Outcome> {
+        let mut approach = self.approach(next_hop, false, PATIENT);
+        let kept = approach.next(patience).await?;
+        approach.answered();
+        Ok(kept)
+    }
 }
 
 /// A session.
@@ -146,9 +161,13 @@ async fn one_connection_serves_many() {
         assert_eq!(kept.origin.is_reused(), nth > 0);
         give_back(&next_hops, [kept]);
     }
-    let kept = soon(next_hops.fresh(&next_hop, PATIENT, false))
-        .await
-        .unwrap();
+    let mut approach = next_hops.approach(&next_hop, false, PATIENT);
+    let idle = soon(approach.next(PATIENT)).await.unwrap();
+    assert!(idle.origin.is_reused());
+    // One that was kept had ended: then a new one.
+    let kept = soon(approach.next(PATIENT)).await.unwrap();
+    approach.answered();
+    give_back(&next_hops, [idle]);
     assert!(!kept.origin.is_reused());
     assert_eq!(number(&mut hop, kept).await, 1);
     let kept = taken(&next_hops, &next_hop).await;

@@ -6,7 +6,7 @@ use tokio::time::timeout_at;
 use tracing::info;
 use vouchsafe_proto::cutthrough::{BranchId, Said};
 use vouchsafe_proto::envelope::{BodyType, Recipient};
-use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::outcome::{Outcome, Remote};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_proto::smtp::xhold::Through;
@@ -16,7 +16,7 @@ use super::story::About;
 use super::{Held, Line};
 use crate::clock;
 use crate::next_hop::caps::{HeldCaps, Over};
-use crate::next_hop::{NextHops, Origin};
+use crate::next_hop::{Approach, Origin};
 use crate::smtp_out::{self, Branch};
 
 impl Held {
@@ -26,6 +26,8 @@ impl Held {
             self.lines.push(Line {
                 next_hop: next_hop.clone(),
                 open: None,
+                asked: 0,
+                before: 0,
                 proceeds: false,
             });
         }
@@ -34,44 +36,85 @@ impl Held {
             // RFC 3463: X.3.2, system not accepting network messages.
             return Said::NotAsked(Outcome::local((4, 3, 2), None, over.to_string()));
         }
-        let (Some(transaction), Some(first)) = (self.transaction(), self.recipients.get(place))
-        else {
-            return Said::Lost(Outcome::local((4, 3, 0), None, "no such recipient"));
-        };
-        let first = first.clone();
         let began = clock::mono();
-        let until = clock::instant(began.plus(ANSWER));
-        let beginning = begin(&self.site.ahead.next_hops, &next_hop, transaction, first);
-        // Boxed: it is large, and over in a moment.
-        let said = match timeout_at(until, Box::pin(beginning)).await {
-            Ok(Ok((origin, branch, said))) => {
-                if let Some(line) = self.lines.get_mut(id.0) {
-                    line.open = Some((origin, branch));
-                }
-                said
-            }
-            Ok(Err(outcome)) => smtp_out::Said::Lost(outcome),
-            Err(_) => smtp_out::Said::Lost(no_answer()),
-        };
+        let said = self.begin_with(id, place, began, None).await;
         self.note(id, place, &said);
         self.heard(id, said, began).await
     }
 
-    /// Asks an open branch for one more recipient.
+    /// Asks an open branch for one more recipient. If its host is lost, and nobody was told that it has
+    /// taken a recipient, the next host of the next hop may do.
     pub(super) async fn ask(&mut self, id: BranchId, place: usize) -> Said {
         let began = clock::mono();
         let recipient = self.recipients.get(place).cloned();
-        let line = self.lines.get_mut(id.0).and_then(|line| line.open.as_mut());
-        let (Some(recipient), Some((_, branch))) = (recipient, line) else {
+        let line = self.lines.get_mut(id.0);
+        let asked = line.and_then(|line| {
+            line.asked = line.asked.saturating_add(1);
+            line.open.as_mut()
+        });
+        let (Some(recipient), Some((_, branch))) = (recipient, asked) else {
             return Said::Lost(Outcome::local((4, 4, 2), None, "the session is over"));
         };
         let until = clock::instant(began.plus(ANSWER));
-        let said = match timeout_at(until, branch.recipient(recipient)).await {
-            Ok(said) => said,
-            Err(_) => smtp_out::Said::Lost(no_answer()),
-        };
+        let mut said = timeout_at(until, branch.recipient(recipient))
+            .await
+            .unwrap_or_else(|_| smtp_out::Said::Lost(no_answer()));
+        if let smtp_out::Said::Lost(outcome) = &said
+            && !branch.has_taken()
+        {
+            let lost = Lost::of(branch, outcome.clone(), began);
+            self.let_go(id).await;
+            said = self.begin_with(id, place, began, Some(lost)).await;
+        }
         self.note(id, place, &said);
         self.heard(id, said, began).await
+    }
+
+    /// Begins a branch with this recipient at the first of the hosts that are left which answers. Who
+    /// asks has been waiting since `began`.
+    async fn begin_with(
+        &mut self,
+        id: BranchId,
+        place: usize,
+        began: Mono,
+        lost: Option<Lost>,
+    ) -> smtp_out::Said {
+        let Some((transaction, first)) = self.transaction(place) else {
+            let outcome = Outcome::local((4, 3, 0), None, "no such recipient");
+            return smtp_out::Said::Lost(outcome);
+        };
+        let Some(line) = self.lines.get_mut(id.0) else {
+            let outcome = Outcome::local((4, 3, 0), None, "no such branch");
+            return smtp_out::Said::Lost(outcome);
+        };
+        if lost.is_none() {
+            line.asked = line.asked.saturating_add(1);
+        }
+        let patience = ANSWER.saturating_sub(clock::mono().since(began));
+        let demands_tls = transaction.requests.demands_tls(&transaction.reverse_path);
+        let next_hops = &self.site.ahead.next_hops;
+        let approach = next_hops.approach(&line.next_hop, demands_tls, patience);
+        let mut all_lost = Vec::from_iter(lost);
+        // Boxed: it is large, and over in a moment.
+        let beginning = Box::pin(begin(approach, transaction, first, &mut all_lost));
+        let said = match beginning.await {
+            Ok((origin, branch, said)) => {
+                line.before = line.asked.saturating_sub(1);
+                line.open = Some((origin, branch));
+                said
+            }
+            Err(outcome) => {
+                // It is told of anyhow.
+                all_lost.retain(|lost| lost.outcome != outcome);
+                smtp_out::Said::Lost(outcome)
+            }
+        };
+        for lost in &all_lost {
+            let heard = (Some(&lost.outcome), Some(&lost.remote));
+            self.story
+                .add(&line.next_hop, About::Recipient, heard, lost.began);
+        }
+        said
     }
 
     /// What a branch has said of a recipient, for the machine and the log.
@@ -132,10 +175,10 @@ impl Held {
         Ok(())
     }
 
-    /// MAIL as it was agreed on.
-    fn transaction(&self) -> Option<Transaction> {
-        let mail = self.mail.as_ref()?;
-        Some(Transaction {
+    /// MAIL as it was agreed on, and the recipient in this place.
+    fn transaction(&self, place: usize) -> Option<(Transaction, Recipient)> {
+        let (mail, recipient) = (self.mail.as_ref()?, self.recipients.get(place)?);
+        let transaction = Transaction {
             reverse_path: mail.reverse_path.clone(),
             recipients: Vec::new(),
             // Nobody knows what will come: where it is offered it costs nothing.
@@ -145,7 +188,8 @@ impl Held {
             size: mail.declared,
             per_recipient: false,
             through: Through::default(),
-        })
+        };
+        Some((transaction, recipient.clone()))
     }
 
     /// A branch is over: its session is given back, if it can carry another transaction.
@@ -163,27 +207,63 @@ impl Held {
     }
 }
 
-/// A transaction on a session with the next hop, and what it says of the first recipient; or why there is
-/// no session. One that was kept and has ended meanwhile is made up for by a new one.
-async fn begin(
-    next_hops: &NextHops,
-    next_hop: &NextHop,
-    transaction: Transaction,
-    first: Recipient,
-) -> Result<(Origin, Branch, smtp_out::Said), Outcome> {
-    let demands_tls = transaction.requests.demands_tls(&transaction.reverse_path);
-    if !demands_tls {
-        let kept = next_hops.take(next_hop, PATIENCE).await?;
-        let mut branch = Branch::new(kept.connection);
-        let said = branch.begin(transaction.clone(), first.clone()).await;
-        if said != smtp_out::Said::Stale {
-            return Ok((kept.origin, branch, said));
+/// A host that was lost before it had taken a recipient.
+struct Lost {
+    remote: Remote,
+    outcome: Outcome,
+    was_silent: bool,
+    began: Mono,
+}
+
+impl Lost {
+    fn of(branch: &Branch, outcome: Outcome, began: Mono) -> Self {
+        Self {
+            remote: branch.remote().clone(),
+            outcome,
+            was_silent: branch.was_silent(),
+            began,
         }
     }
-    let kept = next_hops.fresh(next_hop, PATIENCE, demands_tls).await?;
-    let mut branch = Branch::new(kept.connection);
-    let said = branch.begin(transaction, first).await;
-    Ok((kept.origin, branch, said))
+}
+
+/// A transaction on a session with the next hop, and what it says of the first recipient; or why there is
+/// no answer. A session that was kept and has ended meanwhile is made up for by a new one, a host that is
+/// lost by the next one. Those that were lost are added to `lost`.
+async fn begin(
+    mut approach: Approach<'_>,
+    transaction: Transaction,
+    first: Recipient,
+    lost: &mut Vec<Lost>,
+) -> Result<(Origin, Branch, smtp_out::Said), Outcome> {
+    for one in &*lost {
+        approach.lost(&one.remote, one.outcome.clone(), one.was_silent);
+    }
+    loop {
+        let kept = approach.next(PATIENCE).await?;
+        let mut branch = Branch::new(kept.connection);
+        let began = clock::mono();
+        let beginning = branch.begin(transaction.clone(), first.clone());
+        let said = match timeout_at(clock::instant(approach.until()), beginning).await {
+            Ok(said) => said,
+            Err(_) => smtp_out::Said::Lost(no_answer()),
+        };
+        match said {
+            smtp_out::Said::Stale => {}
+            smtp_out::Said::Lost(outcome) => {
+                let mut one = Lost::of(&branch, outcome, began);
+                // Whoever has used up all the time that there was has said nothing in it, either.
+                one.was_silent |= clock::mono() >= approach.until();
+                approach.lost(&one.remote, one.outcome.clone(), one.was_silent);
+                lost.push(one);
+                // Closed: it is of no more use.
+                drop(branch.into_connection().await);
+            }
+            smtp_out::Said::Accepted | smtp_out::Said::Refused(_) => {
+                approach.answered();
+                return Ok((kept.origin, branch, said));
+            }
+        }
+    }
 }
 
 /// It did not answer while the client waits.

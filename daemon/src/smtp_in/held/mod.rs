@@ -69,6 +69,10 @@ struct Line {
     next_hop: NextHop,
     /// None before it stands, and when it is over.
     open: Option<(Origin, Branch)>,
+    /// Recipients that were asked for.
+    asked: usize,
+    /// Those of them that another host was asked for, which took none.
+    before: usize,
     /// It gets the content.
     proceeds: bool,
 }
@@ -342,8 +346,8 @@ impl Held {
 
     /// A branch is over: what it came to.
     async fn take_outcomes(&mut self, id: BranchId) -> Vec<(usize, Outcome)> {
-        let line = self.lines.get(id.0).and_then(|line| line.open.as_ref());
-        let ends = line.map(|(_, branch)| outcomes(branch)).unwrap_or_default();
+        let line = self.lines.get(id.0);
+        let ends = line.map(outcomes).unwrap_or_default();
         self.let_go(id).await;
         ends
     }
@@ -410,8 +414,11 @@ fn way(mail: &Hold, route: Route) -> Way {
 }
 
 /// What a branch came to, by its recipients' numbers.
-fn outcomes(branch: &Branch) -> Vec<(usize, Outcome)> {
-    branch.outcomes().to_vec()
+fn outcomes(line: &Line) -> Vec<(usize, Outcome)> {
+    let outcomes = line.open.iter().flat_map(|(_, branch)| branch.outcomes());
+    outcomes
+        .map(|(number, outcome)| (number.saturating_add(line.before), outcome.clone()))
+        .collect()
 }
 
 /// The machine has no answer: a bug of ours.

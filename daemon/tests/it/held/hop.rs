@@ -59,7 +59,8 @@ impl Hop {
         })
     }
 
-    /// On a port that is free. The script gets the address of the recipient.
+    /// On a port that is free. The script gets the address of the recipient; whose reply is empty leaves
+    /// without one.
     pub fn start(
         speaks: Speaks,
         script: impl Fn(To, &str) -> String + Send + Sync + 'static,
@@ -197,6 +198,9 @@ fn converse(
             ("RSET" | "NOOP", _) => String::from("250 2.0.0 ok"),
             _ => String::from("250-inner.hop.example\r\n250-PIPELINING\r\n250 SIZE"),
         };
+        if reply.is_empty() {
+            return Ok(());
+        }
         say.write_all(format!("{reply}\r\n").as_bytes())?;
         // Whoever says so leaves, also behind another reply.
         if reply.lines().any(|line| line.starts_with("421")) {

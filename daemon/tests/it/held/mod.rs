@@ -9,7 +9,7 @@ mod edges;
 mod faults;
 mod hop;
 mod mixed;
-
+mod onward;
 mod proxy;
 mod sender;
 mod slow;
