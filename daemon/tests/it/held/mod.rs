@@ -10,6 +10,7 @@ mod faults;
 mod hop;
 mod mixed;
 mod onward;
+mod points;
 mod proxy;
 mod sender;
 mod slow;
