@@ -40,6 +40,8 @@ pub trait Peer {
 pub struct Branch {
     machine: Session,
     peer: Box<dyn Peer>,
+    /// Which of the next hop's hosts this is.
+    pub host: usize,
     accepted: Option<usize>,
     pub outcomes: Vec<(usize, Outcome)>,
     asked: usize,
@@ -78,6 +80,7 @@ impl Branch {
         Self {
             machine,
             peer,
+            host: 0,
             accepted: None,
             outcomes: Vec::new(),
             asked: 0,
@@ -95,7 +98,10 @@ impl Branch {
 
     /// The same session for another transaction, if it can carry one.
     pub fn again(self) -> Option<Self> {
-        (self.ready && !self.closed).then(|| Self::with(self.machine, self.peer))
+        (self.ready && !self.closed).then(|| Self {
+            host: self.host,
+            ..Self::with(self.machine, self.peer)
+        })
     }
 
     fn feed(&mut self, input: Input<'_>, now: Now) {

@@ -76,7 +76,7 @@ impl Surroundings for Around {
     }
 
     fn connect(&mut self, _: &NextHop, host: usize, now: Now) -> Result<Option<Branch>, ()> {
-        if host > 0 {
+        if host > 1 {
             return Err(());
         }
         if self.chance.draw(12) == 0 {

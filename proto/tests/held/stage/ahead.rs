@@ -73,40 +73,61 @@ impl<S: Surroundings> Stage<S> {
             per_recipient: false,
             through: mail.through.clone(),
         };
+        let mut lost = Outcome::local((4, 4, 1), None, "no connection");
+        let mut known = None;
         if let Some(kept) = self.pool.iter().position(|(of, _)| of == next_hop) {
             let (_, branch) = self.pool.swap_remove(kept);
+            let host = branch.host;
             self.branches.insert(number, (next_hop.clone(), branch));
             self.begin_branch(number, transaction.clone());
-            if !self.branches[&number].1.is_unstarted() {
-                return self.said(number);
+            if self.branches[&number].1.is_unstarted() {
+                self.branches.remove(&number);
+            } else {
+                match self.said(number) {
+                    Said::Lost(outcome) => (lost, known) = (outcome, Some(host)),
+                    said => return said,
+                }
             }
-            self.branches.remove(&number);
         }
-        if let Err(outcome) = self.fresh(number, next_hop) {
+        // A host that is lost before it has taken a recipient leads to the next one.
+        let mut host = 0;
+        while let Ok(connected) = self.connected(next_hop, host, known) {
+            if let Some(mut branch) = connected {
+                branch.host = host;
+                self.branches.insert(number, (next_hop.clone(), branch));
+                match self.begin_fresh(number, transaction.clone()) {
+                    Said::Lost(outcome) => lost = outcome,
+                    said => return said,
+                }
+            }
+            host += 1;
+        }
+        Said::Lost(lost)
+    }
+
+    /// A connection with a host, but for the one that was lost.
+    fn connected(
+        &mut self,
+        next_hop: &NextHop,
+        host: usize,
+        lost: Option<usize>,
+    ) -> Result<Option<Branch>, ()> {
+        if lost == Some(host) {
+            return Ok(None);
+        }
+        self.around.connect(next_hop, host, self.now())
+    }
+
+    /// A session on a new connection, and what is said to the first recipient.
+    fn begin_fresh(&mut self, number: usize, transaction: Transaction) -> Said {
+        self.together(&[number], Branch::is_opened, |_, _| {});
+        let (_, branch) = self.branches.get_mut(&number).unwrap();
+        if let Some(outcome) = branch.take_unusable() {
+            self.branches.remove(&number);
             return Said::Lost(outcome);
         }
         self.begin_branch(number, transaction);
         self.said(number)
-    }
-
-    /// A session with the first host that has one.
-    fn fresh(&mut self, number: usize, next_hop: &NextHop) -> Result<(), Outcome> {
-        let mut last = Outcome::local((4, 4, 1), None, "no connection");
-        let mut host = 0;
-        while let Ok(connected) = self.around.connect(next_hop, host, self.now()) {
-            host += 1;
-            let Some(branch) = connected else {
-                continue;
-            };
-            self.branches.insert(number, (next_hop.clone(), branch));
-            self.together(&[number], Branch::is_opened, |_, _| {});
-            match self.branches.get_mut(&number).unwrap().1.take_unusable() {
-                Some(outcome) => last = outcome,
-                None => return Ok(()),
-            }
-            self.branches.remove(&number);
-        }
-        Err(last)
     }
 
     fn begin_branch(&mut self, number: usize, transaction: Transaction) {
