@@ -20,6 +20,7 @@ use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, Begun, Hold, Input, Limits, Peer, Session, Settings,
 };
+use vouchsafe_proto::smtp::xhold::Holding;
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
@@ -110,7 +111,7 @@ pub struct Stage<S> {
 
 impl<S: Surroundings> Stage<S> {
     /// Before its first client. The seed is for names of messages.
-    pub fn new(around: S, errors: u32, seed: u64) -> Self {
+    pub fn new(around: S, errors: u32, xhold: Option<Holding>, seed: u64) -> Self {
         let settings = Settings {
             hostname: Domain::parse("mx.example.org").unwrap(),
             authserv_id: Domain::parse("mx.example.org").unwrap(),
@@ -121,7 +122,7 @@ impl<S: Surroundings> Stage<S> {
             starttls: false,
             require_tls: false,
             holds: true,
-            xhold: None,
+            xhold,
             helo_syntax: false,
             possible: Possible::default(),
         };

@@ -127,7 +127,7 @@ impl World {
         Self {
             seed,
             chance,
-            stage: Stage::new(around, u32::MAX, seed),
+            stage: Stage::new(around, u32::MAX, None, seed),
         }
     }
 

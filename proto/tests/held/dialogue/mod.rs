@@ -15,6 +15,7 @@ use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::{NextHop, WhenUnproven};
 use vouchsafe_proto::smtp::deliver::Protocol;
 use vouchsafe_proto::smtp::receive::Hold;
+use vouchsafe_proto::smtp::xhold::{Holding, Marker};
 use vouchsafe_proto::time::Now;
 use vouchsafe_proto::verify::Evidence;
 
@@ -324,7 +325,12 @@ impl Surroundings for Scene {
 
 /// Plays a dialogue to its end.
 fn play(script: Script, sizes: Sizes) {
-    let mut stage = Stage::new(Scene::new(script, sizes), 20, 1);
+    let xhold = script.xhold.map(|terms| Holding {
+        terms,
+        // Our token is AAAAAAAA, whatever is marked by it.
+        marker: Marker::new(|_| [0; 32]),
+    });
+    let mut stage = Stage::new(Scene::new(script, sizes), 20, xhold, 1);
     connect(&mut stage);
     while let Some(step) = stage.around.next() {
         stage.around.nothing_more();

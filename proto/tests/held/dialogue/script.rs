@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use vouchsafe_proto::reply::{EnhancedStatus, Reply};
 
+use vouchsafe_proto::smtp::xhold::Terms;
+
 use crate::stage::Operation;
 
 /// One dialogue.
@@ -14,6 +16,8 @@ pub struct Script {
     pub name: String,
     /// `SENDER:`, the reverse-path is proven.
     pub is_proven: bool,
+    /// `XHOLD:`, we offer it on these terms.
+    pub xhold: Option<Terms>,
     /// `WHOLE:`, what the client says in one turn comes in one piece.
     pub is_whole: bool,
     pub routes: Vec<Route>,
@@ -124,6 +128,7 @@ impl Script {
                 self.is_proven = text == "authorised";
                 (self.is_proven || text == "unknown").then_some(())?;
             }
+            "XHOLD" => self.xhold = Some(Terms::read(text.split(' '))?),
             "WHOLE" => self.is_whole = true,
             "ROUTE" => self.routes.push(route_of(text)?),
             "BECOMES" => self.fates.push(Fate {
