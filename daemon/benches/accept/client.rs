@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -13,6 +14,8 @@ use tokio::net::TcpStream;
 pub struct Client {
     stream: TcpStream,
     space: Box<[u8]>,
+    /// MAIL, from a sender of its own: a server may take many transactions between the same two for a loop.
+    mail: String,
 }
 
 impl Client {
@@ -23,6 +26,10 @@ impl Client {
         let mut client = Self {
             stream,
             space: vec![0; REPLY_MAX].into_boxed_slice(),
+            mail: format!(
+                "MAIL FROM:<a{}@src.example>\r\n",
+                CLIENTS.fetch_add(1, Ordering::Relaxed)
+            ),
         };
         client.hear(b"220").await?;
         client.say(b"EHLO client.example\r\n", b"250").await?;
@@ -33,13 +40,29 @@ impl Client {
     /// that of the whole transaction.
     pub async fn send(&mut self, message: &[u8], whole: bool) -> anyhow::Result<Duration> {
         let began = now();
-        self.say(b"MAIL FROM:<a@src.example>\r\n", b"250").await?;
-        self.say(b"RCPT TO:<b@dst.example>\r\n", b"250").await?;
-        self.say(b"DATA\r\n", b"354").await?;
-        self.stream.write_all(message).await?;
+        self.begin().await?;
+        self.pour(message).await?;
         let sent = if whole { began } else { now() };
-        self.hear(b"250").await?;
+        self.taken().await?;
         Ok(sent.elapsed())
+    }
+
+    /// Opens a transaction, up to the content.
+    pub async fn begin(&mut self) -> anyhow::Result<()> {
+        self.stream.write_all(self.mail.as_bytes()).await?;
+        self.hear(b"250").await?;
+        self.say(b"RCPT TO:<b@dst.example>\r\n", b"250").await?;
+        self.say(b"DATA\r\n", b"354").await
+    }
+
+    /// Sends some of the content.
+    pub async fn pour(&mut self, piece: &[u8]) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(piece).await?)
+    }
+
+    /// What is said to the whole message: it must be 250.
+    pub async fn taken(&mut self) -> anyhow::Result<()> {
+        self.hear(b"250").await
     }
 
     /// Sends one message, its envelope in one write (RFC 2920).
@@ -134,6 +157,9 @@ pub fn message(octets: usize) -> Arc<[u8]> {
 pub fn now() -> Instant {
     Instant::now()
 }
+
+/// How many there have been.
+static CLIENTS: AtomicUsize = AtomicUsize::new(0);
 
 /// What an ordinary message begins with.
 const HEADER: &[u8] = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\n\

@@ -32,12 +32,27 @@ impl Group {
 
     /// Proportional set size, in KiB: what is shared counts once in all.
     pub fn pss(self) -> anyhow::Result<u64> {
+        self.memory("smaps_rollup", "Pss:")
+    }
+
+    /// Resident set size, in KiB.
+    pub fn resident(self) -> anyhow::Result<u64> {
+        self.memory("status", "VmRSS:")
+    }
+
+    /// The most that it was, of each process, in KiB.
+    pub fn most_resident(self) -> anyhow::Result<u64> {
+        self.memory("status", "VmHWM:")
+    }
+
+    /// The sum of a figure that a file of each process has, in KiB.
+    fn memory(self, file: &str, name: &str) -> anyhow::Result<u64> {
         let mut total = 0;
         for process in self.processes()? {
             // A process may be gone by now; it holds nothing then.
-            let path = format!("/proc/{}/smaps_rollup", process.number);
+            let path = format!("/proc/{}/{file}", process.number);
             let text = fs::read_to_string(path).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
             let kib = line.and_then(|line| line.split_whitespace().next());
             total += kib.and_then(|kib| kib.parse().ok()).unwrap_or(0);
         }

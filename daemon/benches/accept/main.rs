@@ -1,5 +1,6 @@
-//! The parts of `bench/accept`, `bench/relay` and `bench/held` that must not be the bottleneck: a sender of
-//! messages that counts and times, a next hop that counts, and a crowd of clients that only sit there.
+//! The parts of `bench/accept`, `bench/relay`, `bench/held` and `bench/trickle` that must not be the bottleneck: a
+//! sender of messages that counts and times, a next hop that counts, and crowds of clients that only sit there, or
+//! send slowly.
 //!
 //! In `bench/accept` and `bench/held` no command is pipelined, as Postfix's smtp-source does it: what a client waits
 //! for is part of what is measured. Each measurement prints one line, whose columns stand at its printer. CPU and
@@ -13,6 +14,7 @@ mod group;
 mod load;
 mod relay;
 mod sink;
+mod trickle;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +36,8 @@ enum Command {
     Relay(relay::Run),
     /// Opens sessions that say EHLO and nothing more.
     Crowd(crowd::Run),
+    /// Sends many large messages at once, all of them slowly, through a server to a sink.
+    Trickle(trickle::Run),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +51,7 @@ fn main() -> anyhow::Result<()> {
                 Command::Load(run) => local.run_until(run.measure()).await,
                 Command::Relay(run) => local.run_until(run.measure()).await,
                 Command::Crowd(run) => run.measure().await,
+                Command::Trickle(run) => run.measure().await,
             }
         })
 }

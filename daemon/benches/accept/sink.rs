@@ -1,4 +1,4 @@
-//! The next hop of `bench/relay`: it takes everything, keeps nothing, and counts.
+//! The next hop of `bench/relay` and `bench/trickle`: it takes everything, keeps nothing, and counts.
 //!
 //! One thread of its own serves all connections. It offers PIPELINING, and answers what came together
 //! together; commands may stand behind a message's end (RFC 2920 §3.1).
@@ -7,12 +7,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep_until;
+
+use super::client::now;
 
 /// What came.
 #[derive(Debug, Default)]
@@ -25,16 +29,32 @@ pub struct Count {
 impl Count {
     /// Starts a sink at `place`.
     pub fn start(place: SocketAddr) -> anyhow::Result<Arc<Self>> {
-        let count = Arc::new(Self::default());
         let listener = std::net::TcpListener::bind(place).context("the sink's port")?;
         listener.set_nonblocking(true)?;
+        Self::serve(listener, Duration::ZERO)
+    }
+
+    /// The same, one that rests after each [`READ`] octets or less of a connection, and whose connections
+    /// have a small buffer: so whoever sends has to wait.
+    pub fn start_slow(place: SocketAddr, rest: Duration) -> anyhow::Result<Arc<Self>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(SLOW_BUFFER)?;
+        socket.bind(place).context("the sink's port")?;
+        Self::serve(socket.listen(BACKLOG)?.into_std()?, rest)
+    }
+
+    /// Serves in a thread of its own.
+    fn serve(listener: std::net::TcpListener, rest: Duration) -> anyhow::Result<Arc<Self>> {
+        let count = Arc::new(Self::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let shared = Arc::clone(&count);
         thread::Builder::new()
             .name(String::from("sink"))
-            .spawn(move || runtime.block_on(LocalSet::new().run_until(serve(listener, &shared))))?;
+            .spawn(move || {
+                runtime.block_on(LocalSet::new().run_until(serve(listener, rest, &shared)))
+            })?;
         Ok(count)
     }
 
@@ -61,7 +81,11 @@ impl Count {
 }
 
 /// All connections.
-async fn serve(listener: std::net::TcpListener, count: &Arc<Count>) -> anyhow::Result<()> {
+async fn serve(
+    listener: std::net::TcpListener,
+    rest: Duration,
+    count: &Arc<Count>,
+) -> anyhow::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
@@ -69,13 +93,13 @@ async fn serve(listener: std::net::TcpListener, count: &Arc<Count>) -> anyhow::R
         let count = Arc::clone(count);
         spawn_local(async move {
             // A connection that breaks is one less; the count tells.
-            let _ = talk(stream, &count).await;
+            let _ = talk(stream, rest, &count).await;
         });
     }
 }
 
 /// One connection.
-async fn talk(mut stream: TcpStream, count: &Count) -> anyhow::Result<()> {
+async fn talk(mut stream: TcpStream, rest: Duration, count: &Count) -> anyhow::Result<()> {
     stream.write_all(b"220 sink.example ESMTP\r\n").await?;
     let mut space = vec![0; READ].into_boxed_slice();
     let mut filled = 0;
@@ -87,6 +111,9 @@ async fn talk(mut stream: TcpStream, count: &Count) -> anyhow::Result<()> {
             0 => return Ok(()),
             read => read,
         };
+        if in_content && !rest.is_zero() {
+            sleep_until((now() + rest).into()).await;
+        }
         let mut seen = space.get(..filled).unwrap_or_default();
         loop {
             if in_content {
@@ -156,3 +183,9 @@ const END: &[u8] = b"\r\n.\r\n";
 
 /// Octets read at once.
 const READ: usize = 64 * 1024;
+
+/// The receive buffer of a connection that is read slowly.
+const SLOW_BUFFER: u32 = 64 * 1024;
+
+/// Connections that may wait to be taken.
+const BACKLOG: u32 = 1024;
