@@ -164,8 +164,7 @@ impl Session {
         }
     }
 
-    /// Writes what is to be said, then waits for whatever comes first. `None`: octets came, and
-    /// are in the buffer.
+    /// Writes what is to be said, and what is to go on, then waits. `None`: octets came.
     async fn wait(&mut self) -> Result<Option<Input<'static>>, End> {
         let at_once =
             |context: &mut Context<'_>| Poll::Ready(poll_answer(&mut self.asked, context));
@@ -174,6 +173,7 @@ impl Session {
             return Ok(Some(self.hear(id, told)));
         }
         self.flush().await;
+        self.pass_on(&[]).await;
         if let Some(input) = self.next.take() {
             return Ok(Some(input));
         }

@@ -141,23 +141,40 @@ impl Branch {
         !self.has_ended()
     }
 
-    /// One piece of content, sent before this returns; first it waits for leave to send it. False once
-    /// the branch has ended: the peer need not wait for all of it to refuse it.
+    /// One piece of content; first it waits for leave to send it. It is sent before this returns, or
+    /// gathered with others up to [`GATHERED`](super::GATHERED), which an empty one sends. False
+    /// once the branch has ended: the peer need not wait for all of it to refuse it.
     pub async fn push(&mut self, piece: &[u8]) -> bool {
+        if piece.is_empty() {
+            return self.flush().await;
+        }
         let asked = self.is_asked().await;
         if asked {
             self.feed(Input::Content(piece)).await;
-            self.connection.flush(&mut self.seen).await;
         }
         self.turn_away();
         asked && !self.has_ended()
     }
 
-    /// No more content. True if all of it is sent, but the octets that complete it.
-    pub async fn prepare(&mut self) -> bool {
+    /// Sends what was gathered. False once the branch has ended.
+    async fn flush(&mut self) -> bool {
+        if !self.connection.unsent.is_empty() {
+            self.turn_to_peer().await;
+            self.connection.flush(&mut self.seen).await;
+            self.turn_away();
+        }
+        !self.has_ended()
+    }
+
+    /// No more content. True if all of it is sent, but the octets that complete it; or if it is the only
+    /// branch, and what was gathered is to leave with those: nobody else completes then though this
+    /// one cannot.
+    pub async fn prepare(&mut self, is_only: bool) -> bool {
         if self.is_asked().await {
             self.feed(Input::ContentEnd).await;
-            self.connection.flush(&mut self.seen).await;
+            if !is_only {
+                self.connection.flush(&mut self.seen).await;
+            }
         }
         self.turn_away();
         self.seen.prepared && !self.has_ended()

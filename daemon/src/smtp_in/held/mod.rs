@@ -2,7 +2,7 @@
 //! next hops.
 //!
 //! Promises: the machine's actions are done in their order, and what several branches are told in one
-//! step is done at the same time; nothing is read of the client while a branch has not written what came
+//! step is done at the same time; the client is not waited for while a branch has not written what came
 //! before, so that a slow next hop slows the sender and memory stays flat; whatever ends the transaction,
 //! no branch is left that could deliver without being told to; a session that can carry another
 //! transaction is given back.
@@ -59,6 +59,8 @@ pub(super) struct Held {
     queue_id: QueueId,
     /// Octets of our fields and the content, as they have gone on.
     size: u64,
+    /// Octets of our fields alone.
+    head: u64,
     story: Story,
     /// What the machine wants done.
     actions: Vec<Action>,
@@ -100,6 +102,7 @@ impl Held {
             permit: None,
             queue_id: nameless,
             size: 0,
+            head: 0,
             story: Story::default(),
             actions: Vec::new(),
         }
@@ -142,10 +145,18 @@ impl Held {
             .any(|line| line.proceeds && line.open.is_some())
     }
 
-    /// A piece of the content, or of what stands above it.
+    /// A piece of the content, or at first what stands above it. Small ones are gathered; an empty one
+    /// sends them, before the client is waited for.
     pub(super) async fn push(&mut self, piece: &[u8]) {
+        if piece.is_empty() && self.size == self.head {
+            // Our fields leave with the first of the content.
+            return;
+        }
         if self.passes_on() {
             let more = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            if self.size == 0 {
+                self.head = more;
+            }
             self.size = self.size.saturating_add(more);
         }
         for id in self.push_to_all(piece).await {
@@ -300,7 +311,8 @@ impl Held {
             if let Some((_, branch)) = &mut line.open
                 && ids.contains(&BranchId(number))
             {
-                preparing.push(BranchId(number), Box::pin(branch.prepare()));
+                let is_only = ids.len() == 1;
+                preparing.push(BranchId(number), Box::pin(branch.prepare(is_only)));
             }
         }
         let mut prepared = Vec::new();

@@ -157,6 +157,11 @@ async fn begun(connection: Connection) -> Branch {
     branch
 }
 
+/// A piece of content, sent.
+async fn pushed(branch: &mut Branch, piece: &[u8]) -> bool {
+    branch.push(piece).await && branch.push(b"").await
+}
+
 /// Until the peer has said something, or left.
 async fn spoken(branch: &Branch) {
     let Stream::Tcp(socket) = &branch.connection.stream else {
@@ -192,8 +197,8 @@ async fn what_was_given_up_is_not_mixed_with_what_comes_next() {
         let mut branch = Branch::new(connection);
         let said = branch.begin(transaction(), to("c@y.example")).await;
         assert_eq!(said, Said::Accepted);
-        assert!(branch.proceed().await && branch.push(b"\r\nhello\r\n").await);
-        assert!(branch.prepare().await);
+        assert!(branch.proceed().await && pushed(&mut branch, b"\r\nhello\r\n").await);
+        assert!(branch.prepare(false).await);
         branch.complete().await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
         assert!(branch.completed());
@@ -241,7 +246,7 @@ async fn each_recipient_is_answered_for_at_once() {
                 matches!(third, Said::Refused(outcome) if outcome.class == OutcomeClass::Transient)
             );
             assert_eq!(branch.recipient(to("e@y.example")).await, Said::Accepted);
-            assert!(branch.proceed().await && branch.prepare().await);
+            assert!(branch.proceed().await && branch.prepare(false).await);
             branch.complete().await;
             let mut statuses: Vec<_> = branch.outcomes().iter().collect();
             statuses.sort_by_key(|(index, _)| *index);
@@ -265,7 +270,11 @@ async fn mail_refused_is_the_answer_for_all() {
         assert!(matches!(&said, Said::Refused(outcome) if outcome.status.to_string() == "5.7.1"));
         assert_eq!(branch.recipient(to("c@y.example")).await, said);
         assert_eq!(branch.outcomes().len(), 2);
-        assert!(!branch.proceed().await && !branch.push(b"x").await && !branch.prepare().await);
+        assert!(
+            !branch.proceed().await
+                && !pushed(&mut branch, b"x").await
+                && !branch.prepare(false).await
+        );
         branch.into_connection().await.unwrap().quit().await;
     })
     .await;
@@ -296,9 +305,9 @@ async fn a_lone_dot_truncates_nothing() {
             let mut branch = begun(connection).await;
             assert!(branch.proceed().await);
             for piece in content.chunks(size) {
-                assert!(branch.push(piece).await);
+                assert!(pushed(&mut branch, piece).await);
             }
-            assert!(branch.prepare().await);
+            assert!(branch.prepare(false).await);
             branch.complete().await;
             assert_eq!(outcome(&branch), ("2.0.0".into(), true));
             branch.into_connection().await.unwrap().quit().await;
@@ -312,8 +321,10 @@ async fn a_lone_dot_truncates_nothing() {
     );
     smtp("S: 250-CHUNKING\n", &script, async |connection, _| {
         let mut branch = begun(connection).await;
-        assert!(branch.proceed().await && branch.push(&[&content[..], b"xx"].concat()).await);
-        assert!(branch.prepare().await);
+        assert!(
+            branch.proceed().await && pushed(&mut branch, &[&content[..], b"xx"].concat()).await
+        );
+        assert!(branch.prepare(false).await);
         branch.complete().await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
         branch.into_connection().await.unwrap().quit().await;
@@ -327,12 +338,93 @@ async fn nothing_is_held_back() {
     let script = in_data() + "C: hello\ntell\nC: there\ntell\nC: .\nS: 250 done\n";
     smtp("", &script, async |connection, signals| {
         let mut branch = begun(connection).await;
-        assert!(branch.proceed().await && branch.push(b"hello\r\n").await);
+        assert!(branch.proceed().await && pushed(&mut branch, b"hello\r\n").await);
         signals.from_peer.notified().await;
-        assert!(branch.push(b"there").await && branch.prepare().await);
+        assert!(pushed(&mut branch, b"there").await && branch.prepare(false).await);
         signals.from_peer.notified().await;
         branch.complete().await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
+    })
+    .await;
+}
+
+/// A small message leaves whole, with what completes it, if no other branch is to be prepared first.
+#[tokio::test]
+async fn what_is_small_is_gathered_up_to_its_end() {
+    for is_only in [true, false] {
+        let script = in_data() + "C: hello\nC: there\nC: .\nS: 250 done\n";
+        smtp("", &script, async |connection, _| {
+            let mut branch = begun(connection).await;
+            assert!(branch.proceed().await && branch.push(b"hello\r\n").await);
+            assert!(branch.push(b"there").await && branch.prepare(is_only).await);
+            let gathered = if is_only { "hello\r\nthere\r\n" } else { "" };
+            assert_eq!(branch.connection.unsent, gathered.as_bytes());
+            branch.complete().await;
+            assert_eq!(outcome(&branch), ("2.0.0".into(), true));
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_large_is_not_gathered() {
+    let line = [b'x'; 64];
+    let piece = [&line[..], b"\r\n"].concat().repeat(300);
+    let script = in_data() + &format!("C: {}\n", "x".repeat(64)).repeat(300) + "tell\ndrain\n";
+    smtp("", &script, async |connection, signals| {
+        let mut branch = begun(connection).await;
+        assert!(branch.proceed().await && branch.push(&piece).await);
+        signals.from_peer.notified().await;
+        branch.abandon().await;
+    })
+    .await;
+}
+
+/// Given up, or dropped, what was gathered is not completed.
+#[tokio::test]
+async fn what_was_gathered_is_not_completed_by_giving_it_up() {
+    for is_prepared in [false, true] {
+        let script = in_data() + "drain\n";
+        smtp("", &script, async |connection, _| {
+            let mut branch = begun(connection).await;
+            assert!(branch.proceed().await && branch.push(b"hello\r\n").await);
+            assert!(!is_prepared || branch.prepare(true).await);
+            branch.abandon().await;
+            assert!(!branch.completed() && branch.into_connection().await.is_none());
+        })
+        .await;
+    }
+}
+
+/// Between commands, and never in content; where one is not answered yet there is no second.
+#[tokio::test]
+async fn noop_is_said_between_commands_only() {
+    let script = format!(
+        "{ENVELOPE}C: NOOP\nwait\nS: 250 ok\nC: RCPT TO:<c@y.example>\nS: 250 ok\n\
+         C: DATA\ntell\nwait\nS: 354 go\nC: hello\nC: there\nC: .\ntell\nwait\nS: 250 done\nC: QUIT\n"
+    );
+    smtp("", &script, async |connection, signals| {
+        let mut branch = begun(connection).await;
+        assert!(branch.noop().await && branch.noop().await);
+        signals.to_peer.notify_one();
+        let said = branch.recipient(to("c@y.example")).await;
+        assert_eq!(said, Said::Accepted);
+        assert!(branch.proceed().await);
+        // DATA is not answered.
+        signals.from_peer.notified().await;
+        assert!(branch.noop().await);
+        signals.to_peer.notify_one();
+        for piece in [&b"hello\r\n"[..], b"there\r\n"] {
+            assert!(pushed(&mut branch, piece).await && branch.noop().await);
+        }
+        assert!(branch.prepare(false).await && branch.noop().await);
+        let ending = async {
+            signals.from_peer.notified().await;
+            signals.to_peer.notify_one();
+        };
+        tokio::join!(branch.complete(), ending);
+        assert!(!branch.noop().await);
+        branch.into_connection().await.unwrap().quit().await;
     })
     .await;
 }
@@ -345,9 +437,9 @@ async fn a_full_window_waits_for_its_reply_when_more_is_there() {
     );
     smtp("S: 250-CHUNKING\n", &script, async |connection, signals| {
         let mut branch = begun(connection).await;
-        assert!(branch.proceed().await && branch.push(b"abcdefghi").await);
+        assert!(branch.proceed().await && pushed(&mut branch, b"abcdefghi").await);
         signals.to_peer.notify_one();
-        assert!(branch.push(b"abcdefghi").await && branch.prepare().await);
+        assert!(pushed(&mut branch, b"abcdefghi").await && branch.prepare(false).await);
         branch.complete().await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
         branch.into_connection().await.unwrap().quit().await;
@@ -364,9 +456,9 @@ async fn given_up_among_chunks_the_session_is_kept() {
     );
     smtp("S: 250-CHUNKING\n", &script, async |connection, signals| {
         let mut branch = begun(connection).await;
-        assert!(branch.proceed().await && branch.push(b"abcdefghi").await);
+        assert!(branch.proceed().await && pushed(&mut branch, b"abcdefghi").await);
         branch.abandon().await;
-        assert!(!branch.push(b"more").await && !branch.completed());
+        assert!(!pushed(&mut branch, b"more").await && !branch.completed());
         signals.to_peer.notify_one();
         let connection = branch.into_connection().await.unwrap();
         let mut branch = Branch::new(connection);
@@ -385,9 +477,9 @@ async fn given_up_behind_data_nothing_more_is_said() {
             let mut branch = begun(connection).await;
             assert!(branch.proceed().await);
             for _ in 0..pieces {
-                assert!(branch.push(b"hello\r\n").await);
+                assert!(pushed(&mut branch, b"hello\r\n").await);
             }
-            assert!(!prepare || branch.prepare().await);
+            assert!(!prepare || branch.prepare(false).await);
             branch.abandon().await;
             branch.complete().await;
             assert!(!branch.completed());
@@ -400,8 +492,8 @@ async fn given_up_behind_data_nothing_more_is_said() {
     let script = in_data() + "C: hello\nsilence\n";
     smtp("", &script, async |connection, _| {
         let mut branch = begun(connection).await;
-        assert!(branch.proceed().await && branch.push(b"hello\r\n").await);
-        assert!(branch.prepare().await);
+        assert!(branch.proceed().await && pushed(&mut branch, b"hello\r\n").await);
+        assert!(branch.prepare(false).await);
         drop(branch);
     })
     .await;
@@ -414,9 +506,9 @@ async fn an_early_refusal_is_the_peers_own_word() {
         let script = in_data() + "C: hello\n" + last;
         smtp("", &script, async |connection, _| {
             let mut branch = begun(connection).await;
-            assert!(branch.proceed().await && branch.push(b"hello\r\n").await);
+            assert!(branch.proceed().await && pushed(&mut branch, b"hello\r\n").await);
             spoken(&branch).await;
-            assert!(!branch.push(b"more\r\n").await && !branch.prepare().await);
+            assert!(!pushed(&mut branch, b"more\r\n").await && !branch.prepare(false).await);
             branch.complete().await;
             assert_eq!(outcome(&branch), ("5.3.4".into(), true));
             assert!(!branch.completed() && branch.into_connection().await.is_none());
@@ -431,8 +523,8 @@ async fn a_refusal_before_the_dot_keeps_the_dot_back() {
     let script = in_data() + "C: hello\nS: 554 5.6.0 no\nsilence\n";
     smtp("", &script, async |connection, _| {
         let mut branch = begun(connection).await;
-        assert!(branch.proceed().await && branch.push(b"hello\r\n").await);
-        assert!(branch.prepare().await);
+        assert!(branch.proceed().await && pushed(&mut branch, b"hello\r\n").await);
+        assert!(branch.prepare(false).await);
         spoken(&branch).await;
         branch.complete().await;
         assert_eq!(outcome(&branch), ("5.6.0".into(), true));
@@ -445,8 +537,8 @@ async fn a_refusal_before_the_dot_keeps_the_dot_back() {
 async fn whole(connection: Connection) -> (bool, (String, bool)) {
     let mut branch = Branch::new(connection);
     let said = branch.begin(transaction(), to("b@y.example")).await;
-    if said == Said::Accepted && branch.proceed().await && branch.push(b"hello\r\n").await {
-        assert!(branch.prepare().await);
+    if said == Said::Accepted && branch.proceed().await && pushed(&mut branch, b"hello\r\n").await {
+        assert!(branch.prepare(false).await);
         branch.complete().await;
     }
     let end = (branch.completed(), outcome(&branch));
@@ -502,10 +594,10 @@ async fn a_peer_that_leaves_in_content_has_nothing() {
             let mut branch = begun(connection).await;
             assert!(branch.proceed().await);
             if !content.is_empty() {
-                assert!(branch.push(b"hello\r\n").await && branch.prepare().await);
+                assert!(pushed(&mut branch, b"hello\r\n").await && branch.prepare(false).await);
                 spoken(&branch).await;
             }
-            while branch.push(b"more\r\n").await {}
+            while pushed(&mut branch, b"more\r\n").await {}
             branch.complete().await;
             assert_eq!(outcome(&branch), ("4.4.2".into(), false));
             assert!(!branch.completed() && branch.into_connection().await.is_none());
@@ -530,7 +622,7 @@ async fn a_peer_that_does_not_read_is_not_waited_for() {
             let mut branch = begun(connection).await;
             assert!(branch.proceed().await);
             let piece = [&[b'x'; 998][..], b"\r\n"].concat().repeat(60);
-            while branch.push(&piece).await {}
+            while pushed(&mut branch, &piece).await {}
             assert_eq!(outcome(&branch), ("4.4.2".into(), false));
             signals.to_peer.notify_one();
         },
@@ -587,7 +679,7 @@ async fn the_timer_stands_still_while_the_client_is_waited_for() {
                 .is_some_and(|left| left > Duration::from_secs(20))
         );
         branch.connection.timer = Some(Mono::from_millis(0));
-        let push = branch.push(b"hello\r\n");
+        let push = pushed(&mut branch, b"hello\r\n");
         let (sent, ()) = tokio::join!(biased; push, async { signals.to_peer.notify_one() });
         assert!(sent);
     })
@@ -606,7 +698,7 @@ async fn a_dropped_future_ends_the_branch() {
             _ = branch.push(b"hello\r\n") => panic!("there is no 354"),
             () = std::future::ready(()) => {}
         }
-        assert!(!branch.push(b"there\r\n").await);
+        assert!(!pushed(&mut branch, b"there\r\n").await);
         assert_eq!(outcome(&branch), ("4.4.2".into(), false));
         assert!(branch.into_connection().await.is_none());
     })

@@ -1,13 +1,15 @@
 //! A host that gives a session and is lost before it has taken a recipient: the next host of the same next
 //! hop has the transaction, and nobody hears of it; where none is left the rule decides. And a host that is
-//! silent in a session: the next client does not wait for it.
+//! silent in a session: the next client does not wait for it. And content that comes slowly goes on as it comes.
 
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 
 use super::super::client::Client;
-use super::super::service::Service;
+use super::super::service::{PATIENCE, Service};
 use super::hop::{Hop, Speaks, To};
 use super::{CONTENT, KNOWN, UNKNOWN, World, assert_whole, nothing_queued, queue_of, send};
 
@@ -165,6 +167,47 @@ fn a_host_that_is_silent_in_a_session_is_not_waited_for_again() {
         assert!(hop.connections() < CLIENTS);
         service.stop();
     }
+}
+
+/// What the client has sent so far goes on before the next of it comes.
+#[test]
+fn what_a_slow_client_has_sent_goes_on_while_it_is_waited_for() {
+    let world = World::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let next_hop = format!("smtp://{}", listener.local_addr().unwrap());
+    let (send, lines) = channel();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        (&stream).write_all(b"220 inner.hop.example\r\n").unwrap();
+        let mut is_content = false;
+        for line in BufReader::new(&stream).lines() {
+            let line = line.unwrap();
+            let reply = match line.as_str() {
+                "." => "250 2.0.0 ok\r\n",
+                "DATA" => "354 go on\r\n",
+                _ if is_content => "",
+                _ => "250 ok\r\n",
+            };
+            is_content = line == "DATA" || is_content && line != ".";
+            (&stream).write_all(reply.as_bytes()).unwrap();
+            // Nobody listens when the test is over.
+            let _ = send.send(line);
+        }
+    });
+    let service = world.front(&next_hop).start();
+    for sender in [UNKNOWN, KNOWN] {
+        let mut client = Client::greeted(service.address());
+        client.expect("EHLO client.example", 250);
+        client.expect(&format!("MAIL FROM:<{sender}>"), 250);
+        client.expect("RCPT TO:<bob@hop.example>", 250);
+        client.expect("DATA", 354);
+        for line in ["Subject: slow", "", "one", "two"] {
+            client.send(format!("{line}\r\n"));
+            while lines.recv_timeout(PATIENCE).expect("it goes on") != line {}
+        }
+        client.expect(".", 250);
+    }
+    service.stop();
 }
 
 /// One behind the other.
