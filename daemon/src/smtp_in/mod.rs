@@ -16,6 +16,8 @@ mod listener;
 mod notes;
 mod proxy;
 mod session;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod words;
 mod world;
@@ -25,6 +27,7 @@ pub use listener::Listener;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls::ServerConfig;
@@ -59,6 +62,8 @@ pub struct Site {
     pub spool: Arc<dyn Spool>,
     /// What lies ahead of paths that are held.
     ahead: Ahead,
+    /// How long a client may be silent between two commands before next hops hear NOOP on its behalf.
+    kept_alive: Duration,
 }
 
 /// What lies ahead of paths that are held.
@@ -123,6 +128,7 @@ impl Site {
             verifier,
             spool,
             ahead,
+            kept_alive: KEPT_ALIVE,
         }
     }
 
@@ -156,6 +162,9 @@ impl Site {
         }
     }
 }
+
+/// A fifth of what next hops give a silent client at least (RFC 5321 §4.5.3.2.7).
+const KEPT_ALIVE: Duration = Duration::from_mins(1);
 
 /// What all listeners of the service share.
 #[derive(Debug, Default)]

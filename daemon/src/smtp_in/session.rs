@@ -226,7 +226,7 @@ impl Session {
         if self.in_hand.held.is_none() || self.asked.is_some() {
             return Some(self.be_woken(reads).await);
         }
-        let until = clock::instant(clock::mono().plus(KEPT_ALIVE));
+        let until = clock::instant(clock::mono().plus(self.site.kept_alive));
         let woken = timeout_at(until, self.be_woken(reads)).await.ok();
         if woken.is_none()
             && let Some(held) = &mut self.in_hand.held
@@ -487,10 +487,6 @@ impl Unread {
         left
     }
 }
-
-/// How long a client may be silent between two commands before next hops hear NOOP on its behalf: a
-/// fifth of what they give it at least (RFC 5321 §4.5.3.2.7).
-const KEPT_ALIVE: Duration = Duration::from_mins(1);
 
 /// A wait of ours for a next hop that a client's own time is not to pay for.
 const NOTICED: Duration = Duration::from_secs(1);
