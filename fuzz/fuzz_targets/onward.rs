@@ -23,7 +23,7 @@ const NOW: Now = Now {
 const GREETING: &[u8] = b"220 next.example\r\n";
 const STARTTLS: &[u8] = b"250-next.example\r\n250 STARTTLS\r\n";
 const OFFERS: &[u8] = b"250-next.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-REQUIRETLS\r\n\
-    250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-DELIVERBY\r\n250 XHOLD 5 600 8\r\n";
+    250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-PRDR\r\n250-DELIVERBY\r\n250 XHOLD 5 600 8\r\n";
 
 /// A session that is ready for a message.
 fn ready() -> Session {
@@ -60,8 +60,8 @@ fn transaction(mail: &Mail, recipients: Vec<Recipient>) -> Transaction {
         smtputf8: mail.smtputf8,
         requests,
         size: Some(100),
-        per_recipient: false,
         through: mail.through.clone(),
+        per_recipient: mail.per_recipient,
     }
 }
 

@@ -35,6 +35,8 @@ struct World {
     seed: u8,
     begun: bool,
     held: bool,
+    /// Each recipient may have an end of its own.
+    each: bool,
 }
 
 const XHOLD: Terms = Terms {
@@ -86,6 +88,7 @@ impl World {
             seed,
             begun: false,
             held: false,
+            each: false,
         }
     }
 
@@ -117,8 +120,9 @@ impl World {
                 };
                 Answer::Begun(if fails(3) { Err(no()) } else { Ok(begun) })
             }
-            Ask::Hold(_) => {
+            Ask::Hold(hold) => {
                 self.held = true;
+                self.each = hold.per_recipient;
                 Answer::Held(if fails(4) { Err(no()) } else { Ok(()) })
             }
             Ask::Commit(envelope) => {
@@ -128,7 +132,13 @@ impl World {
                     return Answer::Committed(Err(no()));
                 }
                 self.seen.custodies += 1;
-                Answer::Committed(Ok(Custody::of_durable_message(id)))
+                let custody = Custody::of_durable_message(id);
+                let others = envelope.recipients.len() - 1;
+                if !self.each || others == 0 {
+                    return Answer::Committed(Ok(custody));
+                }
+                let others = custody.for_each_of(others).map(Ok);
+                Answer::CommittedEach([Err(no())].into_iter().chain(others).collect())
             }
         }
     }
@@ -174,12 +184,14 @@ impl World {
         }
         self.step(Input::EndOfStream);
         assert!(!self.begun && !self.held, "a message was left behind");
-        let queued = self
-            .seen
-            .written
-            .windows(9)
-            .filter(|at| at == b"queued as")
-            .count();
+        // A block of replies is one, and some of those in it are taken.
+        let (mut queued, mut in_block) = (0, false);
+        for line in self.seen.written.split(|octet| *octet == b'\n') {
+            let ends_block = line.starts_with(b"250 2.0.0 taken for");
+            let alone = line.starts_with(b"250 2.0.0 queued as") && !in_block;
+            queued += usize::from(ends_block || alone);
+            in_block = line.starts_with(b"353 ") || in_block && !ends_block;
+        }
         assert_eq!(queued, self.seen.custodies, "250 without custody");
         self.seen
     }

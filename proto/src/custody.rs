@@ -2,14 +2,16 @@
 //!
 //! A positive reply to the end of a message needs one (DESIGN §2). Two places make it: the spool,
 //! after content and envelope are durable, and the held path, after every next hop's final 2xx.
-//! A clippy ban keeps the constructors out of every other file, and [`Custody::spend`] is the only
-//! code that writes a 250 to the end of a message.
+//! A clippy ban keeps the constructors out of every other file, and [`Custody::spend`] and
+//! [`Custody::spend_for_each`] are the only code that writes a 250 to the end of a message.
 
 use alloc::format;
+use alloc::vec::Vec;
+use core::iter;
 
 use crate::outcome::{Outcome, OutcomeClass};
 use crate::queue_id::QueueId;
-use crate::reply::Reply;
+use crate::reply::{Reply, ReplyClass};
 
 /// Proof that somebody answers for a message, which has this name here. Made once, spent once.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +19,16 @@ use crate::reply::Reply;
 pub struct Custody {
     queue_id: QueueId,
     place: Place,
+}
+
+/// What is said to the end of a message whose recipients are answered one by one
+/// ([`Custody::spend_for_each`]).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// In the order of the recipients; empty where one reply stands for all.
+    pub each: Vec<Reply>,
+    /// For the message as a whole.
+    pub last: Reply,
 }
 
 /// Where the message is.
@@ -62,6 +74,53 @@ impl Custody {
         matches!(self.place, Place::Onward)
     }
 
+    /// The same proof for each of so many recipients for whom somebody answers together.
+    pub fn for_each_of(self, recipients: usize) -> impl Iterator<Item = Self> {
+        let Self { queue_id, place } = self;
+        iter::repeat_n((), recipients).map(move |()| Self { queue_id, place })
+    }
+
+    /// Gives the proofs for the replies to the end of a message with these recipients
+    /// (draft-hall-prdr-00 §4.5). The last one is positive only if somebody answers for the message to one
+    /// of them at least, and transient if one of them may have it later (§4.5.3). Where all end in the
+    /// same way it stands alone, as the draft would have it (§4.4, §4.7).
+    #[must_use = "the sender is still waiting for it"]
+    pub fn spend_for_each(ends: Vec<Result<Self, Reply>>) -> Answers {
+        let all = ends.len();
+        let (mut proofs, mut each) = (Vec::new(), Vec::with_capacity(all));
+        for end in ends {
+            each.push(end.map(|proof| (proof.queue_id, proof.is_onward(), proof.spend())));
+        }
+        proofs.extend(each.iter().flatten().cloned());
+        // One that is with us is more than one that is not: where they are mixed, that is said.
+        let kept = proofs.iter().find(|(_, is_onward, _)| !is_onward);
+        let last = match kept.or_else(|| proofs.first()) {
+            Some((_, _, reply)) if proofs.len() == all => reply.clone(),
+            Some((id, ..)) => {
+                let text = format!("taken for {} of {all} recipients as {id}", proofs.len());
+                Reply::new(250, (2, 0, 0), text)
+            }
+            None => {
+                let refusals = || each.iter().filter_map(|end| end.as_ref().err());
+                let later = refusals().find(|reply| reply.class() == ReplyClass::Transient);
+                let refusal = later.or_else(|| refusals().next()).cloned();
+                refusal.unwrap_or_else(|| Reply::new(451, (4, 3, 0), "local error in processing"))
+            }
+        };
+        let differ = !proofs.is_empty() && proofs.len() < all
+            || proofs.is_empty() && each.iter().any(|end| end.as_ref().err() != Some(&last));
+        let reply =
+            |end: Result<(QueueId, bool, Reply), Reply>| end.map_or_else(|no| no, |yes| yes.2);
+        Answers {
+            each: if differ {
+                each.into_iter().map(reply).collect()
+            } else {
+                Vec::new()
+            },
+            last,
+        }
+    }
+
     /// Gives the proof for the reply that it stands for (RFC 5321 §4.2.5).
     #[must_use = "the sender is still waiting for it"]
     pub fn spend(self) -> Reply {
@@ -88,6 +147,50 @@ mod tests {
             custody.spend().to_string(),
             "250 2.0.0 queued as 00000000000000000007"
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is tested")]
+    fn for_each_recipient_its_own_and_for_all_what_they_come_to() {
+        let id = QueueId::new(Wall::from_secs(0), 7);
+        let yes = Outcome::local((2, 0, 0), None, "");
+        let end = |what: char| match what {
+            'q' => Ok(Custody::of_durable_message(id)),
+            'o' => Ok(Custody::of_held_path(id, [&yes]).unwrap()),
+            'l' => Err(Reply::new(450, (4, 2, 2), "later")),
+            _ => Err(Reply::new(550, (5, 6, 0), "never")),
+        };
+        for (ends, each, last) in [
+            ("", 0, "451 4.3.0 local error in processing"),
+            ("o", 0, "250 2.0.0 delivered onward as 00000000000000000007"),
+            (
+                "oo",
+                0,
+                "250 2.0.0 delivered onward as 00000000000000000007",
+            ),
+            ("oq", 0, "250 2.0.0 queued as 00000000000000000007"),
+            (
+                "on",
+                2,
+                "250 2.0.0 taken for 1 of 2 recipients as 00000000000000000007",
+            ),
+            (
+                "nlq",
+                3,
+                "250 2.0.0 taken for 1 of 3 recipients as 00000000000000000007",
+            ),
+            ("nn", 0, "550 5.6.0 never"),
+            ("nln", 3, "450 4.2.2 later"),
+            ("ll", 0, "450 4.2.2 later"),
+        ] {
+            let answers = Custody::spend_for_each(ends.chars().map(end).collect());
+            assert_eq!(answers.last.to_string(), last, "{ends}");
+            assert_eq!(answers.each.len(), each, "{ends}");
+            for (what, reply) in ends.chars().zip(&answers.each) {
+                assert_eq!(reply.is_positive(), "oq".contains(what), "{ends}");
+            }
+        }
+        assert_eq!(Custody::of_durable_message(id).for_each_of(3).count(), 3);
     }
 
     #[test]

@@ -254,13 +254,17 @@ async fn end_held(mut held: Box<Held>, draft: Option<Box<dyn Draft>>, envelope: 
         trouble: None,
     };
     let answer = held.end(&mut ending).await;
-    if answer.is_ok() {
+    let is_taken = match &answer {
+        Answer::CommittedEach(ends) => ends.iter().any(Result::is_ok),
+        answer => matches!(answer, Answer::Committed(Ok(_))),
+    };
+    if is_taken {
         watch.stop(&figures().mail.custody_duration);
     }
     let trouble = ending.trouble.as_ref();
     Told {
         trouble: trouble.map(|error| Trouble::new("cannot store a message", error)),
-        ..Answer::Committed(answer).into()
+        ..answer.into()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::outcome::{Outcome, OutcomeClass};
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 
-use super::{Action, Branch, BranchId, BranchStage, Draft, Fate, Path, Stage, replies};
+use super::{Action, Branch, BranchId, BranchStage, Draft, Fate, Path, Recipient, Stage, replies};
 
 impl Path {
     /// The content begins, if there is a way for every recipient.
@@ -16,7 +16,12 @@ impl Path {
         }
         self.queue_id = queue_id;
         let mut all = self.recipients.iter();
-        let stranded = all.any(|one| one.fate == Fate::Silent && !self.is_stored(one));
+        let is_lost = |one: &Recipient| one.fate == Fate::Silent && !self.is_stored(one);
+        let stranded = if self.for_each {
+            all.all(is_lost)
+        } else {
+            all.any(is_lost)
+        };
         if stranded || self.recipients.is_empty() {
             self.abandon(actions);
             return actions.push(Action::Begin(Err(replies::no_answer())));

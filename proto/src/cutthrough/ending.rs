@@ -36,7 +36,7 @@ impl Path {
     }
 
     /// What is said where something would have to be stored, and is not to be.
-    fn no_draft(&self) -> Reply {
+    pub(super) fn no_draft(&self) -> Reply {
         match &self.draft {
             Draft::Lost(reply) => reply.clone(),
             Draft::None | Draft::Written => replies::no_answer(),
@@ -100,6 +100,9 @@ impl Path {
     /// True if some recipient has ended so that the message cannot be accepted, whatever becomes of the
     /// others.
     fn is_in_vain(&self) -> bool {
+        if self.for_each {
+            return false;
+        }
         let is_written = self.draft == Draft::Written;
         self.recipients.iter().any(|one| match &one.fate {
             Fate::Open | Fate::Delivered(_) => false,
@@ -108,8 +111,11 @@ impl Path {
         })
     }
 
-    /// Every recipient has its end: one answer is made of them.
+    /// Every recipient has its end: one answer is made of them, or one for each.
     fn conclude(&mut self, actions: &mut Vec<Action>) {
+        if self.for_each {
+            return self.conclude_for_each(actions);
+        }
         if self.recipients.iter().all(|one| one.fate.is_delivered()) {
             self.drop_draft(actions);
             let answer = self.path_has_it().ok_or_else(replies::no_answer);
@@ -184,7 +190,11 @@ impl Path {
     pub(super) fn stored(&mut self, answer: Result<Custody, Reply>, actions: &mut Vec<Action>) {
         if self.stage == Stage::Storing {
             self.draft = Draft::None;
-            self.answer(answer, actions);
+            if self.for_each {
+                self.answer_each(Some(answer), actions);
+            } else {
+                self.answer(answer, actions);
+            }
         }
     }
 

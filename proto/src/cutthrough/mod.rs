@@ -16,17 +16,21 @@
 //! 3. Where no reply is to be had, the 250 rule ([`rule()`]) says whether the message is stored. Who is
 //!    not proven and would be deferred has nothing stored, so that no report can follow.
 //! 4. What the next hop has said before ([`Memory`]) is used only where it says nothing now.
-//! 5. Each question of the receive session ([`Input::Recipient`], [`Input::Begin`], [`Input::End`]) has
+//! 5. Where the client hears each recipient's end (PRDR), promises 1 to 3 hold for each of them by itself: what
+//!    was refused so is neither stored nor reported, and one that ends badly keeps no other from its end.
+//! 6. Each question of the receive session ([`Input::Recipient`], [`Input::Begin`], [`Input::End`]) has
 //!    exactly one answer, however late it comes.
 //!
 //! Machine under the drain contract. Left to the driver: sessions, which branches get what comes of the
 //! content (all that are told to proceed, and have not ended), the draft, and whose turn it is.
 //!
 //! Files: what comes in and goes out here; `rule` the 250 rule; `recipients` RCPT; `content` from DATA
-//! to the last octet; `ending` the last words, and what is made of them; `replies` what is said; `memory`
+//! to the last octet; `ending` the last words, and what is made of them; `each` the same where each recipient has an
+//! answer (PRDR); `replies` what is said; `memory`
 //! what next hops have said of recipients.
 
 mod content;
+mod each;
 mod ending;
 mod memory;
 mod recipients;
@@ -153,6 +157,9 @@ pub enum Action {
     DropDraft,
     /// The answer to the end of the message.
     End(Result<Custody, Reply>),
+    /// The same for each recipient, by its place among those accepted; only of a path that answers so
+    /// ([`Path::for_each_recipient`]).
+    EndForEach(Vec<Result<Custody, Reply>>),
 }
 
 /// One transaction.
@@ -166,6 +173,8 @@ pub struct Path {
     /// Its name, once the content begins.
     queue_id: QueueId,
     draft: Draft,
+    /// The client hears each recipient's end.
+    for_each: bool,
 }
 
 /// Where the transaction stands.
@@ -270,7 +279,23 @@ impl Path {
             stage: Stage::Envelope,
             queue_id: name,
             draft: Draft::None,
+            for_each: false,
         }
+    }
+
+    /// The same where the client hears each recipient's end (PRDR): any recipient may come in it.
+    #[must_use]
+    pub fn for_each_recipient(self) -> Self {
+        Self {
+            for_each: true,
+            ..self
+        }
+    }
+
+    /// True if next hops should give a last word for each recipient, where they can: somebody hears of ends
+    /// that differ. Where nobody does, one word for all is better.
+    pub fn wants_each(&self) -> bool {
+        self.for_each || self.sender.hears_reports()
     }
 
     /// Advances by one input; actions are appended. What the stage has no use for is of no effect.

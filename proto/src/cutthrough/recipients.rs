@@ -71,17 +71,17 @@ impl Path {
         actions.push(Action::Recipient(answer));
     }
 
-    /// True if the next recipient may go the way of this branch, or through the queue: one reply stands
-    /// for all recipients, and only who hears reports learns that they have ended differently.
+    /// True if the next recipient may go the way of this branch, or through the queue: where one reply stands
+    /// for all recipients, only who hears reports learns that they have ended differently.
     fn may_join(&self, branch: Option<BranchId>) -> bool {
         let same = |known: &Recipient| known.branch.map(|(id, _)| id) == branch;
-        self.sender.hears_reports() || self.recipients.iter().all(same)
+        self.wants_each() || self.recipients.iter().all(same)
     }
 
     /// The same for one with a branch, or a new one. Where each recipient has a last word of its own, or
     /// RCPT is asked only when ours was answered, a branch is no surety for one end.
     fn may_join_branch(&self, known: Option<BranchId>, opens: Opens) -> bool {
-        let alone = self.sender.hears_reports() || self.recipients.is_empty();
+        let alone = self.wants_each() || self.recipients.is_empty();
         match known.and_then(|id| self.branches.get(id.0)) {
             Some(branch) if branch.answers_each || opens == Opens::AfterVerdict => alone,
             Some(_) => self.may_join(known),

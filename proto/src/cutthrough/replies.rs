@@ -28,6 +28,21 @@ pub(super) fn refused_message(outcome: &Outcome) -> Reply {
     passed_back(outcome, text)
 }
 
+/// To the end of the message, for one recipient of several (PRDR): by a code that RCPT could have
+/// (draft-hall-prdr-00 §4.5.2).
+pub(super) fn refused_for_one(outcome: &Outcome) -> Reply {
+    let reply = refused_recipient(outcome);
+    let status = outcome.status;
+    let code = match reply.code() {
+        // RFC 5321 §4.3.2.
+        450..=452 | 455 | 550..=553 => return reply,
+        code if code < 500 => 450,
+        _ => 550,
+    };
+    let text = reply.lines().first().cloned().unwrap_or_default();
+    Reply::new(code, (status.class, status.subject, status.detail), text)
+}
+
 /// Where no reply is to be had, and nothing is stored: the sender keeps it (RFC 3463 X.4.1: no answer
 /// from host).
 pub(super) fn no_answer() -> Reply {

@@ -1,6 +1,8 @@
 //! What a transaction comes to, by what its next hops say: each case as a short play, and a world of
 //! chance in which no promise may break.
 
+mod each;
+
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;

@@ -73,6 +73,8 @@ pub struct Mail {
     pub by: Option<By>,
     /// XHOLD, XTID and XVIA (PROTOCOLS C).
     pub through: Through,
+    /// PRDR (draft-hall-prdr-00): the end of the message may be answered for each recipient.
+    pub per_recipient: bool,
 }
 
 /// BDAT's arguments.
@@ -272,6 +274,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
     let (mut size, mut body, mut smtputf8) = (None, None, None);
     let (mut returned, mut envid, mut by, mut require_tls) = (None, None, None, None);
     let (mut wish, mut id, mut via) = (None, None, None);
+    let mut per_recipient = None;
     for word in parameters(rest)? {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
@@ -297,6 +300,8 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
             set_once(&mut id, TransactionId::parse(value.unwrap_or_default())?)?;
         } else if keyword.eq_ignore_ascii_case("XVIA") {
             set_once(&mut via, parse_via(value.unwrap_or_default())?)?;
+        } else if keyword.eq_ignore_ascii_case("PRDR") {
+            set_once(&mut per_recipient, parse_none(value)?)?;
         } else {
             return Err(ParseCommandError::UnknownParameter);
         }
@@ -323,6 +328,7 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
         },
         by,
         through,
+        per_recipient: per_recipient.is_some(),
     })
 }
 
@@ -461,6 +467,7 @@ mod tests {
             requests: Requests::default(),
             by: None,
             through: Through::default(),
+            per_recipient: false,
         };
         let hello = |extended, name: &str| Command::Hello {
             extended,
@@ -488,6 +495,13 @@ mod tests {
                 Command::Mail(Mail {
                     smtputf8: true,
                     ..mail("é@b.example")
+                }),
+            ),
+            (
+                "MAIL FROM:<a@b.example> prdr",
+                Command::Mail(Mail {
+                    per_recipient: true,
+                    ..mail("a@b.example")
                 }),
             ),
             (

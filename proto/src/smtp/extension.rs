@@ -27,6 +27,7 @@ pub fn offered(
         Cow::Borrowed("ENHANCEDSTATUSCODES"),       // RFC 2034
         Cow::Borrowed("CHUNKING"),                  // RFC 3030
         Cow::Borrowed("DSN"),                       // RFC 3461
+        Cow::Borrowed("PRDR"),                      // draft-hall-prdr-00
         // RFC 2852 §3: with the least time in which a message can be wanted or returned.
         Cow::Owned(format!("DELIVERBY {}", deliver_by.as_secs())),
     ];

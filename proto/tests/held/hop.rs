@@ -30,6 +30,9 @@ pub struct Hop {
     taken: Taken,
     chance: Chance,
     chunking: bool,
+    prdr: bool,
+    /// MAIL has asked for a word for each recipient.
+    each: bool,
     inbox: Vec<u8>,
     recipients: Vec<String>,
     content: Vec<u8>,
@@ -55,10 +58,12 @@ impl Peer for Hop {
 impl Hop {
     /// A connection, greeted or not.
     pub fn new(taken: Taken, mut chance: Chance) -> Self {
-        let chunking = chance.draw(2) == 0;
+        let (chunking, prdr) = (chance.draw(2) == 0, chance.draw(2) == 0);
         let mut hop = Self {
             taken,
             chunking,
+            prdr,
+            each: false,
             chance,
             inbox: Vec::new(),
             recipients: Vec::new(),
@@ -163,11 +168,15 @@ impl Hop {
                 } else {
                     ""
                 };
-                let reply = format!("250-hop.example\r\n250-PIPELINING\r\n{chunking}250 8BITMIME");
+                let prdr = if self.prdr { "250-PRDR\r\n" } else { "" };
+                let reply =
+                    format!("250-hop.example\r\n250-PIPELINING\r\n{chunking}{prdr}250 8BITMIME");
                 self.answer(&reply, 60);
             }
             "MAIL" => {
                 self.reset();
+                self.each = line.ends_with(" PRDR");
+                assert!(self.prdr || !self.each, "it was not offered");
                 self.failed = !self.answer("250 ok", 30);
             }
             "RCPT" if self.failed => self.say("503 no"),
@@ -213,8 +222,51 @@ impl Hop {
         }
     }
 
+    /// The same for each recipient: what is taken is taken with the last word, heard or not.
+    fn complete_for_each(&mut self) {
+        if !self.answer("353 one moment", 20) {
+            return;
+        }
+        let mut kept = Vec::new();
+        for to in std::mem::take(&mut self.recipients) {
+            let does = self.does(5);
+            self.act(&does, "250 it may");
+            match does {
+                Does::Takes => kept.push(to),
+                Does::Refuses(_) => {}
+                // It may have it for those before all the same.
+                _ if self.chance.draw(2) == 0 => return self.take_for(kept),
+                _ => return,
+            }
+        }
+        if kept.is_empty() {
+            // Exim says so, if some are put off only.
+            let word = ["250 for nobody", "450 later", "550 no"];
+            let word = word[usize::try_from(self.chance.draw(3)).unwrap()];
+            return self.say(word);
+        }
+        let does = self.does(6);
+        match does {
+            Does::Takes => self.take_for(kept),
+            Does::Refuses(_) => {}
+            _ if self.chance.draw(2) == 0 => self.take_for(kept),
+            _ => {}
+        }
+        self.act(&does, "250 taken");
+    }
+
+    fn take_for(&mut self, kept: Vec<String>) {
+        let content = self.content.clone();
+        let each = kept.into_iter().map(|to| (to, content.clone()));
+        self.taken.borrow_mut().extend(each);
+    }
+
     /// All of a message is there: it is taken or not, and whoever sent it hears of it or not.
     fn complete(&mut self) {
+        if self.each && self.chance.draw(3) != 0 {
+            self.complete_for_each();
+            return self.reset();
+        }
         let does = self.does(4);
         let takes = match does {
             Does::Takes => true,

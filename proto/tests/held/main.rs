@@ -41,10 +41,11 @@ fn whatever_happens_what_was_promised_holds() {
         held,
         stored,
         refused,
+        each,
         left,
         ..
     } = sums;
-    for some in [held, stored, refused, left] {
+    for some in [held, stored, refused, each, left] {
         assert!(some > wanted / 100, "{sums:?}");
     }
 }

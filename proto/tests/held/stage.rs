@@ -253,7 +253,7 @@ impl<S: Surroundings> Stage<S> {
             Ask::Recipient { .. } => Answer::Recipient(Ok(Vec::new())),
             Ask::Hold(hold) => Answer::Held(self.hold(*hold)),
             Ask::Begin { .. } => Answer::Begun(self.begin()),
-            Ask::Commit(envelope) => Answer::Committed(self.commit(&envelope)),
+            Ask::Commit(envelope) => self.commit(&envelope),
             Ask::Content { verdict, .. } => Answer::Verdict(verdict),
             other => panic!("{other:?}"),
         }
@@ -267,7 +267,14 @@ impl<S: Surroundings> Stage<S> {
             was_queued: false,
         };
         let id = self.queue_id();
-        let path = self.path.get_or_insert_with(|| Path::new(sender, id));
+        let path = self.path.get_or_insert_with(|| {
+            let path = Path::new(sender, id);
+            if hold.per_recipient {
+                path.for_each_recipient()
+            } else {
+                path
+            }
+        });
         let accepted = path.accepted();
         self.recipients.truncate(accepted);
         self.recipients.push(hold.recipient.clone());
@@ -347,7 +354,7 @@ impl<S: Surroundings> Stage<S> {
         self.forget();
     }
 
-    fn commit(&mut self, envelope: &Envelope) -> Result<Custody, Reply> {
+    fn commit(&mut self, envelope: &Envelope) -> Answer {
         let sender = Sender {
             verdict: envelope.verdict,
             is_null: envelope.reverse_path.is_null(),
@@ -355,18 +362,31 @@ impl<S: Surroundings> Stage<S> {
         };
         self.path_step(Given::Judged(sender));
         let answer = self.drive(Given::End, Some(envelope), |todo| match todo {
-            Todo::End(answer) => Some(answer),
+            Todo::End(answer) => Some(Ok(Answer::Committed(answer))),
+            Todo::EndForEach(ends) => Some(Ok(Answer::CommittedEach(ends))),
             _ => None,
         });
+        let answer = answer.unwrap_or_else(|reply| Answer::Committed(Err(reply)));
         self.begun = false;
         match &answer {
-            Ok(custody) if custody.is_onward() => self.around.became(Fate::Held),
-            // Who has stored it has said so.
-            Ok(_) => {}
-            Err(reply) => self.around.became(Fate::Refused(reply.clone())),
+            Answer::CommittedEach(ends) => self.ended(ends),
+            Answer::Committed(end) => self.ended(std::slice::from_ref(end)),
+            other => panic!("{other:?}"),
         }
         self.forget();
         answer
+    }
+
+    /// What became of a message, for all or for each. Who has stored it has said so.
+    fn ended(&mut self, ends: &[Result<Custody, Reply>]) {
+        if ends.iter().flatten().any(|custody| !custody.is_onward()) {
+            return;
+        }
+        if ends.iter().any(Result::is_ok) {
+            self.around.became(Fate::Held);
+        } else if let Some(Err(reply)) = ends.first() {
+            self.around.became(Fate::Refused(reply.clone()));
+        }
     }
 
     /// The transaction is over.

@@ -24,6 +24,8 @@ pub struct Sums {
     /// In the spool, for some recipient.
     pub stored: u64,
     pub refused: u64,
+    /// With an answer for each recipient.
+    pub each: u64,
     /// The client left before its end.
     pub left: u64,
     /// Recipients that have a message twice: a next hop had it and did not say so.
@@ -147,14 +149,25 @@ impl World {
         sums.transactions += 1;
         let is_null = self.chance.draw(6) == 0;
         let from = if is_null { "" } else { "ann@example.net" };
-        assert!(self.says(&format!("MAIL FROM:<{from}>")).starts_with("250"));
+        let asks_each = self.chance.draw(2) == 0;
+        let each = if asks_each { " PRDR" } else { "" };
+        let mail = format!("MAIL FROM:<{from}>{each}");
+        assert!(self.says(&mail).starts_with("250"));
         let mut accepted = Vec::new();
+        // Those that an answer is owed for, one for each 250.
+        let mut answered = Vec::new();
         let mut refused = Vec::new();
         for place in 0..=self.chance.draw(4) {
             let domain = ["h0", "h1", "h2", "s"][usize::try_from(self.chance.draw(4)).unwrap()];
             let to = format!("r{number}.{place}@{domain}.example");
             let reply = self.says(&format!("RCPT TO:<{to}>"));
             if reply.starts_with("250") {
+                answered.push(to.clone());
+                if self.chance.draw(8) == 0 {
+                    let again = self.says(&format!("RCPT TO:<{to}>"));
+                    assert!(again.starts_with("250"), "{again}");
+                    answered.push(to.clone());
+                }
                 accepted.push(to);
             } else {
                 refused.push(to);
@@ -165,7 +178,7 @@ impl World {
             self.stage.around.taken.borrow().len(),
             self.stage.around.stored.len(),
         );
-        let Some(reply) = self.content(&body) else {
+        let Some(replies) = self.content(&body) else {
             sums.left += 1;
             assert_eq!(
                 before,
@@ -181,24 +194,44 @@ impl World {
         let taken = self.stage.around.taken.borrow()[before.0..].to_vec();
         let stored = self.stage.around.stored[before.1..].to_vec();
         let told = format!(
-            "seed {} number {number}: {reply} {taken:?} {stored:?}",
+            "seed {} number {number}: {replies:?} {taken:?} {stored:?}",
             self.seed
         );
+        let reply = replies.last().cloned().unwrap_or_default();
+        let block = replies.iter().position(|reply| reply.starts_with("353"));
+        let replies: Vec<_> = if let Some(block) = block {
+            assert!(asks_each, "{told}");
+            assert_eq!(replies.len() - block - 2, answered.len(), "{told}");
+            sums.each += 1;
+            (answered
+                .into_iter()
+                .zip(replies[block + 1..].iter().cloned()))
+            .collect()
+        } else {
+            let all = |to: &String| (to.clone(), reply.clone());
+            accepted.iter().map(all).collect()
+        };
         for (to, content) in taken.iter().chain(&stored) {
             assert!(accepted.contains(to) && !refused.contains(to), "{told}");
             assert!(content.ends_with(body.as_bytes()), "{told}");
             assert!(content.starts_with(b"Received: "), "{told}");
         }
         let has = |of: &[(String, Vec<u8>)], to: &str| of.iter().any(|(each, _)| each == to);
-        if reply.starts_with('2') {
-            assert!(!accepted.is_empty(), "{told}");
-            for to in &accepted {
+        for (to, reply) in &replies {
+            if reply.starts_with('2') {
                 assert!(has(&taken, to) || has(&stored, to), "{to} is lost: {told}");
+            } else {
+                assert!(!has(&stored, to), "{to} would be reported: {told}");
+                let never = reply.starts_with('5');
+                assert!(!never || !has(&taken, to), "{to} has it: {told}");
             }
+        }
+        let somebody = replies.iter().any(|(_, reply)| reply.starts_with('2'));
+        assert_eq!(reply.starts_with('2'), somebody, "{told}");
+        if somebody {
             sums.held += u64::from(stored.is_empty());
             sums.stored += u64::from(!stored.is_empty());
         } else {
-            assert!(stored.is_empty(), "{told}");
             sums.refused += 1;
             assert!(taken.is_empty() || !reply.starts_with('5'), "{told}");
         }
@@ -216,13 +249,13 @@ impl World {
         true
     }
 
-    /// The message, in pieces; the last reply. None if the client leaves on the way.
-    fn content(&mut self, body: &str) -> Option<String> {
+    /// The message, in pieces; the replies. None if the client leaves on the way.
+    fn content(&mut self, body: &str) -> Option<Vec<String>> {
         let wire = body.replace("\r\n..", "\r\n...") + ".\r\n";
         let octets = if self.chance.draw(2) == 0 {
             let reply = self.says("DATA");
             if !reply.starts_with("354") {
-                return Some(reply);
+                return Some(vec![reply]);
             }
             wire.into_bytes()
         } else {
@@ -248,15 +281,7 @@ impl World {
             }
             self.stage.says(piece);
         }
-        Some(
-            self.stage
-                .around
-                .said
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .to_owned(),
-        )
+        Some(self.stage.around.said.lines().map(String::from).collect())
     }
 
     /// A command, and what is said to it.

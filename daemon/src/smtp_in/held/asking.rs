@@ -186,7 +186,7 @@ impl Held {
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
             size: mail.declared,
-            per_recipient: false,
+            per_recipient: self.path.wants_each(),
             through: Through::default(),
         };
         Some((transaction, recipient.clone()))

@@ -19,6 +19,7 @@ mod story;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::slice;
 use std::sync::Arc;
 
 use tracing::error;
@@ -29,7 +30,7 @@ use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::{NextHop, PathMode, Route};
-use vouchsafe_proto::smtp::receive::{Begun, Hold};
+use vouchsafe_proto::smtp::receive::{Answer, Begun, Hold};
 use vouchsafe_proto::time::Wall;
 
 use super::Site;
@@ -83,7 +84,7 @@ struct Line {
 enum Answered {
     Recipient(Result<(), Reply>),
     Begin(Result<bool, Reply>),
-    End(Result<Custody, Reply>),
+    End(Answer),
 }
 
 impl Held {
@@ -92,10 +93,15 @@ impl Held {
         let sender = sender(mail);
         // Until the content begins nothing is called by it.
         let nameless = QueueId::new(Wall::from_secs(0), 0);
+        let path = Path::new(sender, nameless);
         Self {
             site,
             client,
-            path: Path::new(sender, nameless),
+            path: if mail.per_recipient {
+                path.for_each_recipient()
+            } else {
+                path
+            },
             lines: Vec::new(),
             recipients: Vec::new(),
             mail: None,
@@ -209,8 +215,8 @@ impl Held {
         self.passes_on()
     }
 
-    /// The content is whole: what becomes of the message.
-    pub(super) async fn end(&mut self, ending: &mut Ending) -> Result<Custody, Reply> {
+    /// The content is whole: what becomes of the message, or of it for each recipient.
+    pub(super) async fn end(&mut self, ending: &mut Ending) -> Answer {
         let judged = Sender {
             verdict: ending.envelope.verdict,
             is_null: ending.envelope.reverse_path.is_null(),
@@ -219,23 +225,27 @@ impl Held {
         self.path.step(Input::Judged(judged), &mut self.actions);
         let answer = match self.drive(Input::End, Some(ending)).await {
             Some(Answered::End(answer)) => answer,
-            _ => Err(out_of_step()),
+            _ => Answer::Committed(Err(out_of_step())),
         };
-        self.note_end(ending, &answer);
+        match &answer {
+            Answer::Committed(answer) => self.note_end(ending, slice::from_ref(answer)),
+            Answer::CommittedEach(ends) => self.note_end(ending, ends),
+            _ => {}
+        }
         answer
     }
 
-    /// Notes what became of a message that is not in the queue.
-    fn note_end(&self, ending: &Ending, answer: &Result<Custody, Reply>) {
+    /// Notes what became of a message that is not in the queue, for any recipient.
+    fn note_end(&self, ending: &Ending, ends: &[Result<Custody, Reply>]) {
         let Some(notebook) = &self.site.ahead.notebook else {
             return;
         };
-        if answer.as_ref().is_ok_and(|custody| !custody.is_onward()) {
+        if ends.iter().flatten().any(|custody| !custody.is_onward()) {
             return;
         }
         let mut lines = self.story.lines(self.queue_id);
         let message = (&ending.envelope, self.size);
-        story::end(&mut lines, self.queue_id, message, answer);
+        story::end(&mut lines, self.queue_id, message, ends);
         notebook.note(self.queue_id, &lines);
     }
 
@@ -285,7 +295,12 @@ impl Held {
                     }
                     Action::Recipient(answer) => answered = Some(Answered::Recipient(answer)),
                     Action::Begin(answer) => answered = Some(Answered::Begin(answer)),
-                    Action::End(answer) => answered = Some(Answered::End(answer)),
+                    Action::End(answer) => {
+                        answered = Some(Answered::End(Answer::Committed(answer)));
+                    }
+                    Action::EndForEach(ends) => {
+                        answered = Some(Answered::End(Answer::CommittedEach(ends)));
+                    }
                 }
             }
             self.prepare(&prepare, &mut inputs).await;
@@ -348,9 +363,11 @@ impl Held {
         drop(completing);
         for id in completed {
             let ends = self.take_outcomes(id).await;
-            if let (Some(line), Some((_, end))) = (self.lines.get(id.0), ends.first()) {
-                let heard = (Some(end), None);
-                self.story.add(&line.next_hop, About::Message, heard, began);
+            if let Some(line) = self.lines.get(id.0) {
+                for end in different(&ends) {
+                    let heard = (Some(end), None);
+                    self.story.add(&line.next_hop, About::Message, heard, began);
+                }
             }
             inputs.push_back(Input::Completed(id, ends));
         }
@@ -431,6 +448,14 @@ fn outcomes(line: &Line) -> Vec<(usize, Outcome)> {
     outcomes
         .map(|(number, outcome)| (number.saturating_add(line.before), outcome.clone()))
         .collect()
+}
+
+/// The last words of a next hop, each once: it may have said the same to all.
+fn different(ends: &[(usize, Outcome)]) -> impl Iterator<Item = &Outcome> {
+    let said_before =
+        |number: usize, end: &Outcome| ends.iter().take(number).any(|(_, before)| before == end);
+    let numbered = ends.iter().enumerate();
+    numbered.filter_map(move |(number, (_, end))| (!said_before(number, end)).then_some(end))
 }
 
 /// The machine has no answer: a bug of ours.

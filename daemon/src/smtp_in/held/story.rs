@@ -109,25 +109,30 @@ impl Story {
     }
 }
 
-/// The end of a message that is not in the queue: with the next hops, or refused.
+/// The end of a message that is not in the queue: with the next hops, or refused; for all its recipients, or
+/// for each.
 pub(super) fn end(
     lines: &mut Lines,
     id: QueueId,
     (envelope, size): (&Envelope, u64),
-    answer: &Result<Custody, Reply>,
+    ends: &[Result<Custody, Reply>],
 ) {
     let at = clock::now().wall;
-    match answer {
-        Ok(_) => {
-            lines.push(&Note::accepted(id, at, envelope, size));
-            lines.push(&Note::new(id, at, Event::Onward));
+    if ends.iter().any(Result::is_ok) {
+        let mut taken = envelope.clone();
+        if ends.len() > 1 {
+            let mut ends = ends.iter();
+            (taken.recipients).retain(|_| ends.next().is_some_and(Result::is_ok));
         }
-        Err(reply) => {
-            let event = Event::Refused {
-                reply: Words::Shown(reply),
-            };
-            lines.push(&Note::new(id, at, event));
-        }
+        lines.push(&Note::accepted(id, at, &taken, size));
+        return lines.push(&Note::new(id, at, Event::Onward));
+    }
+    let mut refusals = ends.iter().filter_map(|end| end.as_ref().err());
+    if let Some(reply) = refusals.next() {
+        let event = Event::Refused {
+            reply: Words::Shown(reply),
+        };
+        lines.push(&Note::new(id, at, event));
     }
 }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use super::session::{Open, Phase, Progress, Session, Transaction, Turn, Waiting};
+use super::session::{AtEnd, Open, Phase, Progress, Session, Transaction, Turn, Waiting};
 use super::{Accepted, Action, Ask, Limits, Note, Settings, replies};
 use crate::addr::ReversePath;
 use crate::custody::Custody;
@@ -321,6 +321,7 @@ impl Session {
             mail,
             verdict,
             recipients,
+            answered,
             progress,
             head,
             ..
@@ -367,7 +368,7 @@ impl Session {
         };
         self.ask(
             Ask::Commit(Box::new(envelope)),
-            Waiting::Commit(Box::new(accepted)),
+            Waiting::Commit(Box::new(AtEnd { accepted, answered })),
             turn,
         );
     }

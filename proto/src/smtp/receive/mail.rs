@@ -73,8 +73,8 @@ impl Session {
         if self.settings.xhold.is_none() && !mail.through.is_empty() {
             return true;
         }
-        let asks =
-            mail.requests != Requests::default() || mail.by.is_some() || !mail.through.is_empty();
+        let extended = mail.by.is_some() || mail.per_recipient || !mail.through.is_empty();
+        let asks = mail.requests != Requests::default() || extended;
         let unprotected = mail.requests.require_tls && !self.offers_require_tls();
         asks && !self.is_extended() || unprotected
     }
@@ -106,6 +106,7 @@ impl Session {
                 at_mail: Arc::clone(&verdict),
                 verdict,
                 recipients: Vec::new(),
+                answered: Vec::new(),
                 is_held: false,
                 head: None,
                 progress: Progress::Envelope,

@@ -7,10 +7,11 @@
 //!
 //! # Promises
 //!
-//! 1. The end of a message is answered 250 only by spending a [`Custody`]. The 250 to a BDAT that
+//! 1. The end of a message is answered 250, to all or to one of its recipients (PRDR), only by spending a [`Custody`]. The 250 to a BDAT that
 //!    is not the last acknowledges octets, not a message (RFC 3030 §2).
 //! 2. Replies, content and questions are the same however the octets are split.
-//! 3. Whatever is sent, each command gets one reply, and the session stays in step.
+//! 3. Whatever is sent, each command gets one reply, and the session stays in step. Where MAIL asked for PRDR, the
+//!    end of a message may get a block of them instead, behind 353 (draft-hall-prdr-00 §4.5).
 //! 4. A message that was begun ends in [`Ask::Commit`] or [`Action::Abandon`], never in both.
 //!    Between [`Ask::Begin`] and its answer no message is begun: a driver whose begin ends after
 //!    [`Action::Close`] drops it itself.
@@ -24,7 +25,7 @@
 //! `session` the machine's loop · `ends` errors, timers and ends · `hello` greeting, EHLO, STARTTLS · `mail` MAIL
 //! and its verdict · `judgement` a refusal that waits · `on_behalf` XCLIENT and XFORWARD ·
 //! `recipient` RCPT, and its path · `data` DATA and BDAT until content flows · `content` the content and its end ·
-//! `trace` what we put above it · `patience` how slow a peer may be · `replies` what we say.
+//! `per_recipient` its end for each recipient (PRDR) · `trace` what we put above it · `patience` how slow a peer may be · `replies` what we say.
 //!
 //! Left to the driver: octets to and from the wire, clocks, TLS, and every answer.
 
@@ -37,6 +38,7 @@ mod mail;
 mod on_behalf;
 mod outside;
 mod patience;
+mod per_recipient;
 mod recipient;
 mod replies;
 mod session;
@@ -295,6 +297,8 @@ pub struct Hold {
     pub declared: Option<u64>,
     /// What MAIL said of the path that it comes by.
     pub through: Through,
+    /// PRDR: each recipient may have an end of its own ([`Answer::CommittedEach`]).
+    pub per_recipient: bool,
 }
 
 /// A message that was begun.
@@ -334,6 +338,8 @@ pub enum Answer {
     Peer(Peer),
     /// To [`Ask::Commit`]. The only way to 250 after content.
     Committed(Result<Custody, Reply>),
+    /// The same for each recipient, in the order of the envelope; only where MAIL asked for PRDR.
+    CommittedEach(Vec<Result<Custody, Reply>>),
 }
 
 /// Facts for the log. Peer text in them is raw; the log escapes it.

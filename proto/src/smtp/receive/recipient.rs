@@ -30,10 +30,11 @@ impl Session {
         if !open.mail.smtputf8 && !path.is_ascii() {
             return self.refuse(verb, replies::needs_smtputf8(), turn);
         }
-        if open.recipients.iter().any(|known| known.path == *path) {
-            return turn.say(&replies::recipient_ok());
+        let mut known = open.recipients.iter();
+        if let Some(place) = known.position(|known| known.path == *path) {
+            return self.recipient_again(place, verb, turn);
         }
-        if open.recipients.len() >= self.settings.limits.recipients {
+        if open.answers() >= self.settings.limits.recipients {
             return self.refuse(verb, replies::too_many_recipients(), turn);
         }
         let doubted = open.standing.is_doubted().then(|| self.presenter());
@@ -87,6 +88,7 @@ impl Session {
             requests: open.mail.requests.clone(),
             declared: open.mail.size,
             through: open.mail.through.clone(),
+            per_recipient: open.mail.per_recipient,
         };
         let waiting = Waiting::Hold(Box::new(recipient));
         self.ask(Ask::Hold(Box::new(ask)), waiting, turn);
@@ -107,6 +109,7 @@ impl Session {
 
     fn take_recipient(&mut self, recipient: Recipient, turn: &mut Turn<'_>) {
         if let Transaction::Open(open) = &mut self.transaction {
+            open.will_be_answered(open.recipients.len());
             open.recipients.push(recipient);
             turn.say(&replies::recipient_ok());
         }

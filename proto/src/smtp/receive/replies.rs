@@ -50,6 +50,11 @@ pub(super) fn send_content() -> Reply {
     Reply::plain(354, vec!["end data with <CRLF>.<CRLF>".into()])
 }
 
+/// Before a reply for each recipient (draft-hall-prdr-00 §4.5.1).
+pub(super) fn each_follows() -> Reply {
+    Reply::plain(353, vec!["one reply for each recipient follows".into()])
+}
+
 /// To a BDAT that is not the last. It acknowledges octets, not a message (RFC 3030 §2).
 pub(super) fn chunk_ok() -> Reply {
     Reply::new(250, (2, 0, 0), "chunk received")

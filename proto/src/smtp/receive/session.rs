@@ -100,7 +100,16 @@ pub(super) enum Waiting {
     /// The end of the content, for who stands behind the perimeter.
     Outside,
     /// The end of the content, for custody.
-    Commit(Box<Accepted>),
+    Commit(Box<AtEnd>),
+}
+
+/// A message whose end waits for its answer.
+#[derive(Debug)]
+pub(super) struct AtEnd {
+    /// What it is.
+    pub(super) accepted: Accepted,
+    /// [`Open::answered`].
+    pub(super) answered: Vec<usize>,
 }
 
 /// Where the mail transaction stands.
@@ -133,6 +142,9 @@ pub(super) struct Open {
     pub(super) from_perimeter: bool,
     /// The recipients accepted, each once.
     pub(super) recipients: Vec<Recipient>,
+    /// With PRDR: for each RCPT that was answered 250 the recipient's place, since one that was given twice is
+    /// answered twice at the end (draft-hall-prdr-00 §4.5.2).
+    pub(super) answered: Vec<usize>,
     /// Somebody was asked for them down the path.
     pub(super) is_held: bool,
     /// Our fields above content that goes on as it comes.
@@ -401,8 +413,11 @@ impl Session {
                 self.begun(upcoming, answer, turn);
             }
             (Waiting::Peer(said), Answer::Peer(peer)) => self.replace_peer(*said, peer, turn),
-            (Waiting::Commit(accepted), Answer::Committed(answer)) => {
-                self.committed(*accepted, answer, turn);
+            (Waiting::Commit(at_end), Answer::Committed(answer)) => {
+                self.committed(at_end.accepted, answer, turn);
+            }
+            (Waiting::Commit(at_end), Answer::CommittedEach(ends)) => {
+                self.committed_for_each(*at_end, ends, turn);
             }
             // Not an answer to this question: it is still open.
             (waiting, _) => {

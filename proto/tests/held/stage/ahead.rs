@@ -70,8 +70,8 @@ impl<S: Surroundings> Stage<S> {
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
             size: mail.declared,
-            per_recipient: false,
             through: mail.through.clone(),
+            per_recipient: self.path.as_ref().unwrap().wants_each(),
         };
         let mut lost = Outcome::local((4, 4, 1), None, "no connection");
         let mut known = None;

@@ -4,21 +4,37 @@ use super::*;
 use crate::envelope::Clearance;
 use alloc::string::ToString;
 
+/// As many may come in one transaction.
+pub(super) const RECIPIENTS: usize = 4;
+
 /// A session whose asks are answered by hand.
-struct Talk {
+pub(super) struct Talk {
     session: Session,
-    actions: Vec<Action>,
+    pub(super) actions: Vec<Action>,
 }
 
 impl Talk {
     /// One in which MAIL was accepted by this verdict.
     fn behind_mail(verdict: Verdict) -> Self {
-        let session = Session::new(settings(), peer());
+        Self::behind("MAIL FROM:<a@example.net>", verdict)
+    }
+
+    /// The same with this line.
+    pub(super) fn behind(mail: &str, verdict: Verdict) -> Self {
+        let mut talk = Self::new();
+        talk.says(&alloc::format!("EHLO a\r\n{mail}\r\n"));
+        talk.answer(Answer::Verdict(Arc::new(verdict)));
+        talk
+    }
+
+    /// One that was greeted.
+    pub(super) fn new() -> Self {
+        let mut settings = (*settings()).clone();
+        settings.limits.recipients = RECIPIENTS;
+        let session = Session::new(Arc::new(settings), peer());
         let actions = Vec::new();
         let mut talk = Self { session, actions };
         talk.step(Input::Connected);
-        talk.step(Input::Bytes(b"EHLO a\r\nMAIL FROM:<a@example.net>\r\n"));
-        talk.answer(Answer::Verdict(Arc::new(verdict)));
         talk
     }
 
@@ -28,12 +44,12 @@ impl Talk {
     }
 
     /// Octets, and what was asked then.
-    fn says(&mut self, octets: &str) -> Option<&Ask> {
+    pub(super) fn says(&mut self, octets: &str) -> Option<&Ask> {
         self.step(Input::Bytes(octets.as_bytes()));
         self.asked()
     }
 
-    fn asked(&self) -> Option<&Ask> {
+    pub(super) fn asked(&self) -> Option<&Ask> {
         self.actions.iter().find_map(|action| match action {
             Action::Ask(_, ask) => Some(ask),
             _ => None,
@@ -41,12 +57,17 @@ impl Talk {
     }
 
     /// The answer to what was asked last; what was said then.
-    fn answer(&mut self, answer: Answer) -> String {
+    pub(super) fn answer(&mut self, answer: Answer) -> String {
         let asked = self.actions.iter().find_map(|action| match action {
             Action::Ask(id, _) => Some(*id),
             _ => None,
         });
         self.step(Input::Answer(asked.expect("a question"), answer));
+        self.said()
+    }
+
+    /// What was said last.
+    pub(super) fn said(&self) -> String {
         let written = self.actions.iter().filter_map(|action| match action {
             Action::Write(octets) => Some(String::from_utf8(octets.clone()).unwrap()),
             _ => None,
@@ -55,7 +76,7 @@ impl Talk {
     }
 
     /// RCPT, which nothing speaks against here: what is asked down the path.
-    fn recipient(&mut self, name: &str) -> Hold {
+    pub(super) fn recipient(&mut self, name: &str) -> Hold {
         let line = alloc::format!("RCPT TO:<{name}@example.org>\r\n");
         assert!(matches!(self.says(&line), Some(Ask::Recipient { .. })));
         self.answer(Answer::Recipient(Ok(Vec::new())));
@@ -66,7 +87,7 @@ impl Talk {
     }
 }
 
-fn begun(passes_on: bool) -> Answer {
+pub(super) fn begun(passes_on: bool) -> Answer {
     let queue_id = QueueId::new(Wall::from_secs(1), 1);
     Answer::Begun(Ok(Begun {
         queue_id,

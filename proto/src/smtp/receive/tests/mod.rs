@@ -2,6 +2,7 @@
 //! `testdata/dialogue`.
 
 mod held;
+mod per_recipient;
 mod xhold;
 
 use super::*;
