@@ -10,6 +10,7 @@ mod faults;
 mod hop;
 mod mixed;
 mod onward;
+mod per_recipient;
 mod points;
 mod proxy;
 mod sender;

@@ -195,7 +195,7 @@ impl Two {
 const BOTH: [&str; 2] = ["bob@hop.example", "carol@other.example"];
 
 /// The report says that this recipient failed, and by which status, and goes to who sent it.
-fn assert_report(elsewhere: &Hop, recipient: &str, status: &str) {
+pub(super) fn assert_report(elsewhere: &Hop, recipient: &str, status: &str) {
     let report = elsewhere.next();
     assert_eq!(report.mail, "");
     assert_eq!(report.recipients, [KNOWN]);

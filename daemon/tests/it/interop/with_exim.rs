@@ -220,6 +220,33 @@ fn a_recipient_that_exim_refuses_is_reported_and_the_other_delivered() {
     service.stop();
 }
 
+/// Each recipient has a last word of its own there (PRDR).
+#[test]
+fn a_recipient_whose_content_exim_refuses_is_reported_and_the_other_delivered() {
+    let Some(setup) = Setup::new("Exim as a next hop that refuses content of a recipient") else {
+        return;
+    };
+    let mut exim = setup
+        .with("prdr_enable\nacl_smtp_data_prdr = each")
+        .at_data("accept\neach:\ndeny local_parts = strict\n message = 550 5.6.0 not for me")
+        .start();
+    let mut service = before(&exim, "");
+    from_alice(&service, &["strict@hop.example", "bob@hop.example"]);
+    let report = reported(
+        &mut service,
+        &[
+            "Final-Recipient: rfc822; strict@hop.example\n",
+            "Action: failed\n",
+            "Status: 5.6.0\n",
+            "Diagnostic-Code: smtp; 550 5.6.0 not for me\n",
+        ],
+    );
+    assert!(!report.contains("bob@hop.example"), "{report}");
+    assert_eq!(exim.delivered(1).len(), 1);
+    exim.wait_for("Completed");
+    service.stop();
+}
+
 #[test]
 fn a_message_that_exim_refuses_is_reported() {
     let Some(setup) = Setup::new("Exim as a next hop that refuses a message") else {
