@@ -87,36 +87,31 @@ impl Custody {
     #[must_use = "the sender is still waiting for it"]
     pub fn spend_for_each(ends: Vec<Result<Self, Reply>>) -> Answers {
         let all = ends.len();
-        let (mut proofs, mut each) = (Vec::new(), Vec::with_capacity(all));
-        for end in ends {
-            each.push(end.map(|proof| (proof.queue_id, proof.is_onward(), proof.spend())));
-        }
-        proofs.extend(each.iter().flatten().cloned());
-        // One that is with us is more than one that is not: where they are mixed, that is said.
-        let kept = proofs.iter().find(|(_, is_onward, _)| !is_onward);
-        let last = match kept.or_else(|| proofs.first()) {
-            Some((_, _, reply)) if proofs.len() == all => reply.clone(),
-            Some((id, ..)) => {
-                let text = format!("taken for {} of {all} recipients as {id}", proofs.len());
+        let taken = ends.iter().flatten().count();
+        // Where some are kept here and some are not, it is the first that is said.
+        let mut proofs: Vec<_> = ends.iter().flatten().collect();
+        proofs.sort_by_key(|proof| proof.is_onward());
+        let named = proofs.first().map(|proof| proof.queue_id);
+        let whole = proofs.first().map(|proof| proof.words());
+        let each: Vec<_> = (ends.into_iter())
+            .map(|end| end.map_or_else(|refusal| refusal, Self::spend))
+            .collect();
+        let last = match (whole, named) {
+            (Some(words), _) if taken == all => words,
+            (_, Some(id)) => {
+                let text = format!("taken for {taken} of {all} recipients as {id}");
                 Reply::new(250, (2, 0, 0), text)
             }
-            None => {
-                let refusals = || each.iter().filter_map(|end| end.as_ref().err());
-                let later = refusals().find(|reply| reply.class() == ReplyClass::Transient);
-                let refusal = later.or_else(|| refusals().next()).cloned();
-                refusal.unwrap_or_else(|| Reply::new(451, (4, 3, 0), "local error in processing"))
+            (_, None) => {
+                let is_later = |reply: &&Reply| reply.class() == ReplyClass::Transient;
+                let later = each.iter().find(is_later).or_else(|| each.first());
+                let none = || Reply::new(451, (4, 3, 0), "local error in processing");
+                later.cloned().unwrap_or_else(none)
             }
         };
-        let differ = !proofs.is_empty() && proofs.len() < all
-            || proofs.is_empty() && each.iter().any(|end| end.as_ref().err() != Some(&last));
-        let reply =
-            |end: Result<(QueueId, bool, Reply), Reply>| end.map_or_else(|no| no, |yes| yes.2);
+        let are_same = taken == all || taken == 0 && each.iter().all(|reply| *reply == last);
         Answers {
-            each: if differ {
-                each.into_iter().map(reply).collect()
-            } else {
-                Vec::new()
-            },
+            each: if are_same { Vec::new() } else { each },
             last,
         }
     }
@@ -124,6 +119,10 @@ impl Custody {
     /// Gives the proof for the reply that it stands for (RFC 5321 §4.2.5).
     #[must_use = "the sender is still waiting for it"]
     pub fn spend(self) -> Reply {
+        self.words()
+    }
+
+    fn words(&self) -> Reply {
         let id = self.queue_id;
         let text = match self.place {
             Place::Storage => format!("queued as {id}"),

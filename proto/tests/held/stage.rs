@@ -15,7 +15,7 @@ use vouchsafe_proto::cutthrough::{Action as Todo, BranchId, Input as Given, Path
 use vouchsafe_proto::cutthrough::{Sender, Way};
 use vouchsafe_proto::envelope::{Envelope, Recipient};
 use vouchsafe_proto::queue_id::QueueId;
-use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::reply::{Reply, ReplyClass};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, Begun, Hold, Input, Limits, Peer, Session, Settings,
@@ -384,8 +384,13 @@ impl<S: Surroundings> Stage<S> {
         }
         if ends.iter().any(Result::is_ok) {
             self.around.became(Fate::Held);
-        } else if let Some(Err(reply)) = ends.first() {
-            self.around.became(Fate::Refused(reply.clone()));
+            return;
+        }
+        // For now, if one of them is.
+        let mut refusals: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
+        refusals.sort_by_key(|reply| reply.class() != ReplyClass::Transient);
+        if let Some(reply) = refusals.first() {
+            self.around.became(Fate::Refused((*reply).clone()));
         }
     }
 

@@ -153,26 +153,7 @@ impl World {
         let each = if asks_each { " PRDR" } else { "" };
         let mail = format!("MAIL FROM:<{from}>{each}");
         assert!(self.says(&mail).starts_with("250"));
-        let mut accepted = Vec::new();
-        // Those that an answer is owed for, one for each 250.
-        let mut answered = Vec::new();
-        let mut refused = Vec::new();
-        for place in 0..=self.chance.draw(4) {
-            let domain = ["h0", "h1", "h2", "s"][usize::try_from(self.chance.draw(4)).unwrap()];
-            let to = format!("r{number}.{place}@{domain}.example");
-            let reply = self.says(&format!("RCPT TO:<{to}>"));
-            if reply.starts_with("250") {
-                answered.push(to.clone());
-                if self.chance.draw(8) == 0 {
-                    let again = self.says(&format!("RCPT TO:<{to}>"));
-                    assert!(again.starts_with("250"), "{again}");
-                    answered.push(to.clone());
-                }
-                accepted.push(to);
-            } else {
-                refused.push(to);
-            }
-        }
+        let (accepted, answered, refused) = self.recipients(number);
         let body = format!("Subject: {number}\r\n\r\n..dots\r\nand {}\r\n", self.seed);
         let before = (
             self.stage.around.taken.borrow().len(),
@@ -216,16 +197,7 @@ impl World {
             assert!(content.ends_with(body.as_bytes()), "{told}");
             assert!(content.starts_with(b"Received: "), "{told}");
         }
-        let has = |of: &[(String, Vec<u8>)], to: &str| of.iter().any(|(each, _)| each == to);
-        for (to, reply) in &replies {
-            if reply.starts_with('2') {
-                assert!(has(&taken, to) || has(&stored, to), "{to} is lost: {told}");
-            } else {
-                assert!(!has(&stored, to), "{to} would be reported: {told}");
-                let never = reply.starts_with('5');
-                assert!(!never || !has(&taken, to), "{to} has it: {told}");
-            }
-        }
+        compare(&replies, &taken, &stored, &told);
         let somebody = replies.iter().any(|(_, reply)| reply.starts_with('2'));
         assert_eq!(reply.starts_with('2'), somebody, "{told}");
         if somebody {
@@ -247,6 +219,31 @@ impl World {
         self.says("RSET");
         assert!(self.stage.is_idle(), "{told}");
         true
+    }
+
+    /// RCPT for some: those accepted, each once; those that an answer is owed for; those refused.
+    fn recipients(&mut self, number: u64) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let mut accepted = Vec::new();
+        // Those that an answer is owed for, one for each 250.
+        let mut answered = Vec::new();
+        let mut refused = Vec::new();
+        for place in 0..=self.chance.draw(4) {
+            let domain = ["h0", "h1", "h2", "s"][usize::try_from(self.chance.draw(4)).unwrap()];
+            let to = format!("r{number}.{place}@{domain}.example");
+            let reply = self.says(&format!("RCPT TO:<{to}>"));
+            if reply.starts_with("250") {
+                answered.push(to.clone());
+                if self.chance.draw(8) == 0 {
+                    let again = self.says(&format!("RCPT TO:<{to}>"));
+                    assert!(again.starts_with("250"), "{again}");
+                    answered.push(to.clone());
+                }
+                accepted.push(to);
+            } else {
+                refused.push(to);
+            }
+        }
+        (accepted, answered, refused)
     }
 
     /// The message, in pieces; the replies. None if the client leaves on the way.
@@ -290,4 +287,26 @@ impl World {
         self.stage.says(format!("{line}\r\n").as_bytes());
         self.stage.around.said.clone()
     }
+}
+
+/// What everybody was told is what everybody has.
+fn compare(
+    replies: &[(String, String)],
+    taken: &[(String, Vec<u8>)],
+    stored: &[(String, Vec<u8>)],
+    told: &str,
+) {
+    for (to, reply) in replies {
+        if reply.starts_with('2') {
+            assert!(has(taken, to) || has(stored, to), "{to} is lost: {told}");
+        } else {
+            assert!(!has(stored, to), "{to} would be reported: {told}");
+            let never = reply.starts_with('5');
+            assert!(!never || !has(taken, to), "{to} has it: {told}");
+        }
+    }
+}
+
+fn has(of: &[(String, Vec<u8>)], to: &str) -> bool {
+    of.iter().any(|(each, _)| each == to)
 }

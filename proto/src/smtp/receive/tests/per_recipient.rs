@@ -27,6 +27,7 @@ fn at_the_end(mail: &str, names: &[&str], by_bdat: bool) -> Talk {
 }
 
 #[expect(clippy::disallowed_methods, reason = "what the path would give")]
+#[expect(clippy::unnecessary_wraps, reason = "it is one of two ends")]
 fn taken() -> Result<Custody, Reply> {
     let yes = crate::outcome::Outcome::local((2, 0, 0), None, "");
     let id = QueueId::new(Wall::from_secs(1), 1);
