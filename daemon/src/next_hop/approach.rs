@@ -102,6 +102,7 @@ impl<'a> Approach<'a> {
                     connection,
                     opened: clock::mono(),
                     used: 0,
+                    refused: 0,
                 };
                 Ok(kept(self.next_hop, idle))
             }

@@ -30,6 +30,7 @@ mod tries;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vouchsafe_proto::outcome::{Outcome, OutcomeClass};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Timeouts;
 use vouchsafe_proto::time::Mono;
@@ -97,9 +98,22 @@ pub struct Origin {
     opened: Mono,
     /// Transactions it was given out for, with this one.
     used: u32,
+    /// Recipients refused since a message was taken.
+    refused: usize,
 }
 
 impl Origin {
+    /// How a transaction of the session ended, by its outcomes.
+    pub fn heard(&mut self, outcomes: &[(usize, Outcome)]) {
+        let mut classes = outcomes.iter().map(|(_, outcome)| outcome.class);
+        if classes.any(|class| class == OutcomeClass::Delivered) {
+            self.refused = 0;
+        } else {
+            let refusals = outcomes.iter().filter(|(_, outcome)| outcome.is_refusal());
+            self.refused = self.refused.saturating_add(refusals.count());
+        }
+    }
+
     /// True if it has carried others: then its peer may have left meanwhile.
     pub const fn is_reused(&self) -> bool {
         self.used > 1
@@ -147,16 +161,19 @@ impl NextHops {
     }
 
     /// Gives a session back that can carry another transaction. It is kept for some seconds, or left if
-    /// it has carried its share (`[delivery] messages_per_connection`). Within a runtime only.
+    /// it has carried its share (`[delivery] messages_per_connection`), or so many recipients were refused
+    /// over it that the next hop may soon slow it down. Within a runtime only.
     pub fn give_back(&self, origin: Origin, connection: Connection) {
         let delivery = &self.current.take().config.delivery;
-        if origin.used >= delivery.messages_per_connection {
+        let has_carried_its_share = origin.used >= delivery.messages_per_connection;
+        if has_carried_its_share || origin.refused >= REFUSED {
             return self.pool.leave(connection);
         }
         let idle = Idle {
             connection,
             opened: origin.opened,
             used: origin.used,
+            refused: origin.refused,
         };
         self.pool.put(origin.next_hop, idle);
     }
@@ -192,6 +209,12 @@ fn kept(next_hop: &NextHop, idle: Idle) -> Kept {
             next_hop: next_hop.clone(),
             opened: idle.opened,
             used: idle.used.saturating_add(1),
+            refused: idle.refused,
         },
     }
 }
+
+/// Recipients that may be refused over a session, and no message taken, before it is used no more. Whoever
+/// tries names through us shares it with everybody else, and Postfix lets a client wait a second for each
+/// reply behind ten refusals, and leaves behind twenty.
+const REFUSED: usize = 5;

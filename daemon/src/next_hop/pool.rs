@@ -58,6 +58,8 @@ pub(super) struct Idle {
     pub(super) opened: Mono,
     /// Transactions it was given out for.
     pub(super) used: u32,
+    /// Recipients refused since a message was taken.
+    pub(super) refused: usize,
 }
 
 /// The idle sessions.

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::outcome::Outcome;
+use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::{Host, NextHop};
 
 use super::super::health::SHORTEST;
@@ -181,6 +182,36 @@ async fn a_session_carries_its_share_and_is_left() {
     let next_hops = next_hops(more, World::default(), Keeping::default(), SHORTEST);
     for _ in 0..3 {
         let kept = taken(&next_hops, &next_hop).await;
+        give_back(&next_hops, [kept]);
+    }
+    let kept = taken(&next_hops, &next_hop).await;
+    assert!(!kept.origin.is_reused());
+    assert_eq!(left(&mut hop).await, 0);
+    assert_eq!(number(&mut hop, kept).await, 1);
+}
+
+/// A message that is taken makes good what was refused before.
+#[tokio::test]
+async fn a_session_over_which_much_was_refused_is_left() {
+    let (mut hop, next_hop) = any().await;
+    let next_hops = ordinary();
+    let told = |code| {
+        let reply = Reply::received(code, None, vec!["x".into()]);
+        (0, Outcome::from_reply(&reply, None))
+    };
+    for (nth, outcomes) in [
+        vec![told(550), told(450), told(550), told(550)],
+        vec![told(550), told(250)],
+        vec![told(550), told(550), told(550)],
+        vec![told(550)],
+        vec![told(550)],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut kept = taken(&next_hops, &next_hop).await;
+        assert_eq!(kept.origin.is_reused(), nth > 0);
+        kept.origin.heard(&outcomes);
         give_back(&next_hops, [kept]);
     }
     let kept = taken(&next_hops, &next_hop).await;

@@ -198,9 +198,10 @@ impl Held {
             return;
         };
         line.proceeds = false;
-        let Some((origin, branch)) = line.open.take() else {
+        let Some((mut origin, branch)) = line.open.take() else {
             return;
         };
+        origin.heard(branch.outcomes());
         if let Some(connection) = branch.into_connection().await {
             self.site.ahead.next_hops.give_back(origin, connection);
         }

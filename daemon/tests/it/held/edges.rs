@@ -386,6 +386,28 @@ fn a_refusal_of_mail_is_passed_back_to_each_recipient() {
     assert!(hop.rest().is_empty());
 }
 
+/// Postfix lets a client wait, and then leaves, over whose session much was refused: who tries names through
+/// us shares that session with nobody for long.
+#[test]
+fn a_session_over_which_much_was_refused_is_not_shared_any_more() {
+    let world = World::start();
+    let hop = Hop::start(Speaks::Smtp, |to, _| {
+        String::from(match to {
+            To::Recipient => "550 5.1.1 inner words",
+            To::Mail | To::End => "250 2.0.0 ok",
+        })
+    });
+    let service = world.front(&hop.next_hop()).start();
+    let mut client = Client::greeted(service.address());
+    client.expect("EHLO client.example", 250);
+    for _ in 0..15 {
+        let told = send_over(&mut client, UNKNOWN, &["gone@hop.example"]);
+        assert_bland(&told.recipients[0], "550 5.1.1 ");
+    }
+    assert!(hop.connections() >= 3, "{}", hop.connections());
+    service.stop();
+}
+
 /// Under TLS from service to service, over kept sessions.
 #[test]
 fn a_chain_under_tls_holds_as_well() {
