@@ -11,6 +11,10 @@ use super::{Action, Draft, Fate, Path, Recipient, Stage, replies};
 impl Path {
     /// Every recipient has its end: what has no reply is stored, where it may be.
     pub(super) fn conclude_for_each(&mut self, actions: &mut Vec<Action>) {
+        if let Some(reply) = self.one_refusal() {
+            self.drop_draft(actions);
+            return self.answer(Err(reply), actions);
+        }
         let to_store: Vec<_> = (self.recipients.iter().enumerate())
             .filter(|(_, one)| one.fate.is_silent() && self.is_stored(one))
             .map(|(place, _)| place)
@@ -21,6 +25,19 @@ impl Path {
         }
         self.answer_each(None, actions);
         self.drop_draft(actions);
+    }
+
+    /// The refusal of all recipients, where it is the same for all: one reply stands for it, by any code that
+    /// the end of a message can have.
+    fn one_refusal(&self) -> Option<Reply> {
+        let mut replies = self.recipients.iter().map(|one| match &one.fate {
+            Fate::Refused(outcome) => Some(replies::refused_message(outcome)),
+            Fate::Open | Fate::Silent | Fate::Delivered(_) => None,
+        });
+        let first = replies.next()??;
+        replies
+            .all(|reply| reply.as_ref() == Some(&first))
+            .then_some(first)
     }
 
     /// Answers for each, with what the spool has said for those that it was given.

@@ -198,7 +198,7 @@ impl Path {
         }
     }
 
-    fn answer(&mut self, answer: Result<Custody, Reply>, actions: &mut Vec<Action>) {
+    pub(super) fn answer(&mut self, answer: Result<Custody, Reply>, actions: &mut Vec<Action>) {
         self.stage = Stage::Over;
         actions.push(Action::End(answer));
     }

@@ -71,6 +71,20 @@ fn a_next_hop_that_answers_each_is_passed_on_for_each() {
 }
 
 #[test]
+fn one_refusal_of_all_keeps_the_code_that_only_the_end_of_a_message_can_have() {
+    for recipients in [1, 2] {
+        let mut play = each(sender(UNKNOWN));
+        for _ in 0..recipients {
+            let way = held(1, WhenUnproven::Defer);
+            assert_eq!(play.rcpt(way, Said::Accepted), Ok(()));
+        }
+        let words = vec![reply(554); recipients];
+        let said = "554 5.0.0 message refused by the host that takes it on";
+        assert_eq!(answer(&play.finish(&[&words])), said);
+    }
+}
+
+#[test]
 fn silence_is_ruled_on_for_each_recipient() {
     // The queue's own, one whose next hop is stored for, and one whose is not.
     let mut play = each(sender(UNKNOWN));
