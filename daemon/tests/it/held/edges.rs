@@ -2,8 +2,8 @@
 //! may send: nothing half is delivered, and nothing whole is lost.
 
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::super::certificate::{tls_section, write_certificate};
 use super::super::client::Client;
@@ -267,55 +267,6 @@ fn a_service_that_stops_leaves_nothing_half() {
             _ => assert_eq!(delivered, 0, "{said:?}\n{log}"),
         }
     }
-}
-
-/// Exim's past mistakes: a lone dot in content never truncates, on either side.
-#[test]
-fn a_lone_dot_in_content_never_truncates() {
-    let world = World::start();
-    let hop = Hop::willing();
-    let service = world.front(&hop.next_hop()).start();
-    let content = b"Subject: dots\r\n\r\n.\r\n..\r\n.\r\n.a\r\n\r\n.\r\n";
-    for cut in 1..content.len() {
-        let mut client = begun(service.address(), UNKNOWN);
-        let wire = stuffed(content);
-        // In two pieces, wherever they part.
-        let (first, second) = wire.split_at(cut.min(wire.len()));
-        client.send(first);
-        client.send(second);
-        client.expect(".", 250);
-        assert_whole(&hop.next().content, content);
-    }
-    service.stop();
-}
-
-/// Exim's past mistakes: silence behind the final dot is for now, and never a refusal.
-#[test]
-fn silence_behind_the_final_dot_is_for_now() {
-    let world = World::start();
-    let calls = AtomicU32::new(0);
-    let (send_on, wait) = std::sync::mpsc::channel::<()>();
-    let wait = Mutex::new(wait);
-    let hop = Hop::start(Speaks::Smtp, move |to, _| {
-        // The first two are never answered within the test.
-        if to == To::End && calls.fetch_add(1, Ordering::AcqRel) < 2 {
-            let _ = wait.lock().unwrap().recv();
-        }
-        String::from("250 2.0.0 ok")
-    });
-    let service = world
-        .front(&hop.next_hop())
-        .with("[delivery]\ncompletion_timeout = \"200ms\"")
-        .start();
-    let told = send(service.address(), UNKNOWN, &["bob@hop.example"]);
-    assert!(told.end.starts_with("451 "), "{told:?}");
-    nothing_queued([&service]);
-    // Who is authorised need not send again.
-    let told = send(service.address(), KNOWN, &["bob@hop.example"]);
-    assert!(told.end.starts_with("250 2.0.0 queued as "), "{told:?}");
-    assert_whole(&hop.next().content, CONTENT);
-    drop(send_on);
-    service.stop();
 }
 
 /// A next hop leaves, by 421 or without a word, after what it has said 250 to: there is no reply to be had,

@@ -6,6 +6,7 @@
 
 mod chains;
 mod edges;
+mod exim;
 mod faults;
 mod hop;
 mod mixed;
