@@ -17,7 +17,6 @@ mod demo;
 pub mod dns;
 mod gathering;
 mod history;
-#[allow(dead_code, reason = "no listener offers XHOLD yet")]
 mod hop_mark;
 mod limits;
 mod log;

@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use vouchsafe_proto::dns::Question;
+use vouchsafe_proto::smtp::xhold::Marker;
 use vouchsafe_spool::fs::LocalDisk;
 use vouchsafe_spool::{Finding, Frozen, Lane, LocalSpool, OpenError, Options, Spool};
 
@@ -35,6 +36,7 @@ use crate::history::{Keeping, Kept, Notebook};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
 use crate::next_hop::caps::Caps;
+use crate::next_hop::in_flight::InFlight;
 use crate::next_hop::{NextHops, Reach, Recipients};
 use crate::operator::Hand;
 use crate::perimeter::{self, Perimeter};
@@ -45,7 +47,7 @@ use crate::smtp_in::{Ahead, House, Listener, Site};
 use crate::supervisor::{self, Signals};
 use crate::tls::next_hop::Client;
 use crate::verify::{Policy, Verifier};
-use crate::{clock, mta_sts, open_files, tls};
+use crate::{clock, hop_mark, mta_sts, open_files, tls};
 
 /// `vouchsafe serve`: runs until a signal ends it.
 pub fn run(path: &Path) -> Ended {
@@ -288,6 +290,17 @@ async fn read_frozen(config: &Config) -> Result<BTreeSet<Lane>, Failure> {
     Ok(lanes)
 }
 
+/// What makes our marks on held paths.
+async fn read_marker(config: &Config) -> Result<Marker, Failure> {
+    let disk = LocalDisk::new(config.data_dir.clone());
+    let key = tokio::task::spawn_blocking(move || vouchsafe_spool::hop_key(&disk))
+        .await
+        .or_exit(Exit::Software)?
+        .context("cannot read or make the file \"hop-key\" in data_dir")
+        .or_exit(Exit::Io)?;
+    Ok(hop_mark::marker(&key))
+}
+
 /// The memory of what has left the queue, if one is wanted.
 pub fn open_history(config: &Config) -> Result<Option<Notebook>, Failure> {
     if config.history.is_zero() {
@@ -358,6 +371,10 @@ struct Shared {
     recipients: Arc<Recipients>,
     /// How many paths are held.
     held: Caps,
+    /// Which of them may be loops.
+    in_flight: InFlight,
+    /// Makes our marks on them.
+    marker: Marker,
     /// What became of messages that were never in the queue.
     notebook: Option<Notebook>,
 }
@@ -395,6 +412,8 @@ impl Shared {
             recipients: Recipients::of(config).await.or_exit(Exit::Software)?,
             reach,
             held: Caps::default(),
+            in_flight: InFlight::default(),
+            marker: read_marker(config).await?,
             notebook,
         })
     }
@@ -434,6 +453,8 @@ impl Shared {
                 held: self.held.clone(),
                 notebook: self.notebook.clone(),
                 recipients: Arc::clone(&self.recipients),
+                in_flight: self.in_flight.clone(),
+                marker: self.marker.clone(),
             },
         )
     }

@@ -123,7 +123,7 @@ impl World {
             Ask::Hold(hold) => {
                 self.held = true;
                 self.each = hold.per_recipient;
-                Answer::Held(if fails(4) { Err(no()) } else { Ok(()) })
+                Answer::Held(if fails(4) { Err(no()) } else { Ok(None) })
             }
             Ask::Commit(envelope) => {
                 assert!(self.begun && !envelope.recipients.is_empty());

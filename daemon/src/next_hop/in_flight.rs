@@ -1,23 +1,28 @@
 //! Held transactions by reverse-path and recipient: how a loop is found through hosts that do not speak
-//! XHOLD, and so pass no token of ours on.
+//! XHOLD, and so pass no token of ours on (decision 28).
 //!
 //! While a path is held its message has been taken by nobody. A path that comes back to us is the same
-//! reverse-path and recipient once more, while the first is still open: the second may be chance (two messages of
-//! one sender to one mailbox), the third at once is refused for now. Chance is over when it comes again; a
-//! loop ends, since the refusal goes back all the way to its beginning.
+//! reverse-path and recipient once more, from another client, while the first is still open. The first time that may be
+//! chance (two messages of one sender to one mailbox, by two hosts); the next one is refused for now. Chance is over when it
+//! comes again; a loop ends, since the refusal goes back all the way to its beginning.
+//!
+//! The client of the oldest in flight is never refused, and counts once: a sender may have many sessions. All
+//! others together may have one.
 //!
 //! Promises: a [`Passage`] is held for each pair for as long as its transaction lives, so the counts are exact
 //! whatever ends it; a pair that nobody holds has no entry; there are never more than [`MOST_PAIRS`]. What
 //! is not counted because of that is not refused: caps on transactions hold all the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::reply::Reply;
 
-/// Transactions of one pair at the same time; one more is a loop.
-const AT_ONCE: usize = 2;
+/// Transactions of one pair, at the same time, by others than the client of the oldest; one more is a loop.
+const OTHERS: usize = 1;
 
 /// Pairs that are counted: some megabytes.
 const MOST_PAIRS: usize = 20_000;
@@ -25,17 +30,23 @@ const MOST_PAIRS: usize = 20_000;
 /// Who sends, and to whom.
 type Pair = (ReversePath, ForwardPath);
 
+/// The clients of one pair, each with its passage's number, the oldest in flight first.
+type Clients = VecDeque<(u64, IpAddr)>;
+
 /// Who counts them; clones are the same.
 #[derive(Clone, Debug)]
 pub struct InFlight {
-    counts: Arc<Mutex<HashMap<Arc<Pair>, usize>>>,
+    clients: Arc<Mutex<HashMap<Arc<Pair>, Clients>>>,
+    /// Passages so far.
+    given: Arc<AtomicU64>,
     most: usize,
 }
 
 impl Default for InFlight {
     fn default() -> Self {
         Self {
-            counts: Arc::default(),
+            clients: Arc::default(),
+            given: Arc::default(),
             most: MOST_PAIRS,
         }
     }
@@ -62,43 +73,53 @@ impl Looping {
 #[must_use = "a passage that is dropped counts nothing"]
 pub struct Passage {
     in_flight: InFlight,
+    number: u64,
     /// None where there were too many to be counted.
     pair: Option<Arc<Pair>>,
 }
 
 impl InFlight {
-    /// Leave to hold one more transaction of this pair, or not.
+    /// Leave to hold one more transaction of this pair for this client, or not.
     pub fn pass(
         &self,
         reverse_path: &ReversePath,
         recipient: &ForwardPath,
+        client: IpAddr,
     ) -> Result<Passage, Looping> {
         let pair = (reverse_path.clone(), recipient.clone());
-        let mut counts = self.counts();
-        let known = counts.get_key_value(&pair);
-        let pair = match known.map(|(pair, count)| (Arc::clone(pair), *count)) {
-            Some((_, count)) if count >= AT_ONCE => return Err(Looping),
-            Some((pair, count)) => {
-                counts.insert(Arc::clone(&pair), count.saturating_add(1));
+        let client = client.to_canonical();
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        let mut pairs = self.clients();
+        let known = pairs.get_key_value(&pair).map(|(pair, _)| Arc::clone(pair));
+        let pair = match known {
+            Some(pair) => {
+                let clients = pairs.entry(Arc::clone(&pair)).or_default();
+                let oldest = clients.front().map(|(_, client)| *client);
+                let others = clients.iter().filter(|(_, one)| Some(*one) != oldest);
+                if oldest != Some(client) && others.count() >= OTHERS {
+                    return Err(Looping);
+                }
+                clients.push_back((number, client));
                 Some(pair)
             }
-            None if counts.len() >= self.most => None,
+            None if pairs.len() >= self.most => None,
             None => {
                 let pair = Arc::new(pair);
-                counts.insert(Arc::clone(&pair), 1);
+                pairs.insert(Arc::clone(&pair), VecDeque::from([(number, client)]));
                 Some(pair)
             }
         };
-        drop(counts);
+        drop(pairs);
         Ok(Passage {
             in_flight: self.clone(),
+            number,
             pair,
         })
     }
 
-    /// The counts. A panic elsewhere cannot leave them half changed, so poison means nothing.
-    fn counts(&self) -> MutexGuard<'_, HashMap<Arc<Pair>, usize>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// By pairs. A panic elsewhere cannot leave them half changed, so poison means nothing.
+    fn clients(&self) -> MutexGuard<'_, HashMap<Arc<Pair>, Clients>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,11 +128,11 @@ impl Drop for Passage {
         let Some(pair) = &self.pair else {
             return;
         };
-        let mut counts = self.in_flight.counts();
-        if let Some(count) = counts.get_mut(pair) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(pair);
+        let mut pairs = self.in_flight.clients();
+        if let Some(clients) = pairs.get_mut(pair) {
+            clients.retain(|(number, _)| *number != self.number);
+            if clients.is_empty() {
+                pairs.remove(pair);
             }
         }
     }
@@ -121,42 +142,63 @@ impl Drop for Passage {
 mod tests {
     use super::*;
 
-    fn pass(in_flight: &InFlight, from: &str, to: &str) -> Result<Passage, Looping> {
+    const BOB: &str = "bob@example.net";
+
+    fn pass(
+        in_flight: &InFlight,
+        client: u8,
+        (from, to): (&str, &str),
+    ) -> Result<Passage, Looping> {
         let from = ReversePath::parse_inside(from).unwrap();
-        in_flight.pass(&from, &ForwardPath::parse_inside(to).unwrap())
+        let to = ForwardPath::parse_inside(to).unwrap();
+        in_flight.pass(&from, &to, IpAddr::from([192, 0, 2, client]))
     }
 
     #[test]
-    fn the_third_at_once_is_a_loop_until_one_of_the_others_ends() {
+    fn the_second_of_others_is_a_loop_until_the_first_of_them_ends() {
         let in_flight = InFlight::default();
-        let (ann, bob) = ("ann@example.org", "bob@example.net");
-        let first = pass(&in_flight, ann, bob).unwrap();
+        let pair = ("ann@example.org", BOB);
+        let _first = pass(&in_flight, 1, pair).unwrap();
         // The same, however its domain is written.
-        let _second = pass(&in_flight, "ann@EXAMPLE.org", "bob@Example.NET").unwrap();
-        assert_eq!(pass(&in_flight, ann, bob).err(), Some(Looping));
+        let second = pass(&in_flight, 2, ("ann@EXAMPLE.org", "bob@Example.NET")).unwrap();
+        for client in [2, 3] {
+            assert_eq!(pass(&in_flight, client, pair).err(), Some(Looping));
+        }
         assert!(Looping::reply().to_string().starts_with("451 4.4.6 "));
         let _others = [
-            ("", bob),
-            (ann, "postmaster"),
-            (bob, ann),
-            (ann, "Bob@example.net"),
+            ("", BOB),
+            ("ann@example.org", "postmaster"),
+            (BOB, "ann@example.org"),
+            ("ann@example.org", "Bob@example.net"),
         ]
-        .map(|(from, to)| pass(&in_flight, from, to).unwrap());
-        drop(first);
-        let third = pass(&in_flight, ann, bob).unwrap();
-        assert_eq!(pass(&in_flight, ann, bob).err(), Some(Looping));
-        drop(third);
+        .map(|pair| pass(&in_flight, 2, pair).unwrap());
+        drop(second);
+        let _third = pass(&in_flight, 3, pair).unwrap();
+        assert_eq!(pass(&in_flight, 2, pair).err(), Some(Looping));
+    }
+
+    #[test]
+    fn one_client_with_many_sessions_is_never_refused() {
+        let in_flight = InFlight::default();
+        let held: Vec<_> = (0..50)
+            .map(|_| pass(&in_flight, 1, ("", BOB)).unwrap())
+            .collect();
+        let other = pass(&in_flight, 2, ("", BOB)).unwrap();
+        assert_eq!(pass(&in_flight, 2, ("", BOB)).err(), Some(Looping));
+        let more = pass(&in_flight, 1, ("", BOB)).unwrap();
+        drop((held, more));
+        // Now the other is the oldest.
+        let _its = [(); 3].map(|()| pass(&in_flight, 2, ("", BOB)).unwrap());
+        drop(other);
     }
 
     #[test]
     fn nothing_is_kept_of_what_has_ended() {
         let in_flight = InFlight::default();
-        let held: Vec<_> = (0..2)
-            .map(|_| pass(&in_flight, "", "bob@example.net").unwrap())
-            .collect();
-        assert_eq!(pass(&in_flight, "", "bob@example.net").err(), Some(Looping));
+        let held = [1, 1, 2].map(|client| pass(&in_flight, client, ("", BOB)).unwrap());
+        assert_eq!(pass(&in_flight, 3, ("", BOB)).err(), Some(Looping));
         drop(held);
-        assert!(in_flight.counts().is_empty());
+        assert!(in_flight.clients().is_empty());
     }
 
     #[test]
@@ -165,15 +207,12 @@ mod tests {
             most: 1,
             ..InFlight::default()
         };
-        let bob = "bob@example.net";
-        let _counted = pass(&in_flight, "ann@example.org", bob).unwrap();
-        let _more: Vec<_> = (0..3).map(|_| pass(&in_flight, "", bob).unwrap()).collect();
-        assert_eq!(in_flight.counts().len(), 1);
-        let _second = pass(&in_flight, "ann@example.org", bob).unwrap();
-        assert_eq!(
-            pass(&in_flight, "ann@example.org", bob).err(),
-            Some(Looping)
-        );
+        let ann = ("ann@example.org", BOB);
+        let _counted = pass(&in_flight, 1, ann).unwrap();
+        let _more = [1, 2, 3].map(|client| pass(&in_flight, client, ("", BOB)).unwrap());
+        assert_eq!(in_flight.clients().len(), 1);
+        let _second = pass(&in_flight, 2, ann).unwrap();
+        assert_eq!(pass(&in_flight, 3, ann).err(), Some(Looping));
     }
 
     #[test]
@@ -181,10 +220,10 @@ mod tests {
         let in_flight = InFlight::default();
         let held = in_flight.clone();
         let thread = std::thread::spawn(move || {
-            let _passage = pass(&held, "", "bob@example.net").unwrap();
+            let _passage = pass(&held, 1, ("", BOB)).unwrap();
             panic!("on purpose");
         });
         assert!(thread.join().is_err());
-        assert!(in_flight.counts().is_empty());
+        assert!(in_flight.clients().is_empty());
     }
 }

@@ -19,8 +19,7 @@ mod approach;
 pub mod caps;
 mod health;
 mod hosts;
-#[allow(dead_code, reason = "no path is counted yet")]
-mod in_flight;
+pub mod in_flight;
 mod pool;
 mod recipients;
 #[cfg(test)]
@@ -160,6 +159,13 @@ impl NextHops {
         self.answering.next().await
     }
 
+    /// How long RCPT and the last word are waited for while a client of ours waits.
+    pub fn patience(&self) -> (Duration, Duration) {
+        let timeouts = while_a_client_waits(self.current.take().config.delivery.timeouts());
+        let recipient = timeouts.mail.min(timeouts.recipient);
+        (recipient, timeouts.completion)
+    }
+
     /// Gives a session back that can carry another transaction. It is kept for some seconds, or left if
     /// it has carried its share (`[delivery] messages_per_connection`), or so many recipients were refused
     /// over it that the next hop may soon slow it down. Within a runtime only.
@@ -193,13 +199,18 @@ fn while_a_client_waits(configured: Timeouts) -> Timeouts {
     Timeouts {
         greeting: command(configured.greeting),
         hello: command(configured.hello),
-        mail: command(configured.mail),
-        recipient: command(configured.recipient),
+        // What holds the path behind it has its own wait in here.
+        mail: configured.mail.min(RECIPIENT),
+        recipient: configured.recipient.min(RECIPIENT),
         data: command(configured.data),
         block: configured.block,
         completion: configured.completion.min(Duration::from_mins(8)),
     }
 }
+
+/// How long a client's RCPT waits in all: it gives us five minutes at least (RFC 5321 §4.5.3.2.3), and what
+/// follows from silence must reach it.
+pub const RECIPIENT: Duration = Duration::from_mins(3);
 
 /// What is given out.
 fn kept(next_hop: &NextHop, idle: Idle) -> Kept {

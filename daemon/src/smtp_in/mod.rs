@@ -33,6 +33,7 @@ use ipnet::IpNet;
 use rustls::ServerConfig;
 use vouchsafe_proto::route::Routes;
 use vouchsafe_proto::smtp::receive;
+use vouchsafe_proto::smtp::xhold::{Holding, Marker};
 use vouchsafe_spool::Spool;
 
 use crate::config::schema::any_contains;
@@ -40,6 +41,7 @@ use crate::current::InForce;
 use crate::history::Notebook;
 use crate::limits::{Door, SessionCaps};
 use crate::next_hop::caps::Caps;
+use crate::next_hop::in_flight::InFlight;
 use crate::next_hop::{NextHops, Recipients};
 use crate::verify::Verifier;
 
@@ -76,6 +78,10 @@ pub struct Ahead {
     pub notebook: Option<Notebook>,
     /// What those have said of recipients.
     pub recipients: Arc<Recipients>,
+    /// Which of the paths may be loops.
+    pub in_flight: InFlight,
+    /// Makes our marks on them.
+    pub marker: Marker,
 }
 
 /// Hosts of ours in front of us.
@@ -114,7 +120,10 @@ impl Site {
                 starttls: in_force.tls.is_some(),
                 require_tls: config.delivery.offers_require_tls(),
                 holds: routes.holds(),
-                xhold: None,
+                xhold: routes.holds().then(|| Holding {
+                    terms: held::TERMS,
+                    marker: ahead.marker.clone(),
+                }),
                 helo_syntax: config.verify.helo,
                 possible: config.possible(),
             }),

@@ -51,6 +51,8 @@ async fn site(folder: &TempDir, hop: &TestHop, kept_alive: Duration) -> Site {
     let verifier = Verifier::new(resolver, Arc::default(), Policy::of(&in_force.config));
     let spool = LocalSpool::open(folder.path(), Options::default().with_reserve(0)).unwrap();
     let ahead = Ahead {
+        in_flight: crate::next_hop::in_flight::InFlight::default(),
+        marker: crate::hop_mark::marker(&[0; 32]),
         next_hops: Arc::new(NextHops::new(reach, current)),
         held: crate::next_hop::caps::Caps::default(),
         notebook: None,

@@ -54,6 +54,19 @@ pub(super) struct InHand {
     pub(super) held: Option<Box<Held>>,
 }
 
+impl InHand {
+    /// What is asked behind the content is asked at its end.
+    fn note_end(&mut self, ask: &Ask) {
+        let is_end = matches!(
+            ask,
+            Ask::Content { .. } | Ask::Outside { .. } | Ask::Commit(_)
+        );
+        if let Some(held) = self.held.as_mut().filter(|_| is_end) {
+            held.content_ended();
+        }
+    }
+}
+
 /// What the log says of that which the peer is told blandly.
 pub(super) struct Trouble {
     /// What could not be done.
@@ -87,6 +100,7 @@ pub(super) fn ask(
     span: &Span,
 ) -> Asking {
     let site = Arc::clone(site);
+    in_hand.note_end(&ask);
     match ask {
         Ask::Verify {
             reverse_path,

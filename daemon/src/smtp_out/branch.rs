@@ -20,6 +20,8 @@ use tokio::time::timeout_at;
 use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::outcome::{Outcome, Remote};
 use vouchsafe_proto::smtp::deliver::{Input, Transaction};
+use vouchsafe_proto::smtp::xhold::{Reach, Terms};
+use vouchsafe_proto::time::Mono;
 
 use super::{Connection, Seen};
 use crate::clock;
@@ -90,6 +92,16 @@ impl Branch {
     /// The other end.
     pub fn remote(&self) -> &Remote {
         self.connection.remote()
+    }
+
+    /// On what terms the peer holds paths, if it does.
+    pub const fn terms(&self) -> Option<Terms> {
+        self.connection.session.terms()
+    }
+
+    /// Where the path ends of the recipient that was taken last, if the peer has said so.
+    pub const fn reach(&self) -> Option<Reach> {
+        self.connection.session.reach()
     }
 
     /// MAIL, and RCPT for the first recipient; those in `transaction` are of no matter. Once only.
@@ -181,13 +193,15 @@ impl Branch {
     }
 
     /// Sends the completing octets, after [`prepare`](Self::prepare) was true, and waits for the final
-    /// reply, or replies.
-    pub async fn complete(&mut self) {
+    /// reply, or replies; not beyond `until`, if that is before the machine's timer.
+    pub async fn complete(&mut self, until: Option<Mono>) {
         if self.is_there().await && std::mem::take(&mut self.seen.prepared) {
             // Who drops this midway cannot know.
             self.completed = true;
             self.completed = self.connection.complete(&mut self.seen).await;
             while !self.has_ended() {
+                let timer = self.connection.timer;
+                self.connection.timer = timer.into_iter().chain(until).min();
                 self.connection.hear(&mut self.seen).await;
             }
         }

@@ -107,7 +107,7 @@ impl Path {
         self.recipients.iter().any(|one| match &one.fate {
             Fate::Open | Fate::Delivered(_) => false,
             Fate::Silent => !is_written || !self.is_stored(one),
-            Fate::Refused(_) => !is_written || !self.sender.hears_reports(),
+            Fate::Refused(_) => !is_written || !self.hears_reports(),
         })
     }
 
@@ -138,7 +138,7 @@ impl Path {
             .filter(|one| one.fate.is_silent())
             .all(|one| self.is_stored(one));
         let mixed = delivered || left.len() > 1;
-        let may_report = self.sender.hears_reports() || !self.has_refusals() || !mixed;
+        let may_report = self.hears_reports() || !self.has_refusals() || !mixed;
         if self.draft == Draft::Written && may_store && may_report {
             self.stage = Stage::Storing;
             return actions.push(Action::Store(left));

@@ -49,6 +49,7 @@ use crate::outcome::Outcome;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::route::{NextHop, WhenUnproven};
+use crate::smtp::xhold::Mode;
 
 /// Names one branch of a transaction: the first is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,6 +167,8 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Path {
     sender: Sender,
+    /// What its sender lets be done where no reply is to be had.
+    mode: Mode,
     /// Those accepted, in order.
     recipients: Vec<Recipient>,
     branches: Vec<Branch>,
@@ -274,6 +277,7 @@ impl Path {
     pub fn new(sender: Sender, name: QueueId) -> Self {
         Self {
             sender,
+            mode: Mode::Prefer,
             recipients: Vec::new(),
             branches: Vec::new(),
             stage: Stage::Envelope,
@@ -295,7 +299,13 @@ impl Path {
     /// True if next hops should give a last word for each recipient, where they can: somebody hears of ends
     /// that differ. Where nobody does, one word for all is better.
     pub fn wants_each(&self) -> bool {
-        self.for_each || self.sender.hears_reports()
+        self.for_each || self.hears_reports()
+    }
+
+    /// The same in this mode: in the strict one nothing is stored of what has a path.
+    #[must_use]
+    pub fn held(self, mode: Mode) -> Self {
+        Self { mode, ..self }
     }
 
     /// Advances by one input; actions are appended. What the stage has no use for is of no effect.
@@ -329,7 +339,18 @@ impl Path {
     fn is_stored(&self, recipient: &Recipient) -> bool {
         recipient
             .when_unproven
-            .is_none_or(|when| self.sender.is_stored(when))
+            .is_none_or(|when| self.may_store(when))
+    }
+
+    /// The rule, where no reply is to be had.
+    fn may_store(&self, when_unproven: WhenUnproven) -> bool {
+        let ruling = rule(Ahead::Silent, self.sender, when_unproven);
+        self.mode.allows(ruling) == Ruling::Store
+    }
+
+    /// One reply may stand for several ends: what it does not tell is stored, and reported.
+    fn hears_reports(&self) -> bool {
+        self.mode == Mode::Prefer && self.sender.hears_reports()
     }
 
     /// The branches that were opened and have not ended.

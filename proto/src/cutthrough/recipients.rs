@@ -210,7 +210,7 @@ impl Path {
         let before = silence.remembered.as_ref().filter(|_| is_silent);
         let answer = if let Some(before) = before {
             Err(replies::refused_before(before))
-        } else if self.sender.is_stored(silence.when_unproven) {
+        } else if self.may_store(silence.when_unproven) {
             // Still of that branch: whoever shares it shares its fate.
             self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Silent);
             Ok(())

@@ -199,6 +199,37 @@ fn without_a_reply_at_rcpt_the_rule_says_what_follows() {
     }
 }
 
+/// Whoever holds a path strictly keeps what could be stored here, and hears one end for all.
+#[test]
+fn in_strict_mode_nothing_is_stored_and_no_report_stands_for_a_reply() {
+    let strict = || {
+        let mut play = Play::of(AUTHORISED);
+        play.path = Path::new(sender(AUTHORISED), id()).held(Mode::Strict);
+        play
+    };
+    let mut play = strict();
+    let way = || held(1, WhenUnproven::Store);
+    assert_eq!(
+        play.rcpt(way(), Said::Lost(silence())),
+        Err(replies::no_answer())
+    );
+    let mut play = strict();
+    play.rcpt(way(), Said::Accepted).unwrap();
+    assert_eq!(
+        play.rcpt(held(2, WhenUnproven::Store), Said::Accepted),
+        Err(replies::separate_transaction())
+    );
+    assert!(
+        play.step(Input::Begin(id()))
+            .contains(&Action::Begin(Ok(false)))
+    );
+    play.step(Input::End);
+    play.step(Input::Prepared(BranchId(0)));
+    let ends = vec![(0, silence())];
+    let actions = play.step(Input::Completed(BranchId(0), ends));
+    assert_eq!(actions, [Action::End(Err(replies::no_answer()))]);
+}
+
 #[test]
 fn a_branch_lost_between_rcpt_and_data_defers_who_is_not_proven() {
     let mut play = Play::of(UNKNOWN);

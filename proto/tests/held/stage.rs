@@ -251,7 +251,7 @@ impl<S: Surroundings> Stage<S> {
                 Answer::Verdict(Arc::new(verdict))
             }
             Ask::Recipient { .. } => Answer::Recipient(Ok(Vec::new())),
-            Ask::Hold(hold) => Answer::Held(self.hold(*hold)),
+            Ask::Hold(hold) => Answer::Held(self.hold(*hold).map(|()| None)),
             Ask::Begin { .. } => Answer::Begun(self.begin()),
             Ask::Commit(envelope) => self.commit(&envelope),
             Ask::Content { verdict, .. } => Answer::Verdict(verdict),

@@ -9,14 +9,15 @@ use vouchsafe_proto::envelope::{BodyType, Recipient};
 use vouchsafe_proto::outcome::{Outcome, Remote};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
-use vouchsafe_proto::smtp::xhold::Through;
+use vouchsafe_proto::smtp::xhold::{Mode, Spent, Through};
 use vouchsafe_proto::time::Mono;
 
+use super::chain::Chain;
 use super::story::About;
 use super::{Held, Line};
 use crate::clock;
 use crate::next_hop::caps::{HeldCaps, Over};
-use crate::next_hop::{Approach, Origin};
+use crate::next_hop::{Approach, Origin, RECIPIENT};
 use crate::smtp_out::{self, Branch};
 
 impl Held {
@@ -37,7 +38,10 @@ impl Held {
             return Said::NotAsked(Outcome::local((4, 3, 2), None, over.to_string()));
         }
         let began = clock::mono();
-        let said = self.begin_with(id, place, began, None).await;
+        let said = match self.begin_with(id, place, began, None).await {
+            Ok(said) => said,
+            Err(spent) => return self.spent(id, spent, began).await,
+        };
         self.note(id, place, &said);
         self.heard(id, said, began).await
     }
@@ -46,6 +50,10 @@ impl Held {
     /// taken a recipient, the next host of the next hop may do.
     pub(super) async fn ask(&mut self, id: BranchId, place: usize) -> Said {
         let began = clock::mono();
+        let until = match self.chain.for_recipient(began) {
+            Ok(wait) => clock::instant(began.plus(wait)),
+            Err(spent) => return self.spent(id, spent, began).await,
+        };
         let recipient = self.recipients.get(place).cloned();
         let line = self.lines.get_mut(id.0);
         let asked = line.and_then(|line| {
@@ -55,7 +63,6 @@ impl Held {
         let (Some(recipient), Some((_, branch))) = (recipient, asked) else {
             return Said::Lost(Outcome::local((4, 4, 2), None, "the session is over"));
         };
-        let until = clock::instant(began.plus(ANSWER));
         let mut said = timeout_at(until, branch.recipient(recipient))
             .await
             .unwrap_or_else(|_| smtp_out::Said::Lost(no_answer()));
@@ -64,7 +71,10 @@ impl Held {
         {
             let lost = Lost::of(branch, outcome.clone(), began);
             self.let_go(id).await;
-            said = self.begin_with(id, place, began, Some(lost)).await;
+            said = match self.begin_with(id, place, began, Some(lost)).await {
+                Ok(said) => said,
+                Err(spent) => return self.spent(id, spent, began).await,
+            };
         }
         self.note(id, place, &said);
         self.heard(id, said, began).await
@@ -78,43 +88,66 @@ impl Held {
         place: usize,
         began: Mono,
         lost: Option<Lost>,
-    ) -> smtp_out::Said {
+    ) -> Result<smtp_out::Said, Spent> {
         let Some((transaction, first)) = self.transaction(place) else {
             let outcome = Outcome::local((4, 3, 0), None, "no such recipient");
-            return smtp_out::Said::Lost(outcome);
+            return Ok(smtp_out::Said::Lost(outcome));
         };
         let Some(line) = self.lines.get_mut(id.0) else {
             let outcome = Outcome::local((4, 3, 0), None, "no such branch");
-            return smtp_out::Said::Lost(outcome);
+            return Ok(smtp_out::Said::Lost(outcome));
         };
         if lost.is_none() {
             line.asked = line.asked.saturating_add(1);
         }
-        let patience = ANSWER.saturating_sub(clock::mono().since(began));
+        let now = clock::mono();
+        let left = self.chain.for_recipient(now)?;
+        let patience = left.min(RECIPIENT.saturating_sub(now.since(began)));
         let demands_tls = transaction.requests.demands_tls(&transaction.reverse_path);
         let next_hops = &self.site.ahead.next_hops;
         let approach = next_hops.approach(&line.next_hop, demands_tls, patience);
         let mut all_lost = Vec::from_iter(lost);
         // Boxed: it is large, and over in a moment.
-        let beginning = Box::pin(begin(approach, transaction, first, &mut all_lost));
+        let of = (transaction, first);
+        let beginning = Box::pin(begin(approach, &self.chain, of, &mut all_lost));
         let said = match beginning.await {
+            Err(NotBegun::Spent(spent, unused)) => {
+                // Nothing was said over it.
+                line.open = Some(*unused);
+                Err(spent)
+            }
             Ok((origin, branch, said)) => {
                 line.before = line.asked.saturating_sub(1);
                 line.open = Some((origin, branch));
-                said
+                Ok(said)
             }
-            Err(outcome) => {
+            Err(NotBegun::Lost(outcome)) => {
                 // It is told of anyhow.
                 all_lost.retain(|lost| lost.outcome != outcome);
-                smtp_out::Said::Lost(outcome)
+                Ok(smtp_out::Said::Lost(outcome))
             }
         };
         for lost in &all_lost {
             let heard = (Some(&lost.outcome), Some(&lost.remote));
             self.story
-                .add(&line.next_hop, About::Recipient, heard, lost.began);
+                .add(&line.next_hop, About::Recipient, heard, None, lost.began);
         }
         said
+    }
+
+    /// Nothing is left to ask a next hop with.
+    async fn spent(&mut self, id: BranchId, spent: Spent, began: Mono) -> Said {
+        let outcome = Outcome::from_reply(&spent.reply(), None);
+        if let Some(line) = self.lines.get(id.0) {
+            let heard = (Some(&outcome), None);
+            self.story
+                .add(&line.next_hop, About::Recipient, heard, None, began);
+        }
+        self.let_go(id).await;
+        match self.chain.mode() {
+            Mode::Strict => Said::Refused(outcome),
+            Mode::Prefer => Said::NotAsked(outcome),
+        }
     }
 
     /// What a branch has said of a recipient, for the machine and the log.
@@ -132,10 +165,14 @@ impl Held {
             Said::Refused(outcome) | Said::Lost(outcome) | Said::NotAsked(outcome) => Some(outcome),
         };
         if let Some(line) = self.lines.get(id.0) {
-            let remote = line.open.as_ref().map(|(_, branch)| branch.remote());
-            let heard = (outcome, remote);
+            let branch = line.open.as_ref().map(|(_, branch)| branch);
+            let heard = (outcome, branch.map(Branch::remote));
+            let reach = outcome.is_none().then(|| {
+                let said = branch.and_then(Branch::reach);
+                self.chain.reaches(said, line.next_hop.is_lmtp())
+            });
             self.story
-                .add(&line.next_hop, About::Recipient, heard, began);
+                .add(&line.next_hop, About::Recipient, heard, reach, began);
         }
         if let Said::Lost(_) = said {
             self.let_go(id).await;
@@ -187,6 +224,7 @@ impl Held {
             requests: mail.requests.clone(),
             size: mail.declared,
             per_recipient: self.path.wants_each(),
+            // By what the next hop offers.
             through: Through::default(),
         };
         Some((transaction, recipient.clone()))
@@ -232,10 +270,10 @@ impl Lost {
 /// lost by the next one. Those that were lost are added to `lost`.
 async fn begin(
     mut approach: Approach<'_>,
-    transaction: Transaction,
-    first: Recipient,
+    chain: &Chain,
+    (mut transaction, first): (Transaction, Recipient),
     lost: &mut Vec<Lost>,
-) -> Result<(Origin, Branch, smtp_out::Said), Outcome> {
+) -> Result<(Origin, Branch, smtp_out::Said), NotBegun> {
     for one in &*lost {
         approach.lost(&one.remote, one.outcome.clone(), one.was_silent);
     }
@@ -243,6 +281,12 @@ async fn begin(
         let kept = approach.next(PATIENCE).await?;
         let mut branch = Branch::new(kept.connection);
         let began = clock::mono();
+        match chain.onward(began, branch.terms()) {
+            Ok(through) => transaction.through = through,
+            Err(spent) => {
+                return Err(NotBegun::Spent(spent, Box::new((kept.origin, branch))));
+            }
+        }
         let beginning = branch.begin(transaction.clone(), first.clone());
         let said = match timeout_at(clock::instant(approach.until()), beginning).await {
             Ok(said) => said,
@@ -252,8 +296,10 @@ async fn begin(
             smtp_out::Said::Stale => {}
             smtp_out::Said::Lost(outcome) => {
                 let mut one = Lost::of(&branch, outcome, began);
-                // Whoever has used up all the time that there was has said nothing in it, either.
+                // Whoever has used up all the time that there was has said nothing in it, either; where MAIL
+                // has set it, that is nobody's fault.
                 one.was_silent |= clock::mono() >= approach.until();
+                one.was_silent &= !chain.is_asked();
                 approach.lost(&one.remote, one.outcome.clone(), one.was_silent);
                 lost.push(one);
                 // Closed: it is of no more use.
@@ -267,6 +313,20 @@ async fn begin(
     }
 }
 
+/// Why there is no transaction with a next hop.
+enum NotBegun {
+    /// No session came to be.
+    Lost(Outcome),
+    /// It was not asked, over this session: nothing was left to ask it with.
+    Spent(Spent, Box<(Origin, Branch)>),
+}
+
+impl From<Outcome> for NotBegun {
+    fn from(outcome: Outcome) -> Self {
+        Self::Lost(outcome)
+    }
+}
+
 /// It did not answer while the client waits.
 fn no_answer() -> Outcome {
     Outcome::local((4, 4, 2), None, "no answer in the time that the client has")
@@ -274,7 +334,3 @@ fn no_answer() -> Outcome {
 
 /// How long RCPT waits for a session with the next hop.
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How long RCPT waits in all: a sender waits five minutes at least (RFC 5321 §4.5.3.2.3), and what
-/// follows from the silence must reach it.
-const ANSWER: Duration = Duration::from_mins(3);

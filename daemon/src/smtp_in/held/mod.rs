@@ -10,38 +10,47 @@
 //! Left to others: who is told what (the machine), what is said to a next hop (`smtp_out`), which session
 //! that is (`next_hop`).
 //!
-//! Files: the transaction here; `asking` a branch up to its recipients; `ending` what becomes of the draft;
-//! `story` what was said, for the log and for `trace`.
+//! Files: the transaction here; `asking` a branch up to its recipients; `chain` what hosts that hold it with us are
+//! told, and how long they may take; `ending` what becomes of the draft;
+//! `story` what was said, for the log and for `trace`; `way` which way a
+//! recipient goes.
 
 mod asking;
+mod chain;
 mod ending;
 mod story;
+mod way;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::slice;
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{error, info};
 use vouchsafe_proto::custody::Custody;
-use vouchsafe_proto::cutthrough::{Action, BranchId, Input, Path, Sender, Way};
-use vouchsafe_proto::envelope::{Notify, Recipient};
+use vouchsafe_proto::cutthrough::{Action, BranchId, Input, Opens, Path, Sender, Way};
+use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
-use vouchsafe_proto::route::{NextHop, PathMode, Route};
+use vouchsafe_proto::route::{NextHop, Route};
 use vouchsafe_proto::smtp::receive::{Answer, Begun, Hold};
-use vouchsafe_proto::time::Wall;
+use vouchsafe_proto::smtp::xhold::{Mode, Reach, Spent};
+use vouchsafe_proto::time::{Mono, Wall};
 
 use super::Site;
 use crate::clock;
 use crate::next_hop::Origin;
 use crate::next_hop::caps::Permit;
+use crate::next_hop::in_flight::{Looping, Passage};
 use crate::smtp_out::Branch;
 use crate::together::Together;
+use chain::Chain;
+pub(super) use chain::TERMS;
 pub(super) use ending::Ending;
 use ending::store;
 use story::{About, Story};
+use way::{is_stored_here, sender};
 
 /// The paths of one transaction.
 pub(super) struct Held {
@@ -56,6 +65,10 @@ pub(super) struct Held {
     /// What MAIL has agreed on.
     mail: Option<Box<Hold>>,
     permit: Option<Permit>,
+    /// How it is held with others.
+    chain: Chain,
+    /// Its recipients that were accepted, as they are counted against loops.
+    passages: Vec<Passage>,
     /// The name the message has here, once its content begins.
     queue_id: QueueId,
     /// Octets of our fields and the content, as they have gone on.
@@ -91,9 +104,11 @@ impl Held {
     /// None yet.
     pub(super) fn new(site: Arc<Site>, client: IpAddr, mail: &Hold) -> Self {
         let sender = sender(mail);
+        let patience = site.ahead.next_hops.patience();
+        let chain = Chain::new(&site.settings, mail, patience);
         // Until the content begins nothing is called by it.
         let nameless = QueueId::new(Wall::from_secs(0), 0);
-        let path = Path::new(sender, nameless);
+        let path = Path::new(sender, nameless).held(chain.mode());
         Self {
             site,
             client,
@@ -106,6 +121,8 @@ impl Held {
             recipients: Vec::new(),
             mail: None,
             permit: None,
+            chain,
+            passages: Vec::new(),
             queue_id: nameless,
             size: 0,
             head: 0,
@@ -115,16 +132,55 @@ impl Held {
     }
 
     /// Asks for a recipient down the path.
-    pub(super) async fn recipient(&mut self, mail: Hold, route: Route) -> Result<(), Reply> {
+    /// Gives where its path ends, if the client is to hear of it.
+    pub(super) async fn recipient(
+        &mut self,
+        mail: Hold,
+        route: Route,
+    ) -> Result<Option<Reach>, Reply> {
+        if self.mail.is_some() {
+            self.chain.next_recipient(clock::mono());
+        }
+        let is_mailbox = matches!(route.next_hop, NextHop::Maildir(_));
         let way = self.way(&mail, route);
+        let (is_held, is_late) = match &way {
+            Way::Stored => (false, false),
+            Way::Held { opens, .. } => (true, *opens == Opens::AfterVerdict),
+        };
+        if is_mailbox {
+            // Ours: what is stored for it is there.
+            self.chain.reaches(None, true);
+        } else if !is_held && self.chain.mode() == Mode::Strict {
+            return Err(is_stored_here());
+        }
+        let passage = is_held.then(|| self.pass(&mail)).transpose()?;
         self.recipients.push(mail.recipient.clone());
         self.mail = Some(Box::new(mail));
         let answered = self.drive(Input::Recipient(way), None).await;
         self.recipients.truncate(self.path.accepted());
-        match answered {
-            Some(Answered::Recipient(answer)) => answer,
-            _ => Err(out_of_step()),
-        }
+        let Some(Answered::Recipient(answer)) = answered else {
+            return Err(out_of_step());
+        };
+        let reach = self.chain.take_reach();
+        answer?;
+        self.passages.extend(passage);
+        Ok(reach.filter(|_| !is_late))
+    }
+
+    /// Leave to hold a path that may be a loop by now.
+    fn pass(&self, mail: &Hold) -> Result<Passage, Reply> {
+        let recipient = &mail.recipient.path;
+        let in_flight = &self.site.ahead.in_flight;
+        let passed = in_flight.pass(&mail.reverse_path, recipient, self.client);
+        passed.map_err(|looping| {
+            info!(reverse_path = %mail.reverse_path, %recipient, "path not held: {looping}");
+            Looping::reply()
+        })
+    }
+
+    /// The content is whole; what is asked from now on is for its end.
+    pub(super) fn content_ended(&mut self) {
+        self.chain.content_ended(clock::mono());
     }
 
     /// The content begins. Gives whether it is written to the draft, too.
@@ -349,11 +405,12 @@ impl Held {
         let mut completing: Together<BranchId, dyn Future<Output = ()> + Send> =
             Together::default();
         let began = clock::mono();
+        let until = self.chain.last_word_until(began);
         for (number, line) in self.lines.iter_mut().enumerate() {
             if let Some((_, branch)) = &mut line.open
                 && ids.contains(&BranchId(number))
             {
-                completing.push(BranchId(number), Box::pin(branch.complete()));
+                completing.push(BranchId(number), Box::pin(complete(branch, until)));
             }
         }
         let mut completed = Vec::new();
@@ -366,7 +423,8 @@ impl Held {
             if let Some(line) = self.lines.get(id.0) {
                 for end in different(&ends) {
                     let heard = (Some(end), None);
-                    self.story.add(&line.next_hop, About::Message, heard, began);
+                    self.story
+                        .add(&line.next_hop, About::Message, heard, None, began);
                 }
             }
             inputs.push_back(Input::Completed(id, ends));
@@ -392,53 +450,11 @@ impl Held {
     }
 }
 
-/// Who sends, as the 250 rule asks.
-fn sender(mail: &Hold) -> Sender {
-    Sender {
-        verdict: mail.verdict,
-        is_null: mail.reverse_path.is_null(),
-        was_queued: mail.opens.is_none(),
-    }
-}
-
-impl Held {
-    /// A recipient's way on, with what is known of it there.
-    fn way(&self, mail: &Hold, route: Route) -> Way {
-        let mut way = way(mail, route);
-        if let Way::Held {
-            next_hop,
-            remembered,
-            ..
-        } = &mut way
-        {
-            let known = &self.site.ahead.recipients;
-            *remembered = known.refusal(next_hop, &mail.recipient.path);
-        }
-        way
-    }
-}
-
-/// A recipient's way on. What asks for reports on success or by a deadline goes through the queue, which
-/// makes them.
-fn way(mail: &Hold, route: Route) -> Way {
-    let wants_success = matches!(
-        mail.recipient.notify,
-        Some(Notify::On { success: true, .. })
-    );
-    let is_special = wants_success || mail.requests.deliver_by.is_some();
-    let Some(opens) = mail.opens else {
-        return Way::Stored;
-    };
-    match route.path {
-        PathMode::Store => Way::Stored,
-        PathMode::Hold if is_special && sender(mail).is_stored(route.when_unproven) => Way::Stored,
-        PathMode::Hold => Way::Held {
-            answers_each: route.next_hop.is_lmtp(),
-            next_hop: route.next_hop,
-            when_unproven: route.when_unproven,
-            remembered: None,
-            opens,
-        },
+/// Has a branch send what completes the message, if there is time for its last word.
+async fn complete(branch: &mut Branch, until: Result<Option<Mono>, Spent>) {
+    match until {
+        Ok(until) => branch.complete(until).await,
+        Err(_) => branch.abandon().await,
     }
 }
 

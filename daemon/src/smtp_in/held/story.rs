@@ -12,6 +12,7 @@ use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::smtp::xhold::Reach;
 use vouchsafe_proto::time::{Mono, Wall};
 
 use crate::clock;
@@ -32,6 +33,8 @@ struct Step {
     /// What was said; none for a recipient that was taken.
     outcome: Option<Outcome>,
     remote: Option<Remote>,
+    /// Where its path ends, of one that was taken.
+    reach: Option<Reach>,
 }
 
 /// What a next hop was asked.
@@ -70,6 +73,7 @@ impl Story {
         next_hop: &NextHop,
         about: About,
         (outcome, remote): (Option<&Outcome>, Option<&Remote>),
+        reach: Option<Reach>,
         began: Mono,
     ) {
         let now = clock::now();
@@ -84,6 +88,7 @@ impl Story {
                 took,
                 outcome: outcome.cloned(),
                 remote: remote.cloned(),
+                reach,
             });
         }
     }
@@ -100,7 +105,9 @@ impl Story {
                 outcome: Words::Text(word(outcome)),
                 status: outcome.map(|outcome| Words::Shown(&outcome.status)),
                 remote: remote.or(step.remote.as_ref()).map(Words::Host),
-                diagnostic: outcome.map(|outcome| Words::Text(outcome.diagnostic.text())),
+                diagnostic: outcome
+                    .map(|outcome| Words::Text(outcome.diagnostic.text()))
+                    .or(step.reach.as_ref().map(|reach| Words::Shown(reach))),
                 milliseconds: u64::try_from(step.took.as_millis()).unwrap_or(u64::MAX),
             };
             lines.push(&Note::new(id, step.at, event));

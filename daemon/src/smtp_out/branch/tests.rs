@@ -199,7 +199,7 @@ async fn what_was_given_up_is_not_mixed_with_what_comes_next() {
         assert_eq!(said, Said::Accepted);
         assert!(branch.proceed().await && pushed(&mut branch, b"\r\nhello\r\n").await);
         assert!(branch.prepare(false).await);
-        branch.complete().await;
+        branch.complete(None).await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
         assert!(branch.completed());
         branch.into_connection().await.unwrap().quit().await;
@@ -247,7 +247,7 @@ async fn each_recipient_is_answered_for_at_once() {
             );
             assert_eq!(branch.recipient(to("e@y.example")).await, Said::Accepted);
             assert!(branch.proceed().await && branch.prepare(false).await);
-            branch.complete().await;
+            branch.complete(None).await;
             let mut statuses: Vec<_> = branch.outcomes().iter().collect();
             statuses.sort_by_key(|(index, _)| *index);
             let statuses: Vec<_> = statuses
@@ -308,7 +308,7 @@ async fn a_lone_dot_truncates_nothing() {
                 assert!(pushed(&mut branch, piece).await);
             }
             assert!(branch.prepare(false).await);
-            branch.complete().await;
+            branch.complete(None).await;
             assert_eq!(outcome(&branch), ("2.0.0".into(), true));
             branch.into_connection().await.unwrap().quit().await;
         })
@@ -325,7 +325,7 @@ async fn a_lone_dot_truncates_nothing() {
             branch.proceed().await && pushed(&mut branch, &[&content[..], b"xx"].concat()).await
         );
         assert!(branch.prepare(false).await);
-        branch.complete().await;
+        branch.complete(None).await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
         branch.into_connection().await.unwrap().quit().await;
     })
@@ -342,7 +342,7 @@ async fn nothing_is_held_back() {
         signals.from_peer.notified().await;
         assert!(pushed(&mut branch, b"there").await && branch.prepare(false).await);
         signals.from_peer.notified().await;
-        branch.complete().await;
+        branch.complete(None).await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
     })
     .await;
@@ -359,7 +359,7 @@ async fn what_is_small_is_gathered_up_to_its_end() {
             assert!(branch.push(b"there").await && branch.prepare(is_only).await);
             let gathered = if is_only { "hello\r\nthere\r\n" } else { "" };
             assert_eq!(branch.connection.unsent, gathered.as_bytes());
-            branch.complete().await;
+            branch.complete(None).await;
             assert_eq!(outcome(&branch), ("2.0.0".into(), true));
         })
         .await;
@@ -422,7 +422,7 @@ async fn noop_is_said_between_commands_only() {
             signals.from_peer.notified().await;
             signals.to_peer.notify_one();
         };
-        tokio::join!(branch.complete(), ending);
+        tokio::join!(branch.complete(None), ending);
         assert!(!branch.noop().await);
         branch.into_connection().await.unwrap().quit().await;
     })
@@ -440,7 +440,7 @@ async fn a_full_window_waits_for_its_reply_when_more_is_there() {
         assert!(branch.proceed().await && pushed(&mut branch, b"abcdefghi").await);
         signals.to_peer.notify_one();
         assert!(pushed(&mut branch, b"abcdefghi").await && branch.prepare(false).await);
-        branch.complete().await;
+        branch.complete(None).await;
         assert_eq!(outcome(&branch), ("2.0.0".into(), true));
         branch.into_connection().await.unwrap().quit().await;
     })
@@ -481,7 +481,7 @@ async fn given_up_behind_data_nothing_more_is_said() {
             }
             assert!(!prepare || branch.prepare(false).await);
             branch.abandon().await;
-            branch.complete().await;
+            branch.complete(None).await;
             assert!(!branch.completed());
             assert_eq!(outcome(&branch), ("4.3.2".into(), false));
             assert!(branch.into_connection().await.is_none());
@@ -509,7 +509,7 @@ async fn an_early_refusal_is_the_peers_own_word() {
             assert!(branch.proceed().await && pushed(&mut branch, b"hello\r\n").await);
             spoken(&branch).await;
             assert!(!pushed(&mut branch, b"more\r\n").await && !branch.prepare(false).await);
-            branch.complete().await;
+            branch.complete(None).await;
             assert_eq!(outcome(&branch), ("5.3.4".into(), true));
             assert!(!branch.completed() && branch.into_connection().await.is_none());
         })
@@ -526,7 +526,7 @@ async fn a_refusal_before_the_dot_keeps_the_dot_back() {
         assert!(branch.proceed().await && pushed(&mut branch, b"hello\r\n").await);
         assert!(branch.prepare(false).await);
         spoken(&branch).await;
-        branch.complete().await;
+        branch.complete(None).await;
         assert_eq!(outcome(&branch), ("5.6.0".into(), true));
         assert!(!branch.completed());
     })
@@ -539,7 +539,7 @@ async fn whole(connection: Connection) -> (bool, (String, bool)) {
     let said = branch.begin(transaction(), to("b@y.example")).await;
     if said == Said::Accepted && branch.proceed().await && pushed(&mut branch, b"hello\r\n").await {
         assert!(branch.prepare(false).await);
-        branch.complete().await;
+        branch.complete(None).await;
     }
     let end = (branch.completed(), outcome(&branch));
     assert!(branch.into_connection().await.is_none());
@@ -598,7 +598,7 @@ async fn a_peer_that_leaves_in_content_has_nothing() {
                 spoken(&branch).await;
             }
             while pushed(&mut branch, b"more\r\n").await {}
-            branch.complete().await;
+            branch.complete(None).await;
             assert_eq!(outcome(&branch), ("4.4.2".into(), false));
             assert!(!branch.completed() && branch.into_connection().await.is_none());
         })

@@ -40,6 +40,11 @@ impl Chain {
         self.services[length - 1].address()
     }
 
+    /// All of them, the one nearest to the next hop first.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
     /// Nothing is queued by anybody, now or at the end.
     pub fn is_empty(&self) {
         nothing_queued(&self.services);

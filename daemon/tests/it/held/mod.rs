@@ -17,6 +17,7 @@ mod proxy;
 mod sender;
 mod slow;
 mod stories;
+mod together;
 mod unheard;
 
 use std::net::{Ipv4Addr, SocketAddr};

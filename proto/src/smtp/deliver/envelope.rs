@@ -16,6 +16,7 @@ use crate::envelope::{BodyType, ByMode, Recipient};
 use crate::outcome::{Onward, Outcome, OutcomeClass, Remote};
 use crate::reply::{EnhancedStatus, Reply, ReplyClass};
 use crate::smtp::parameters::{self, By};
+use crate::smtp::xhold::Reach;
 use crate::time::Wall;
 
 use super::encoding::{Encoder, Form};
@@ -323,6 +324,10 @@ impl Session {
     ) {
         match reply.class() {
             ReplyClass::Positive => {
+                // Who does not hold paths means nothing by such words.
+                let speaks = self.offers.xhold.is_some();
+                let text = reply.lines().last().filter(|_| speaks);
+                self.reach = text.and_then(|text| Reach::read(text));
                 if let Some(standing) = self.standing_mut(index)
                     && *standing == Standing::Open
                 {

@@ -50,7 +50,7 @@ use crate::envelope::{BodyType, Recipient, Requests};
 use crate::outcome::Outcome;
 use crate::reply::Reply;
 use crate::smtp::reply_reader::{ReadReplyError, ReplyReader};
-use crate::smtp::xhold::{Terms, Through};
+use crate::smtp::xhold::{Reach, Terms, Through};
 use crate::time::{Mono, Now, Wall};
 
 use encoding::Encoder;
@@ -174,6 +174,8 @@ pub struct Session {
     under_tls: Option<StartTls>,
     /// The transaction in hand.
     current: Option<Current>,
+    /// Where the path ends of the recipient that was taken last.
+    reach: Option<Reach>,
     /// A transaction was begun before the one in hand.
     used: bool,
     /// RSET goes before the next MAIL.
@@ -310,6 +312,11 @@ impl Session {
         self.offers.xhold
     }
 
+    /// Where the path ends of the recipient that was taken last, if the peer has said so.
+    pub const fn reach(&self) -> Option<Reach> {
+        self.reach
+    }
+
     /// A session that has not begun.
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -320,6 +327,7 @@ impl Session {
             offers: Offers::default(),
             under_tls: None,
             current: None,
+            reach: None,
             used: false,
             dirty: false,
             moved: false,

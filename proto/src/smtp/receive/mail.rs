@@ -10,6 +10,7 @@ use super::{Ask, Note, replies};
 use crate::envelope::{ByMode, Requests};
 use crate::smtp::command::Mail;
 use crate::smtp::parameters::By;
+use crate::time::Mono;
 use crate::verify::mail_from::Reason;
 use crate::verify::{Verdict, VerdictResult};
 
@@ -65,7 +66,7 @@ impl Session {
             helo: self.client_helo(),
             client: self.client(),
         };
-        self.ask(ask, Waiting::Mail(Box::new(mail)), turn);
+        self.ask(ask, Waiting::Mail(Box::new(mail), turn.now.mono), turn);
     }
 
     /// HELO has offered nothing to be asked for, and a session in clear not that there be TLS.
@@ -93,16 +94,24 @@ impl Session {
     }
 
     /// Goes on with MAIL, once the verdict is there.
-    pub(super) fn verified(&mut self, mail: Mail, verdict: &Verdict, turn: &mut Turn<'_>) {
+    pub(super) fn verified(
+        &mut self,
+        mail: Mail,
+        came: Mono,
+        verdict: &Verdict,
+        turn: &mut Turn<'_>,
+    ) {
         let standing = Standing::at_mail(verdict, self.settings.possible);
         if let Some(standing) = standing {
             // The steps have been logged by now, and a session may last.
             let verdict = Arc::new(verdict.without_steps());
+            // Who asks for a path to be held has queued nothing.
+            let may_have_queued = mail.through.wish.is_none();
             self.transaction = Transaction::Open(Box::new(Open {
                 mail,
-                since: turn.now.mono,
+                since: came,
                 standing,
-                from_perimeter: is_perimeter(&verdict),
+                from_perimeter: may_have_queued && is_perimeter(&verdict),
                 at_mail: Arc::clone(&verdict),
                 verdict,
                 recipients: Vec::new(),

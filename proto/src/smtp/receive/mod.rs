@@ -61,7 +61,7 @@ use crate::envelope::{BodyType, Envelope, Recipient, Requests};
 use crate::message::received::Run;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
-use crate::smtp::xhold::{Holding, Through};
+use crate::smtp::xhold::{Holding, Reach, Through};
 use crate::time::Mono;
 use crate::verify::timing::Possible;
 use crate::verify::{Evidence, Verdict, VerdictResult};
@@ -299,6 +299,8 @@ pub struct Hold {
     pub through: Through,
     /// PRDR: each recipient may have an end of its own ([`Answer::CommittedEach`]).
     pub per_recipient: bool,
+    /// When MAIL came.
+    pub since: Mono,
 }
 
 /// A message that was begun.
@@ -330,8 +332,9 @@ pub enum Answer {
     Recipient(Result<Vec<Evidence>, Reply>),
     /// To [`Ask::Outside`]; none if there is no certainty about the client.
     Outside(Option<Box<Found>>),
-    /// To [`Ask::Hold`]: taken, or refused with this reply.
-    Held(Result<(), Reply>),
+    /// To [`Ask::Hold`]: taken, with where its path ends if the client is to hear of that; or refused
+    /// with this reply.
+    Held(Result<Option<Reach>, Reply>),
     /// To [`Ask::Begin`]; or why none can be begun (452, 451).
     Begun(Result<Begun, Reply>),
     /// To [`Ask::Peer`].

@@ -10,6 +10,7 @@ use super::{Ask, Hold, Note, replies};
 use crate::cutthrough::Opens;
 use crate::envelope::Recipient;
 use crate::reply::Reply;
+use crate::smtp::xhold::Reach;
 use crate::verify::Evidence;
 
 impl Session {
@@ -63,7 +64,7 @@ impl Session {
         match refusal {
             Some(reply) => self.refuse_recipient(recipient, reply, turn),
             None if self.settings.holds => self.hold(recipient, turn),
-            None => self.take_recipient(recipient, turn),
+            None => self.take_recipient(recipient, None, turn),
         }
     }
 
@@ -89,6 +90,7 @@ impl Session {
             declared: open.mail.size,
             through: open.mail.through.clone(),
             per_recipient: open.mail.per_recipient,
+            since: open.since,
         };
         let waiting = Waiting::Hold(Box::new(recipient));
         self.ask(Ask::Hold(Box::new(ask)), waiting, turn);
@@ -98,20 +100,20 @@ impl Session {
     pub(super) fn held(
         &mut self,
         recipient: Recipient,
-        answer: Result<(), Reply>,
+        answer: Result<Option<Reach>, Reply>,
         turn: &mut Turn<'_>,
     ) {
         match answer {
-            Ok(()) => self.take_recipient(recipient, turn),
+            Ok(reach) => self.take_recipient(recipient, reach, turn),
             Err(reply) => self.refuse_recipient(recipient, replies::refusal(reply), turn),
         }
     }
 
-    fn take_recipient(&mut self, recipient: Recipient, turn: &mut Turn<'_>) {
+    fn take_recipient(&mut self, recipient: Recipient, reach: Option<Reach>, turn: &mut Turn<'_>) {
         if let Transaction::Open(open) = &mut self.transaction {
             open.will_be_answered(open.recipients.len());
             open.recipients.push(recipient);
-            turn.say(&replies::recipient_ok());
+            turn.say(&reach.map_or_else(replies::recipient_ok, replies::recipient_held));
         }
     }
 

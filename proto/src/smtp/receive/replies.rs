@@ -8,6 +8,7 @@ use alloc::vec;
 
 use crate::addr::Domain;
 use crate::reply::{Reply, ReplyClass};
+use crate::smtp::xhold::Reach;
 
 /// RFC 5321 §4.3.1.
 pub(super) fn greeting(hostname: &Domain) -> Reply {
@@ -27,6 +28,11 @@ pub(super) fn mail_ok() -> Reply {
 /// To RCPT.
 pub(super) fn recipient_ok() -> Reply {
     Reply::new(250, (2, 1, 5), "recipient ok")
+}
+
+/// After RCPT, to who holds the path with us: where it ends (PROTOCOLS C).
+pub(super) fn recipient_held(reach: Reach) -> Reply {
+    Reply::new(250, (2, 1, 5), format!("recipient ok, {reach}"))
 }
 
 /// To EHLO and HELO whose argument is nothing that a host can be called (RFC 5321 §4.1.1.1).

@@ -86,7 +86,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) enum Waiting {
     /// MAIL, for the verdict.
-    Mail(Box<Mail>),
+    Mail(Box<Mail>, Mono),
     /// RCPT.
     Recipient(Box<Recipient>),
     /// RCPT, for the path.
@@ -130,7 +130,7 @@ pub(super) enum Transaction {
 pub(super) struct Open {
     /// MAIL, as it was accepted.
     pub(super) mail: Mail,
-    /// When that was.
+    /// When that came.
     pub(super) since: Mono,
     /// The verdict on its reverse-path, so far.
     pub(super) verdict: Arc<Verdict>,
@@ -400,7 +400,9 @@ impl Session {
         };
         self.await_command(turn.now);
         match (waiting, answer) {
-            (Waiting::Mail(mail), Answer::Verdict(verdict)) => self.verified(*mail, &verdict, turn),
+            (Waiting::Mail(mail, came), Answer::Verdict(verdict)) => {
+                self.verified(*mail, came, &verdict, turn);
+            }
             (Waiting::Recipient(recipient), Answer::Recipient(answer)) => {
                 self.recipient_answered(*recipient, answer, turn);
             }

@@ -86,6 +86,20 @@ impl Budget {
         })
     }
 
+    /// The same where the path is opened at `now`, the content having `ended`: what is left for the end
+    /// is for the recipient and for the last word.
+    #[must_use]
+    pub fn late(&self, ended: Mono, now: Mono) -> Self {
+        let left = seconds(self.last).saturating_sub(now.since(ended)) / 2;
+        let half = u32::try_from(left.as_secs()).unwrap_or(0);
+        Self {
+            recipient: half,
+            recipient_until: now.plus(left),
+            last: half,
+            ..*self
+        }
+    }
+
     /// What may be done where no reply is to be had.
     pub const fn mode(&self) -> Mode {
         self.mode
@@ -224,6 +238,17 @@ mod tests {
         assert_eq!(Mode::Prefer.allows(Ruling::Store), Ruling::Store);
         assert_eq!(Spent::Time.reply().code(), 451);
         assert_eq!(Spent::Hops.reply().code(), 554);
+    }
+
+    #[test]
+    fn a_path_that_is_opened_late_shares_what_is_left_for_the_end() {
+        let budget = Budget::begin(wish(60, 120, 3), TERMS, at(0)).unwrap();
+        let late = budget.late(at(90_000), at(110_000));
+        assert_eq!(late.onward(at(110_000), TERMS), Ok(wish(45, 45, 2)));
+        let wait = late.for_recipient(at(120_000)).unwrap();
+        assert_eq!(wait, Duration::from_secs(35));
+        let late = budget.late(at(90_000), at(206_000));
+        assert_eq!(late.onward(at(206_000), TERMS), Err(Spent::Time));
     }
 
     fn terms() -> impl Strategy<Value = Terms> {

@@ -158,9 +158,9 @@ impl Through {
         id.is_some_and(|id| self.via.contains(&own.token(id)))
     }
 
-    /// What is said to the next hop, with this wish of ours and our own token behind the others. A path with
-    /// as many tokens as there may be goes no further.
-    pub fn onward(&self, wish: Wish, own: &Marker) -> Result<Self, Spent> {
+    /// What is said to the next hop, with this wish of ours, if there is one, and our own token behind the others. A
+    /// path with as many tokens as there may be goes no further.
+    pub fn onward(&self, wish: impl Into<Option<Wish>>, own: &Marker) -> Result<Self, Spent> {
         let mut via = self.via.clone();
         if let Some(id) = &self.id {
             if via.len() >= usize::from(MAX_HOPS) {
@@ -169,7 +169,7 @@ impl Through {
             via.push(own.token(id));
         }
         Ok(Self {
-            wish: Some(wish),
+            wish: wish.into(),
             id: self.id.clone(),
             via,
         })

@@ -107,7 +107,7 @@ fn the_reply_to_rcpt_is_that_of_the_path() {
     assert_eq!(said, "550 5.1.1 no such mailbox\r\n");
     talk.recipient("d");
     assert_eq!(
-        talk.answer(Answer::Held(Ok(()))),
+        talk.answer(Answer::Held(Ok(None))),
         "250 2.1.5 recipient ok\r\n"
     );
     // Only the one that was taken counts.
@@ -123,7 +123,7 @@ fn the_reply_to_rcpt_is_that_of_the_path() {
 fn what_goes_on_as_it_comes_has_its_head_first_and_is_not_judged_again() {
     let mut talk = Talk::behind_mail(unknown());
     talk.recipient("c");
-    talk.answer(Answer::Held(Ok(())));
+    talk.answer(Answer::Held(Ok(None)));
     talk.says("DATA\r\n");
     assert!(talk.answer(begun(true)).starts_with("354 "));
     // The peer may begin before a next hop has said 354.
@@ -147,7 +147,7 @@ fn a_transaction_that_is_given_up_gives_its_paths_up() {
     for line in ["RSET\r\n", "EHLO a\r\n", "QUIT\r\n"] {
         let mut talk = Talk::behind_mail(unknown());
         talk.recipient("c");
-        talk.answer(Answer::Held(Ok(())));
+        talk.answer(Answer::Held(Ok(None)));
         talk.says(line);
         assert!(talk.actions.contains(&Action::Abandon), "{line}");
         talk.step(Input::EndOfStream);
@@ -157,7 +157,7 @@ fn a_transaction_that_is_given_up_gives_its_paths_up() {
     for input in [Input::Shutdown, Input::EndOfStream] {
         let mut talk = Talk::behind_mail(unknown());
         talk.recipient("c");
-        talk.answer(Answer::Held(Ok(())));
+        talk.answer(Answer::Held(Ok(None)));
         talk.step(input);
         assert!(talk.actions.contains(&Action::Abandon));
     }
@@ -170,7 +170,7 @@ fn a_chunk_that_fails_gives_the_paths_up_before_the_next_transaction() {
         let mut talk = Talk::behind_mail(unknown());
         talk.recipient("c");
         let no = Reply::new(450, (4, 2, 0), "later");
-        talk.answer(Answer::Held(if is_taken { Ok(()) } else { Err(no) }));
+        talk.answer(Answer::Held(if is_taken { Ok(None) } else { Err(no) }));
         if let Some(Ask::Begin { .. }) = talk.says(&alloc::format!("{line}\r\nabc")) {
             talk.answer(Answer::Begun(Err(Reply::new(452, (4, 3, 1), "no room"))));
         }
@@ -193,7 +193,7 @@ fn a_peer_that_was_kept_waiting_has_its_time_anew() {
     for resumes in [true, false] {
         let mut talk = Talk::behind_mail(unknown());
         talk.recipient("c");
-        talk.answer(Answer::Held(Ok(())));
+        talk.answer(Answer::Held(Ok(None)));
         talk.says("DATA\r\n");
         talk.answer(begun(true));
         let mut actions = Vec::new();
@@ -214,7 +214,7 @@ fn recipients_come_within_ten_minutes_where_next_hops_wait() {
         let line = alloc::format!("RCPT TO:<c{minute}@example.org>\r\n");
         let bytes = Input::Bytes(line.as_bytes());
         talk.session.step(bytes, after(minute * 60), &mut actions);
-        for answer in [Answer::Recipient(Ok(Vec::new())), Answer::Held(Ok(()))] {
+        for answer in [Answer::Recipient(Ok(Vec::new())), Answer::Held(Ok(None))] {
             let Some(Action::Ask(id, _)) = actions.pop() else {
                 panic!("{actions:?}");
             };
@@ -236,7 +236,7 @@ fn recipients_come_within_ten_minutes_where_next_hops_wait() {
 fn chunks_come_at_the_pace_of_content_where_next_hops_wait() {
     let mut talk = Talk::behind_mail(unknown());
     talk.recipient("c");
-    talk.answer(Answer::Held(Ok(())));
+    talk.answer(Answer::Held(Ok(None)));
     talk.says("BDAT 1\r\na");
     talk.answer(begun(true));
     let mut actions = Vec::new();
@@ -258,7 +258,7 @@ fn next_hops_wait_no_longer_than_three_minutes_for_a_silent_peer() {
     for (passes_on, minutes) in [(true, 3), (false, 5)] {
         let mut talk = Talk::behind_mail(unknown());
         talk.recipient("c");
-        talk.answer(Answer::Held(Ok(())));
+        talk.answer(Answer::Held(Ok(None)));
         talk.says("DATA\r\n");
         talk.answer(begun(passes_on));
         let later = now().mono.plus(Duration::from_mins(minutes));

@@ -132,7 +132,7 @@ impl World {
                 assert!(self.draft.replace(Vec::new()).is_none());
                 Answer::Begun(Ok(Begun::to_keep(id)))
             }
-            Ask::Hold(_) => Answer::Held(Ok(())),
+            Ask::Hold(_) => Answer::Held(Ok(None)),
             Ask::Commit(envelope) => {
                 self.custodies += 1;
                 self.run.kept.push(self.draft.take().expect("a draft"));
@@ -335,7 +335,7 @@ impl Chaos {
                             passes_on: self.held,
                         }))
                     }
-                    Ask::Hold(_) => Answer::Held(Ok(())),
+                    Ask::Hold(_) => Answer::Held(Ok(None)),
                     Ask::Commit(_) => {
                         self.custodies += usize::from(!self.closed);
                         Answer::Committed(Ok(Custody::of_durable_message(id)))

@@ -11,7 +11,7 @@ fn at_the_end(mail: &str, names: &[&str], by_bdat: bool) -> Talk {
         let line = alloc::format!("RCPT TO:<{name}@example.org>\r\n");
         if talk.says(&line).is_some() {
             talk.answer(Answer::Recipient(Ok(Vec::new())));
-            talk.answer(Answer::Held(Ok(())));
+            talk.answer(Answer::Held(Ok(None)));
         }
     }
     if by_bdat {
@@ -158,7 +158,7 @@ fn it_is_asked_for_once_and_only_where_it_was_offered() {
 fn answers_that_are_owed_are_bounded() {
     let mut talk = Talk::behind(PRDR, unknown());
     talk.recipient("b");
-    talk.answer(Answer::Held(Ok(())));
+    talk.answer(Answer::Held(Ok(None)));
     let again = "RCPT TO:<b@example.org>\r\n";
     for _ in 1..RECIPIENTS {
         talk.says(again);

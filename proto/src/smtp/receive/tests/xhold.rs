@@ -32,7 +32,7 @@ fn say(offers: bool, lines: &str) -> (String, Vec<Ask>) {
                 Action::Ask(id, ask) => {
                     let answer = match ask {
                         Ask::Verify { .. } => Answer::Verdict(Arc::new(unknown())),
-                        Ask::Hold(_) => Answer::Held(Ok(())),
+                        Ask::Hold(_) => Answer::Held(Ok(None)),
                         _ => Answer::Recipient(Ok(Vec::new())),
                     };
                     asked.push(ask);
