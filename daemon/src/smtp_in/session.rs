@@ -489,7 +489,7 @@ impl Unread {
 }
 
 /// A wait of ours for a next hop that a client's own time is not to pay for.
-const NOTICED: Duration = Duration::from_secs(1);
+const NOTICED: Duration = Duration::from_millis(100);
 
 /// Octets that the machine is given at once. The shortest command is six octets and its reply can
 /// be ten times that, so what a peer can make us queue in one step is bounded by this.
