@@ -1,7 +1,7 @@
 //! What is refused here while content is already under way, how a next hop leaves, and how a client
 //! may send: nothing half is delivered, and nothing whole is lost.
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,28 +10,14 @@ use super::super::client::Client;
 use super::super::service::Service;
 use super::hop::{Hop, Speaks, To};
 use super::{
-    CONTENT, KNOWN, UNKNOWN, World, assert_bland, assert_whole, nothing_queued, send, send_over,
-    stuffed,
+    CONTENT, KNOWN, UNKNOWN, World, assert_bland, assert_whole, begin, begun, nothing_queued, send,
+    send_over, stuffed,
 };
 
 /// More than any buffer between, so that the next hop has some of it before the end.
 fn long(last: &[u8]) -> Vec<u8> {
     let line = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n";
     [b"Subject: long\r\n\r\n", &line.repeat(4096)[..], last].concat()
-}
-
-/// To 354.
-fn begun(server: SocketAddr, sender: &str) -> Client {
-    let mut client = Client::greeted(server);
-    client.expect("EHLO client.example", 250);
-    begin(&mut client, sender);
-    client
-}
-
-fn begin(client: &mut Client, sender: &str) {
-    client.expect(&format!("MAIL FROM:<{sender}>"), 250);
-    client.expect("RCPT TO:<bob@hop.example>", 250);
-    client.expect("DATA", 354);
 }
 
 /// The path is open and clean after all that has happened.

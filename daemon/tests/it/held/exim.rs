@@ -1,7 +1,6 @@
 //! Exim's past mistakes with paths that it holds open (its changelog, cut-through delivery): one test named
 //! after each.
 
-use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
@@ -10,17 +9,7 @@ use super::super::cli::{texts, vouchsafe};
 use super::super::client::Client;
 use super::super::service::{PATIENCE, Service};
 use super::hop::{Hop, Speaks, To};
-use super::{CONTENT, KNOWN, UNKNOWN, World, assert_whole, nothing_queued, send, stuffed};
-
-/// To 354.
-fn begun(server: SocketAddr, sender: &str) -> Client {
-    let mut client = Client::greeted(server);
-    client.expect("EHLO client.example", 250);
-    client.expect(&format!("MAIL FROM:<{sender}>"), 250);
-    client.expect("RCPT TO:<bob@hop.example>", 250);
-    client.expect("DATA", 354);
-    client
-}
+use super::{CONTENT, KNOWN, UNKNOWN, World, assert_whole, begun, nothing_queued, send, stuffed};
 
 /// Has all tried at once that is queued for the next hop: nothing is.
 fn try_the_queue(service: &Service) {

@@ -161,6 +161,20 @@ fn send_over(client: &mut Client, reverse_path: &str, recipients: &[&str]) -> To
     told
 }
 
+/// To 354.
+fn begun(server: SocketAddr, sender: &str) -> Client {
+    let mut client = Client::greeted(server);
+    client.expect("EHLO client.example", 250);
+    begin(&mut client, sender);
+    client
+}
+
+fn begin(client: &mut Client, sender: &str) {
+    client.expect(&format!("MAIL FROM:<{sender}>"), 250);
+    client.expect("RCPT TO:<bob@hop.example>", 250);
+    client.expect("DATA", 354);
+}
+
 /// Dot-stuffed (RFC 5321 §4.5.2).
 fn stuffed(content: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(content.len());
