@@ -3,6 +3,8 @@
 
 mod host;
 mod script;
+#[path = "../../dialogue/words.rs"]
+mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -22,7 +24,8 @@ use vouchsafe_proto::verify::Evidence;
 use super::branch::Branch;
 use super::stage::{self, Operation, Stage, Surroundings};
 use host::{Line, Shared};
-use script::{Fate, Host, Script, Step, matches};
+use script::{Fate, Host, Script, Step};
+use words::matches;
 
 /// How octets are split on their way, the client's and the hosts'.
 #[derive(Clone, Copy, Debug)]
