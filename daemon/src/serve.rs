@@ -12,7 +12,7 @@
 //! Left to others: everything that the parts do.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,18 @@ use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
-use vouchsafe_proto::dns::Question;
 use vouchsafe_proto::smtp::xhold::Marker;
 use vouchsafe_spool::fs::LocalDisk;
-use vouchsafe_spool::{Finding, Frozen, Lane, LocalSpool, OpenError, Options, Spool};
+use vouchsafe_spool::{
+    Finding, Frozen, Lane, LocalSpool, OpenError, Options, OutcomeCaps, Outcomes, Spool,
+};
 
 use crate::cli::{Ended, Exit, Failure, OrExit as _};
 use crate::config::schema::{Listen, control_socket};
 use crate::config::{Config, load};
 use crate::control::{Control, Sources};
 use crate::current::{Current, InForce};
-use crate::dns::{Asking, Resolver, ServersError, Settings, Stub};
+use crate::dns::{Resolver, Swappable};
 use crate::history::{Keeping, Kept, Notebook};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
@@ -43,7 +44,7 @@ use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
 use crate::runner::{Desk, Environment, Runner};
 use crate::shutdown::Shutdown;
-use crate::smtp_in::{Ahead, House, Listener, Site};
+use crate::smtp_in::{Ahead, Copies, House, Listener, Site};
 use crate::supervisor::{self, Signals};
 use crate::tls::next_hop::Client;
 use crate::verify::{Policy, Verifier};
@@ -301,6 +302,19 @@ async fn read_marker(config: &Config) -> Result<Marker, Failure> {
     Ok(hop_mark::marker(&key))
 }
 
+/// What is remembered of messages that may come again. Before the runner gives any of the queue away.
+async fn read_copies(config: &Config, spool: &dyn Spool) -> Result<Copies, Failure> {
+    let disk = Arc::new(LocalDisk::new(config.data_dir.clone()));
+    let now = clock::now().wall;
+    let open = move || Outcomes::open(disk, now, OutcomeCaps::default());
+    let outcomes = tokio::task::spawn_blocking(open)
+        .await
+        .or_exit(Exit::Software)?
+        .context("cannot read the file \"outcomes\" in data_dir")
+        .or_exit(Exit::Io)?;
+    Copies::open(outcomes, spool).await.or_exit(Exit::Io)
+}
+
 /// The memory of what has left the queue, if one is wanted.
 pub fn open_history(config: &Config) -> Result<Option<Notebook>, Failure> {
     if config.history.is_zero() {
@@ -375,6 +389,8 @@ struct Shared {
     in_flight: InFlight,
     /// Makes our marks on them.
     marker: Marker,
+    /// Messages that may come again.
+    copies: Copies,
     /// What became of messages that were never in the queue.
     notebook: Option<Notebook>,
 }
@@ -403,6 +419,7 @@ impl Shared {
             resolver: asked,
             tls,
         });
+        let copies = read_copies(config, &*spool).await?;
         Ok(Self {
             resolver,
             perimeter,
@@ -414,6 +431,7 @@ impl Shared {
             held: Caps::default(),
             in_flight: InFlight::default(),
             marker: read_marker(config).await?,
+            copies,
             notebook,
         })
     }
@@ -422,7 +440,7 @@ impl Shared {
     fn rates(&self) -> Rates {
         let (resolver, verifier) = (Arc::clone(&self.resolver), Arc::clone(&self.verifier));
         Rates::new()
-            .and("dns", move || resolver.stub.load().1.figures())
+            .and("dns", move || resolver.figures())
             .and("verdicts", move || verifier.figures())
     }
 
@@ -455,6 +473,7 @@ impl Shared {
                 recipients: Arc::clone(&self.recipients),
                 in_flight: self.in_flight.clone(),
                 marker: self.marker.clone(),
+                copies: self.copies.clone(),
             },
         )
     }
@@ -473,44 +492,6 @@ async fn follow_reloads(current: Arc<Current>, shared: Shared, site: Arc<ArcSwap
         shared.verifier.set_policy(Policy::of(config));
         site.store(Arc::new(shared.site(&in_force)));
         debug!("sessions go by the new configuration");
-    }
-}
-
-/// The resolver, whose servers a reload can change under those who hold it.
-struct Swappable {
-    stub: ArcSwap<(Settings, Stub)>,
-}
-
-impl Swappable {
-    /// The resolver of this configuration.
-    fn new(config: &Config) -> Result<Self, ServersError> {
-        let settings = Settings::of(config)?;
-        let stub = Stub::new(settings.clone());
-        Ok(Self {
-            stub: ArcSwap::from_pointee((settings, stub)),
-        })
-    }
-
-    /// Goes by another configuration. What is cached stays, unless the servers are others.
-    fn follow(&self, config: &Config) -> Result<(), ServersError> {
-        let settings = Settings::of(config)?;
-        if self.stub.load().0 != settings {
-            let stub = Stub::new(settings.clone());
-            self.stub.store(Arc::new((settings, stub)));
-        }
-        Ok(())
-    }
-}
-
-impl Resolver for Swappable {
-    fn ask(&self, question: Question) -> Asking<'_> {
-        let stub = self.stub.load_full();
-        Box::pin(async move { stub.1.ask(question).await })
-    }
-
-    fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
-        let stub = self.stub.load_full();
-        Box::pin(async move { stub.1.ask_for(client, question).await })
     }
 }
 

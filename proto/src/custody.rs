@@ -1,7 +1,8 @@
 //! Custody: the proof that someone else than the sender now answers for a message.
 //!
 //! A positive reply to the end of a message needs one (DESIGN §2). Two places make it: the spool,
-//! after content and envelope are durable, and the held path, after every next hop's final 2xx.
+//! after content and envelope are durable, and the held path, after every next hop's final 2xx, or where this
+//! very copy was taken before and that is remembered ([`Earlier`]).
 //! A clippy ban keeps the constructors out of every other file, and [`Custody::spend`] and
 //! [`Custody::spend_for_each`] are the only code that writes a 250 to the end of a message.
 
@@ -38,6 +39,26 @@ enum Place {
     Storage,
     /// With the next hops.
     Onward,
+    /// Where it has been since it came before.
+    Before(Whither),
+}
+
+/// Where a message went that came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whither {
+    /// To stable storage of ours.
+    Storage,
+    /// To the next hops.
+    Onward,
+}
+
+/// What is remembered of a message that was taken: all that its 250 said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Earlier {
+    /// Its name here.
+    pub queue_id: QueueId,
+    /// Where it went.
+    pub whither: Whither,
 }
 
 impl Custody {
@@ -64,14 +85,28 @@ impl Custody {
             })
     }
 
+    /// To be called by the held path alone, for a copy whose client, XTID, reverse-path, recipient and content are
+    /// those of one that was taken, by what is durably remembered of that (PROTOCOLS C).
+    pub const fn of_repetition(earlier: Earlier) -> Self {
+        Self {
+            queue_id: earlier.queue_id,
+            place: Place::Before(earlier.whither),
+        }
+    }
+
     /// The name under which the message is known here.
     pub const fn queue_id(&self) -> QueueId {
         self.queue_id
     }
 
-    /// True if the next hops have it, and nothing is stored.
+    /// True if nothing is stored by this transaction: the next hops have it, or it was taken before.
     pub const fn is_onward(&self) -> bool {
-        matches!(self.place, Place::Onward)
+        !matches!(self.place, Place::Storage)
+    }
+
+    /// True if it was taken before, and nothing has come of this copy.
+    pub const fn is_repetition(&self) -> bool {
+        matches!(self.place, Place::Before(_))
     }
 
     /// The same proof for each of so many recipients for whom somebody answers together.
@@ -125,8 +160,8 @@ impl Custody {
     fn words(&self) -> Reply {
         let id = self.queue_id;
         let text = match self.place {
-            Place::Storage => format!("queued as {id}"),
-            Place::Onward => format!("delivered onward as {id}"),
+            Place::Storage | Place::Before(Whither::Storage) => format!("queued as {id}"),
+            Place::Onward | Place::Before(Whither::Onward) => format!("delivered onward as {id}"),
         };
         Reply::new(250, (2, 0, 0), text)
     }
@@ -146,6 +181,24 @@ mod tests {
             custody.spend().to_string(),
             "250 2.0.0 queued as 00000000000000000007"
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is tested")]
+    fn a_repetition_says_what_was_said_before() {
+        let queue_id = QueueId::new(Wall::from_secs(0), 7);
+        let yes = Outcome::local((2, 0, 0), None, "");
+        for (whither, custody) in [
+            (Whither::Storage, Custody::of_durable_message(queue_id)),
+            (
+                Whither::Onward,
+                Custody::of_held_path(queue_id, [&yes]).unwrap(),
+            ),
+        ] {
+            let again = Custody::of_repetition(Earlier { queue_id, whither });
+            assert!(again.is_onward() && again.is_repetition() && !custody.is_repetition());
+            assert_eq!(again.spend(), custody.spend());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::addr::{ForwardPath, ReversePath};
+use crate::smtp::xhold::TransactionId;
 use crate::time::Wall;
 use crate::verify::VerdictResult;
 
@@ -39,6 +40,9 @@ pub struct Envelope {
     pub requests: Requests,
     /// The recipients accepted, in order; never none.
     pub recipients: Vec<Recipient>,
+    /// XTID: under which id next hops have been asked, or are, to take it, so that one that has taken it
+    /// knows it again (PROTOCOLS C). None where nobody was asked yet, and nobody gave one.
+    pub transaction: Option<TransactionId>,
     /// The fields that we put above the content: whole lines, each with its CRLF; empty for our own
     /// reports. They are known only at the end of the content, which is why they are here; whoever
     /// reads the content from the spool gets them first.
@@ -63,6 +67,7 @@ impl Envelope {
             smtputf8: false,
             requests: Requests::default(),
             recipients: recipients.into_iter().map(Recipient::from).collect(),
+            transaction: None,
             trace: Box::default(),
         }
     }

@@ -58,7 +58,12 @@ pub fn text(notes: &[Note], message: Option<&Message>) -> String {
             let _ = writeln!(text, "{BELOW}{detail}");
         }
     }
-    let ends = |event: &Event| matches!(event, Event::Gone | Event::Onward | Event::Refused { .. });
+    let ends = |event: &Event| {
+        matches!(
+            event,
+            Event::Gone | Event::Onward | Event::Repeated { .. } | Event::Refused { .. }
+        )
+    };
     let gone = notes.iter().any(|note| ends(&note.event));
     let _ = match message {
         Some(message) if message.active => writeln!(text, "now                   being delivered"),
@@ -85,6 +90,13 @@ pub fn text(notes: &[Note], message: Option<&Message>) -> String {
 /// As far in as the times reach.
 const BELOW: &str = "                      ";
 
+/// A line of a trace field; a continued one begins with a tab.
+fn field(line: &str) -> String {
+    let text = line.trim_start();
+    let indent = if text.len() < line.len() { "  " } else { "" };
+    format!("{indent}{}", Peer(text))
+}
+
 /// An event in words.
 fn told(event: &Event) -> (String, Vec<String>) {
     match event {
@@ -102,12 +114,7 @@ fn told(event: &Event) -> (String, Vec<String>) {
             );
             let mut details = vec![format!("{by}, {size} octets")];
             details.extend(recipients.iter().map(|to| format!("to {}", Peer(to))));
-            details.extend(trace.lines().map(|line| {
-                // A continued line begins with a tab.
-                let text = line.trim_start();
-                let indent = if text.len() < line.len() { "  " } else { "" };
-                format!("{indent}{}", Peer(text))
-            }));
+            details.extend(trace.lines().map(field));
             let path = Peer(reverse_path);
             (format!("taken: <{path}> is {verdict}"), details)
         }
@@ -130,6 +137,13 @@ fn told(event: &Event) -> (String, Vec<String>) {
         Event::Onward => {
             let what = "done: every next hop had it before 250 was said, and nothing was queued";
             (String::from(what), Vec::new())
+        }
+        Event::Repeated { of } => {
+            let what = format!(
+                "done: the same copy was taken before, as {}, and this one went nowhere",
+                Peer(of)
+            );
+            (what, Vec::new())
         }
         Event::Refused { reply } => (format!("not taken: {}", Peer(reply)), Vec::new()),
         Event::Attempt {

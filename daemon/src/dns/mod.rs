@@ -5,7 +5,7 @@
 //! world made up by a test. Every question is answered within a deadline, with an answer that is
 //! definite or with trouble; the two are never merged (DRAFT-GAPS 7).
 //!
-//! Map: [`Stub`] asks several servers and follows aliases · `servers` which, and in which order ·
+//! Map: [`Stub`] asks several servers and follows aliases · [`Swappable`] one whose servers a reload can change · `servers` which, and in which order ·
 //! `exchange` one question to one server over UDP and TCP · `wire` queries and their responses · `interpret` what
 //! a response means · `turns` whose question is asked next · `cache` what may still be used · `filed` how both find a question · [`authority`] a small authoritative server for the demo and
 //! the tests.
@@ -20,6 +20,7 @@ mod filed;
 mod interpret;
 mod servers;
 mod stub;
+mod swappable;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -34,6 +35,7 @@ use vouchsafe_proto::dns::{Answer, Question};
 pub use cache::content_weight;
 pub use servers::{ServersError, system_servers};
 pub use stub::{Settings, Stub};
+pub use swappable::Swappable;
 pub use turns::MAX_OPEN;
 
 /// An answer on its way.

@@ -67,6 +67,11 @@ pub enum Event<T = String> {
     },
     /// Every next hop had it before 250 was said; it was never in the queue.
     Onward,
+    /// The same copy had been taken before: this one went nowhere.
+    Repeated {
+        /// The name of that one here.
+        of: T,
+    },
     /// It was not taken.
     Refused {
         /// What was said at its end.

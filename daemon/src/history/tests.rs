@@ -180,6 +180,7 @@ fn brief(event: &Event) -> String {
         Event::Gone => String::from("gone"),
         Event::Asked { about, outcome, .. } => format!("{about} {outcome}"),
         Event::Onward => String::from("onward"),
+        Event::Repeated { of } => format!("repeated: {of}"),
         Event::Refused { reply } => format!("refused: {reply}"),
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::sleep_until;
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
-use vouchsafe_proto::smtp::xhold::Through;
+use vouchsafe_proto::smtp::xhold::{Through, TransactionId};
 use vouchsafe_spool::Content;
 
 use super::Environment;
@@ -203,6 +203,7 @@ impl Worker {
                 return None;
             }
         };
+        let through = self.through(work);
         let connection = self.connection.as_mut()?;
         let transaction = Transaction {
             reverse_path: work.reverse_path.clone(),
@@ -212,7 +213,7 @@ impl Worker {
             requests: work.requests.clone(),
             per_recipient: true,
             size: Some(work.size),
-            through: Through::default(),
+            through,
         };
         let mut carried = connection.deliver(transaction, &mut *content).await;
         if !carried.open {
@@ -234,6 +235,20 @@ impl Worker {
             }
         }
         lost
+    }
+
+    /// What a next hop that remembers is told, so that an attempt whose last word was lost makes no duplicate there: the
+    /// id under which it was asked before, or one that is the same for every attempt.
+    fn through(&self, work: &Work) -> Through {
+        let of_name = || {
+            let in_force = self.environment.current.take();
+            let host = in_force.config.hostname.as_ascii();
+            TransactionId::parse(&format!("{}@{host}", work.id)).ok()
+        };
+        Through {
+            id: work.transaction.clone().or_else(of_name),
+            ..Through::default()
+        }
     }
 
     /// Opens content. Without it no session is troubled.

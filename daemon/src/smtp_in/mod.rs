@@ -11,6 +11,7 @@
 //! message lies (the spool).
 
 mod content;
+mod copies;
 mod held;
 mod listener;
 mod notes;
@@ -22,6 +23,7 @@ mod wire;
 mod words;
 mod world;
 
+pub use copies::Copies;
 pub use listener::Listener;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -82,6 +84,8 @@ pub struct Ahead {
     pub in_flight: InFlight,
     /// Makes our marks on them.
     pub marker: Marker,
+    /// Messages that may come again, and are known then.
+    pub copies: Copies,
 }
 
 /// Hosts of ours in front of us.

@@ -374,6 +374,9 @@ impl Session {
     /// the machine reads on to the end of the message, so that the session stays in step.
     async fn append(&mut self, piece: Vec<u8>) {
         let piece = Bytes::from(piece);
+        if let Some(held) = &mut self.in_hand.held {
+            held.read(&piece);
+        }
         self.pass_on(&piece).await;
         let Some(draft) = &mut self.in_hand.draft else {
             return;

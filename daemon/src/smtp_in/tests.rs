@@ -9,9 +9,11 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use vouchsafe_spool::{LocalSpool, Options};
+use vouchsafe_proto::time::Wall;
+use vouchsafe_spool::fs::LocalDisk;
+use vouchsafe_spool::{LocalSpool, Options, OutcomeCaps, Outcomes};
 
-use super::{Ahead, House, Listener, Site};
+use super::{Ahead, Copies, House, Listener, Site};
 use crate::config::schema::Listen;
 use crate::current::Current;
 use crate::dns::Resolver;
@@ -50,7 +52,10 @@ async fn site(folder: &TempDir, hop: &TestHop, kept_alive: Duration) -> Site {
     let in_force = current.take();
     let verifier = Verifier::new(resolver, Arc::default(), Policy::of(&in_force.config));
     let spool = LocalSpool::open(folder.path(), Options::default().with_reserve(0)).unwrap();
+    let disk = Arc::new(LocalDisk::new(folder.path().to_path_buf()));
+    let outcomes = Outcomes::open(disk, Wall::default(), OutcomeCaps::default()).unwrap();
     let ahead = Ahead {
+        copies: Copies::open(outcomes, &spool).await.unwrap(),
         in_flight: crate::next_hop::in_flight::InFlight::default(),
         marker: crate::hop_mark::marker(&[0; 32]),
         next_hops: Arc::new(NextHops::new(reach, current)),

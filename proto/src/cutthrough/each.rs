@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::custody::Custody;
 use crate::reply::Reply;
 
-use super::{Action, Draft, Fate, Path, Recipient, Stage, replies};
+use super::{Action, Draft, Fate, Path, Recipient, Stage, repeated, replies};
 
 impl Path {
     /// Every recipient has its end: what has no reply is stored, where it may be.
@@ -32,7 +32,7 @@ impl Path {
     fn one_refusal(&self) -> Option<Reply> {
         let mut replies = self.recipients.iter().map(|one| match &one.fate {
             Fate::Refused(outcome) => Some(replies::refused_message(outcome)),
-            Fate::Open | Fate::Silent | Fate::Delivered(_) => None,
+            Fate::Open | Fate::Silent | Fate::Delivered(_) | Fate::Repeated(_) => None,
         });
         let first = replies.next()??;
         replies
@@ -62,6 +62,7 @@ impl Path {
         let end = |one: &Recipient| match &one.fate {
             Fate::Open | Fate::Silent => silent(one),
             Fate::Refused(outcome) => Err(replies::refused_for_one(outcome)),
+            Fate::Repeated(earlier) => Ok(repeated::custody(*earlier)),
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the held path, behind its final 2yz"

@@ -105,7 +105,7 @@ impl Path {
         }
         let is_written = self.draft == Draft::Written;
         self.recipients.iter().any(|one| match &one.fate {
-            Fate::Open | Fate::Delivered(_) => false,
+            Fate::Open | Fate::Delivered(_) | Fate::Repeated(_) => false,
             Fate::Silent => !is_written || !self.is_stored(one),
             Fate::Refused(_) => !is_written || !self.hears_reports(),
         })
@@ -118,7 +118,7 @@ impl Path {
         }
         if self.recipients.iter().all(|one| one.fate.is_delivered()) {
             self.drop_draft(actions);
-            let answer = self.path_has_it().ok_or_else(replies::no_answer);
+            let answer = self.taken().ok_or_else(replies::no_answer);
             return self.answer(answer, actions);
         }
         let silent = self.recipients.iter().any(|one| one.fate.is_silent());
@@ -152,18 +152,23 @@ impl Path {
         self.answer(Err(reply), actions);
     }
 
-    /// The proof that the next hops have it.
-    fn path_has_it(&self) -> Option<Custody> {
-        let ends = self.recipients.iter().map(|one| match &one.fate {
-            Fate::Delivered(outcome) => Some(outcome),
-            Fate::Open | Fate::Silent | Fate::Refused(_) => None,
+    /// The proof that the next hops have it; or that whoever does not has been given it before.
+    fn taken(&self) -> Option<Custody> {
+        let ends = self.recipients.iter().filter_map(|one| match &one.fate {
+            Fate::Repeated(_) => None,
+            Fate::Delivered(outcome) => Some(Some(outcome)),
+            Fate::Open | Fate::Silent | Fate::Refused(_) => Some(None),
         });
         let ends: Option<Vec<_>> = ends.collect();
+        let ends = ends?;
+        if ends.is_empty() {
+            return self.repetition();
+        }
         #[expect(
             clippy::disallowed_methods,
             reason = "the held path, behind every final 2yz"
         )]
-        Custody::of_held_path(self.queue_id, ends?)
+        Custody::of_held_path(self.queue_id, ends)
     }
 
     fn has_refusals(&self) -> bool {
@@ -177,7 +182,7 @@ impl Path {
         let refusals = || {
             self.recipients.iter().filter_map(|one| match &one.fate {
                 Fate::Refused(outcome) => Some(outcome),
-                Fate::Open | Fate::Silent | Fate::Delivered(_) => None,
+                Fate::Open | Fate::Silent | Fate::Delivered(_) | Fate::Repeated(_) => None,
             })
         };
         let later = refusals().find(|outcome| outcome.class == OutcomeClass::Transient);
@@ -206,7 +211,7 @@ impl Path {
 
 impl Fate {
     pub(super) const fn is_delivered(&self) -> bool {
-        matches!(self, Self::Delivered(_))
+        matches!(self, Self::Delivered(_) | Self::Repeated(_))
     }
 
     pub(super) const fn is_silent(&self) -> bool {

@@ -16,9 +16,10 @@
 //! 3. Where no reply is to be had, the 250 rule ([`rule()`]) says whether the message is stored. Who is
 //!    not proven and would be deferred has nothing stored, so that no report can follow.
 //! 4. What the next hop has said before ([`Memory`]) is used only where it says nothing now.
-//! 5. Where the client hears each recipient's end (PRDR), promises 1 to 3 hold for each of them by itself: what
+//! 5. What has come before and was taken ([`Input::Repeated`]) goes nowhere again, and hears what was said then.
+//! 6. Where the client hears each recipient's end (PRDR), promises 1 to 3 hold for each of them by itself: what
 //!    was refused so is neither stored nor reported, and one that ends badly keeps no other from its end.
-//! 6. Each question of the receive session ([`Input::Recipient`], [`Input::Begin`], [`Input::End`]) has
+//! 7. Each question of the receive session ([`Input::Recipient`], [`Input::Begin`], [`Input::End`]) has
 //!    exactly one answer, however late it comes.
 //!
 //! Machine under the drain contract. Left to the driver: sessions, which branches get what comes of the
@@ -26,7 +27,7 @@
 //!
 //! Files: what comes in and goes out here; `rule` the 250 rule; `recipients` RCPT; `content` from DATA
 //! to the last octet; `ending` the last words, and what is made of them; `each` the same where each recipient has an
-//! answer (PRDR); `replies` what is said; `memory`
+//! answer (PRDR); `repeated` what has come before; `replies` what is said; `memory`
 //! what next hops have said of recipients.
 
 mod content;
@@ -34,6 +35,7 @@ mod each;
 mod ending;
 mod memory;
 mod recipients;
+mod repeated;
 mod replies;
 mod rule;
 #[cfg(test)]
@@ -44,7 +46,7 @@ pub use rule::{Ahead, Ruling, Sender, rule};
 
 use alloc::vec::Vec;
 
-use crate::custody::Custody;
+use crate::custody::{Custody, Earlier};
 use crate::outcome::Outcome;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
@@ -81,9 +83,10 @@ pub enum Way {
 pub enum Opens {
     /// At RCPT, whose answer is the next hop's.
     Now,
-    /// At the end of the content, by which the verdict is known that waits for it (PROTOCOLS A.3): until
-    /// then the message lies in the draft, and nothing behind us hears of it.
-    AfterVerdict,
+    /// At the end of the content, by which the verdict is known that waits for it (PROTOCOLS A.3), or whether it is
+    /// the one that has come before under its XTID (PROTOCOLS C): until then the message lies in the
+    /// draft, and nothing behind us hears of it.
+    AfterContent,
 }
 
 /// What a branch says of a recipient that was asked for.
@@ -115,6 +118,9 @@ pub enum Input {
     Broke(BranchId, Vec<(usize, Outcome)>),
     /// The draft could not take content, and this is what its loss is worth.
     DraftLost(Reply),
+    /// These recipients, by their places, have been given this very copy before, which was taken: nothing is to
+    /// come of it for them any more. Before [`Input::End`].
+    Repeated(Vec<(usize, Earlier)>),
     /// The content has ended, it is sound, and nothing speaks against it. Answered by [`Action::End`].
     End,
     /// To [`Action::Replay`].
@@ -243,6 +249,8 @@ enum Fate {
     Delivered(Outcome),
     /// The next hop has refused it, or cannot take it.
     Refused(Outcome),
+    /// It was taken when it came before.
+    Repeated(Earlier),
 }
 
 /// A branch.
@@ -317,6 +325,7 @@ impl Path {
             Input::Broke(branch, ends) => self.broke(branch, &ends, actions),
             Input::DraftLost(reply) => self.draft_lost(reply),
             Input::Judged(sender) => self.sender = sender,
+            Input::Repeated(earlier) => self.repeated(&earlier, actions),
             Input::End => self.end(actions),
             Input::Replayed => self.replayed(actions),
             Input::Prepared(branch) => self.prepared(branch, actions),
@@ -329,6 +338,14 @@ impl Path {
     /// Recipients accepted so far.
     pub fn accepted(&self) -> usize {
         self.recipients.len()
+    }
+
+    /// Those accepted, by their places, whose last word says that the next hop has the message.
+    pub fn delivered(&self) -> impl Iterator<Item = usize> + '_ {
+        let numbered = self.recipients.iter().enumerate();
+        numbered
+            .filter(|(_, one)| matches!(one.fate, Fate::Delivered(_)))
+            .map(|(place, _)| place)
     }
 
     fn branch_mut(&mut self, id: BranchId) -> Option<&mut Branch> {

@@ -45,7 +45,7 @@ impl Path {
         };
         match self.branches.get(id.0).map(|branch| &branch.stage) {
             Some(BranchStage::Over) => self.unheard(id, silence, actions),
-            Some(BranchStage::Waiting) if opens == Opens::AfterVerdict => {
+            Some(BranchStage::Waiting) if opens == Opens::AfterContent => {
                 self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Open);
                 actions.push(Action::Recipient(Ok(())));
             }
@@ -83,7 +83,7 @@ impl Path {
     fn may_join_branch(&self, known: Option<BranchId>, opens: Opens) -> bool {
         let alone = self.wants_each() || self.recipients.is_empty();
         match known.and_then(|id| self.branches.get(id.0)) {
-            Some(branch) if branch.answers_each || opens == Opens::AfterVerdict => alone,
+            Some(branch) if branch.answers_each || opens == Opens::AfterContent => alone,
             Some(_) => self.may_join(known),
             None => alone,
         }

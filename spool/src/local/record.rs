@@ -10,7 +10,8 @@
 //!
 //! Version 2 of the envelope record has the trace fields, which version 1 has at the start of the
 //! content; version 3 has what MAIL and RCPT asked for, and on whose word the message was let in.
-//! What is not asked is not written. Version 2 of the progress record has what an operator has
+//! What is not asked is not written. Version 4 has the id that the message has for next hops (XTID); where it
+//! has none, version 3 is written. Version 2 of the progress record has what an operator has
 //! said of the message, and that its sender was told of the deadline he had set; where neither is so,
 //! version 1 is written.
 
@@ -24,6 +25,7 @@ use vouchsafe_proto::envelope::{BodyType, Clearance, Envelope, Origin, Recipient
 use vouchsafe_proto::outcome::{Diagnostic, Onward, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::EnhancedStatus;
+use vouchsafe_proto::smtp::xhold::TransactionId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 
@@ -60,7 +62,7 @@ impl Kind {
     /// The newest version this program writes; it reads all from 1 on.
     const fn version(self) -> u8 {
         match self {
-            Self::Envelope => 3,
+            Self::Envelope => 4,
             Self::Progress => 2,
         }
     }
@@ -100,14 +102,16 @@ pub(super) struct ProgressRecord {
 impl EnvelopeRecord {
     /// The octets for the store.
     pub(super) fn encode(&self, id: QueueId) -> Result<Vec<u8>, serde_json::Error> {
-        let version = Kind::Envelope.version();
-        frame((Kind::Envelope, version), id, &EnvelopeSchema::from(self))
+        let schema = EnvelopeSchema::from(self);
+        let version = if schema.transaction.is_some() { 4 } else { 3 };
+        frame((Kind::Envelope, version), id, &schema)
     }
 
     /// Reads them back.
     pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
         let (version, schema): (_, EnvelopeSchema) = unframe(Kind::Envelope, id, octets)?;
-        let too_new = version < 3 && schema.is_of_version_3();
+        let too_new = version < 3 && schema.is_of_version_3()
+            || (version < 4) != schema.transaction.is_none();
         if too_new || (version == 1) != schema.trace.is_none() {
             return Err(Corruption::Schema);
         }
@@ -193,7 +197,7 @@ fn checksum(kind: Kind, version: u8, id: QueueId, json: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// The envelope record, versions 1 to 3.
+/// The envelope record, versions 1 to 4.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EnvelopeSchema {
@@ -211,6 +215,9 @@ struct EnvelopeSchema {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<RequestsSchema>,
     recipients: Vec<ToSchema>,
+    /// In version 4 alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transaction: Option<String>,
     /// From version 2 on.
     trace: Option<Box<str>>,
     content: ContentRecord,
@@ -342,6 +349,7 @@ impl From<&EnvelopeRecord> for EnvelopeSchema {
             requests: (envelope.requests != Requests::default())
                 .then(|| RequestsSchema::from(&envelope.requests)),
             recipients: envelope.recipients.iter().map(ToSchema::from).collect(),
+            transaction: envelope.transaction.as_ref().map(ToString::to_string),
             trace: Some(envelope.trace.clone()),
             content: record.content,
         }
@@ -383,6 +391,10 @@ impl TryFrom<EnvelopeSchema> for EnvelopeRecord {
                 smtputf8: schema.smtputf8,
                 requests: schema.requests.map(Requests::from).unwrap_or_default(),
                 recipients: recipients?,
+                transaction: schema
+                    .transaction
+                    .map(|id| TransactionId::parse(&id).map_err(|_| Corruption::Schema))
+                    .transpose()?,
                 trace: schema.trace.unwrap_or_default(),
             },
             arrived: Wall::from_millis(schema.arrived),

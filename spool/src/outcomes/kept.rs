@@ -58,12 +58,18 @@ impl Kept {
         self.entries.get(key).map(|entry| &entry.remembered)
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&OutcomeKey, &Remembered)> {
+        let entries = self.entries.iter();
+        entries.map(|(key, entry)| (&**key, &entry.remembered))
+    }
+
     /// What is written anew, the oldest first: read back in that order it comes to the same.
     pub(super) fn lines(&self) -> Vec<Line> {
         let keys = self.order.values();
         keys.filter_map(|key| {
             let entry = self.entries.get(key)?;
-            Some(((**key).clone(), Some(entry.remembered.clone())))
+            Some(((**key).clone(), Some(entry.remembered)))
         })
         .collect()
     }

@@ -10,10 +10,10 @@
 //! 1. When [`Outcomes::remember`] has given Ok, what it was given is found again for seven days,
 //!    whatever happens to the process, unless it is more than the caps allow: then the oldest of that client
 //!    goes, or the oldest of all. All lines of one call are there, or none.
-//! 2. [`Outcomes::recall`] gives only what is durable, and the reply only for the same content
-//!    ([`Remembered::answer`]).
-//! 3. What was to be remembered, and failed, may be there after a restart or not. It is no lie for that:
-//!    "in doubt" is what it says, or what the next hop has said.
+//! 2. [`Outcomes::recall`] gives only what is durable, and how it ended only for the same content
+//!    ([`Remembered::ending`]).
+//! 3. What was to be remembered, and failed, may be there after a restart or not. It is no lie for that: it says what
+//!    the next hop has said, or what the queue is asked about ([`Ending::Storing`]).
 //! 4. After a failed flush nothing is remembered until the next start; what was remembered is still
 //!    recalled. The queue goes on: nothing of this is mail.
 //!
@@ -31,7 +31,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::custody::Earlier;
+use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::smtp::xhold::TransactionId;
 use vouchsafe_proto::time::Wall;
 
@@ -67,40 +68,36 @@ pub struct OutcomeKey {
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// By a 2yz reply.
-    Taken,
-    /// The completing octets were sent, and nothing was heard.
-    InDoubt,
+    /// By a 2yz reply, which says no more than this.
+    Taken(Earlier),
+    /// It was being written to the queue under this name. Whether it was is known there: if it is, and nobody has
+    /// [confirmed](Outcomes::storing) it, the process has died in between.
+    Storing(QueueId),
 }
 
 /// What is remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
     digest: [u8; 32],
     ending: Ending,
-    reply: Reply,
     at: Wall,
 }
 
 impl Remembered {
-    /// That content with this SHA-256 has ended so at `at`, and that this was, or would have been, said. Of
-    /// the reply one line of up to 512 octets is kept.
-    pub fn new(digest: [u8; 32], ending: Ending, reply: &Reply, at: Wall) -> Self {
-        let mut text = reply.lines().join(" ");
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
-        let reply = Reply::received(reply.code(), reply.enhanced(), vec![text.into()]);
-        Self {
-            digest,
-            ending,
-            reply,
-            at,
-        }
+    /// That content with this digest has ended so at `at`.
+    pub const fn new(digest: [u8; 32], ending: Ending, at: Wall) -> Self {
+        Self { digest, ending, at }
     }
 
-    /// How the same content ended, and what is said of it; none for any other content, for which the id
-    /// counts as absent.
-    pub fn answer(&self, digest: &[u8; 32]) -> Option<(Ending, &Reply)> {
-        (self.digest == *digest).then_some((self.ending, &self.reply))
+    /// How the same content ended; none for any other content, for which the id counts as absent.
+    pub fn ending(&self, digest: &[u8; 32]) -> Option<Ending> {
+        (self.digest == *digest).then_some(self.ending)
+    }
+
+    /// The same, and it has come to this.
+    #[must_use]
+    pub const fn with_ending(self, ending: Ending) -> Self {
+        Self { ending, ..self }
     }
 
     /// True if it is too old to count at `now`.
@@ -108,9 +105,6 @@ impl Remembered {
         self.at.plus(KEPT_FOR) <= now
     }
 }
-
-/// Octets of a reply's text.
-const MAX_TEXT: usize = 512;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,7 +252,19 @@ impl Outcomes {
     pub fn recall(&self, key: &OutcomeKey, now: Wall) -> Option<Remembered> {
         let kept = lock(&self.0.kept);
         let found = kept.get(key)?;
-        (!found.is_over(now)).then(|| found.clone())
+        (!found.is_over(now)).then_some(*found)
+    }
+
+    /// What was being written to the queue, and was neither confirmed nor forgotten. At a start the queue is asked about
+    /// these, before anything of it is delivered; at any other time it may have been, by now.
+    pub fn storing(&self) -> Vec<(OutcomeKey, QueueId, Remembered)> {
+        let kept = lock(&self.0.kept);
+        kept.iter()
+            .filter_map(|(key, kept)| match kept.ending {
+                Ending::Storing(id) => Some((key.clone(), id, *kept)),
+                Ending::Taken(_) => None,
+            })
+            .collect()
     }
 
     /// Remembers these, in place of what was remembered under their keys. Durable when it resolves; it is
@@ -271,7 +277,7 @@ impl Outcomes {
         self.write(lines.map(|(key, kept)| (key, Some(kept))).collect())
     }
 
-    /// Forgets these: what was in doubt has been refused after all. Durable when it resolves.
+    /// Forgets these: what was being stored was not. Durable when it resolves; it is done even if nobody waits.
     pub fn forget(&self, keys: Vec<OutcomeKey>) -> Pending<'static, Result<(), RememberError>> {
         self.write(keys.into_iter().map(|key| (key, None)).collect())
     }

@@ -12,7 +12,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-use vouchsafe_proto::reply::{EnhancedStatus, Reply};
+use vouchsafe_proto::custody::{Earlier, Whither};
 use vouchsafe_proto::smtp::xhold::TransactionId;
 use vouchsafe_proto::time::Wall;
 
@@ -52,17 +52,17 @@ struct KeptSchema {
     /// Milliseconds since 1970.
     at: u64,
     ending: EndingSchema,
-    code: u16,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<String>,
-    text: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 enum EndingSchema {
-    Taken,
-    InDoubt,
+    /// Taken into the queue.
+    Stored(String),
+    /// Taken by the next hops.
+    Onward(String),
+    /// On its way into the queue.
+    Storing(String),
 }
 
 /// The lines, one behind the other.
@@ -159,36 +159,47 @@ fn decode(line: &[u8]) -> Option<Line> {
 
 impl From<&Remembered> for KeptSchema {
     fn from(remembered: &Remembered) -> Self {
-        let reply = &remembered.reply;
         Self {
             content: hex(&remembered.digest),
             at: remembered.at.as_millis(),
-            ending: match remembered.ending {
-                Ending::Taken => EndingSchema::Taken,
-                Ending::InDoubt => EndingSchema::InDoubt,
-            },
-            code: reply.code(),
-            status: reply.enhanced().map(|status| status.to_string()),
-            text: reply.lines().join(" "),
+            ending: EndingSchema::from(remembered.ending),
         }
     }
 }
 
 impl KeptSchema {
     fn read(self) -> Option<Remembered> {
-        let status = match self.status {
-            None => None,
-            Some(text) => Some(EnhancedStatus::parse(&text)?),
-        };
         Some(Remembered {
             digest: unhex(&self.content)?,
-            ending: match self.ending {
-                EndingSchema::Taken => Ending::Taken,
-                EndingSchema::InDoubt => Ending::InDoubt,
-            },
-            reply: Reply::received(self.code, status, vec![self.text.into()]),
+            ending: self.ending.read()?,
             at: Wall::from_millis(self.at),
         })
+    }
+}
+
+impl From<Ending> for EndingSchema {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Taken(Earlier { queue_id, whither }) => match whither {
+                Whither::Storage => Self::Stored(queue_id.to_string()),
+                Whither::Onward => Self::Onward(queue_id.to_string()),
+            },
+            Ending::Storing(queue_id) => Self::Storing(queue_id.to_string()),
+        }
+    }
+}
+
+impl EndingSchema {
+    fn read(self) -> Option<Ending> {
+        let taken = |id: &str, whither| {
+            let queue_id = id.parse().ok()?;
+            Some(Ending::Taken(Earlier { queue_id, whither }))
+        };
+        match self {
+            Self::Stored(id) => taken(&id, Whither::Storage),
+            Self::Onward(id) => taken(&id, Whither::Onward),
+            Self::Storing(id) => id.parse().ok().map(Ending::Storing),
+        }
     }
 }
 
@@ -217,9 +228,11 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use vouchsafe_proto::queue_id::QueueId;
+
     use super::*;
 
-    /// Folders of this format are out there: it may change only with its magic.
+    /// It may change only with its magic.
     #[test]
     fn the_octets_stay_as_they_are() {
         let key = OutcomeKey {
@@ -228,19 +241,40 @@ mod tests {
             reverse_path: ReversePath::parse_inside("ann@example.org").unwrap(),
             recipient: ForwardPath::parse_inside("bob@example.net").unwrap(),
         };
-        let reply = Reply::new(250, (2, 0, 0), "end=mailbox hops=1");
-        let kept = Remembered::new([0xAB; 32], Ending::Taken, &reply, Wall::from_secs(5));
-        let lines = encode(&[(key.clone(), Some(kept)), (key, None)]).unwrap();
+        let queue_id = QueueId::new(Wall::from_secs(0), 7);
+        let taken = |whither| Ending::Taken(Earlier { queue_id, whither });
+        let endings = [
+            taken(Whither::Storage),
+            taken(Whither::Onward),
+            Ending::Storing(queue_id),
+        ];
+        let kept = |ending| Some(Remembered::new([0xAB; 32], ending, Wall::from_secs(5)));
+        let lines: Vec<_> = endings
+            .map(|ending| (key.clone(), kept(ending)))
+            .into_iter()
+            .chain([(key.clone(), None)])
+            .collect();
+        let octets = encode(&lines).unwrap();
+        let read: Vec<_> = octets
+            .split_inclusive(|octet| *octet == b'\n')
+            .map(|line| decode(line).unwrap())
+            .collect();
+        assert_eq!(read, lines);
         let content = "ab".repeat(32);
         let key = r#""client":"203.0.113.7","id":"q1@a.example","from":"ann@example.org","to":"bob@example.net""#;
-        let expected = format!(
-            "{{{key},\"kept\":{{\"content\":\"{content}\",\"at\":5000,\"ending\":\"taken\",\
-             \"code\":250,\"status\":\"2.0.0\",\"text\":\"end=mailbox hops=1\"}}}}\n{{{key}}}\n"
-        );
+        let id = queue_id.to_string();
+        let mut expected = String::new();
+        for word in ["stored", "onward", "storing"] {
+            let kept =
+                format!(r#"{{"content":"{content}","at":5000,"ending":{{"{word}":"{id}"}}}}"#);
+            writeln!(expected, "{{{key},\"kept\":{kept}}}").unwrap();
+        }
+        writeln!(expected, "{{{key}}}").unwrap();
+        let lines = octets;
         assert_eq!(String::from_utf8(lines.clone()).unwrap(), expected);
         let group = group(&lines);
         assert_eq!(group.len(), PAGE);
-        assert_eq!(group[..HEAD], *b"VQO1\x63\x01\0\0\x3c\x17\x10\xf9");
+        assert_eq!(group[..HEAD], *b"VQO1\x16\x03\0\0\xb3\x73\xcf\x41");
         assert!(group[HEAD..].starts_with(&lines) && group.ends_with(&[0; 1024]));
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
-use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::custody::{Earlier, Whither};
+use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::smtp::xhold::TransactionId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{
@@ -30,18 +31,24 @@ fn key(number: usize) -> OutcomeKey {
 
 /// An outcome that no other is equal to.
 fn outcome(number: u8, now: Wall) -> Remembered {
-    let (ending, reply) = if number.is_multiple_of(2) {
-        (
-            Ending::Taken,
-            Reply::new(250, (2, 0, 0), format!("number {number}")),
-        )
-    } else {
-        (
-            Ending::InDoubt,
-            Reply::new(451, (4, 4, 2), format!("number {number}")),
-        )
+    let queue_id = name(number);
+    let ending = match number % 3 {
+        0 => Ending::Storing(queue_id),
+        1 => Ending::Taken(Earlier {
+            queue_id,
+            whither: Whither::Storage,
+        }),
+        _ => Ending::Taken(Earlier {
+            queue_id,
+            whither: Whither::Onward,
+        }),
     };
-    Remembered::new([number; 32], ending, &reply, now)
+    Remembered::new([number; 32], ending, now)
+}
+
+/// The name that it was given.
+fn name(number: u8) -> QueueId {
+    QueueId::new(at(0), u64::from(number))
 }
 
 /// So little slack that the file is written anew now and then.
@@ -174,7 +181,7 @@ async fn nothing_is_there_and_nothing_flushed_where_nothing_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_reply_is_given_for_the_same_content_to_the_same_client_for_seven_days() {
+async fn an_end_is_given_for_the_same_content_to_the_same_client_for_seven_days() {
     let disk = MemoryDisk::default();
     let outcomes = open(&disk, OutcomeCaps::default());
     make(&outcomes, &vec![(0, Some(2)), (1, Some(3))], at(5))
@@ -182,14 +189,14 @@ async fn a_reply_is_given_for_the_same_content_to_the_same_client_for_seven_days
         .unwrap();
     for outcomes in [outcomes, open(&disk, OutcomeCaps::default())] {
         let found = outcomes.recall(&key(0), at(6)).unwrap();
-        let (ending, reply) = found.answer(&[2; 32]).unwrap();
-        assert_eq!(
-            (ending, reply.to_string().as_str()),
-            (Ending::Taken, "250 2.0.0 number 2")
-        );
-        assert_eq!(found.answer(&[3; 32]), None);
-        let doubt = outcomes.recall(&key(1), at(6)).unwrap();
-        assert_eq!(doubt.answer(&[3; 32]).unwrap().0, Ending::InDoubt);
+        let taken = Ending::Taken(Earlier {
+            queue_id: name(2),
+            whither: Whither::Onward,
+        });
+        assert_eq!(found.ending(&[2; 32]), Some(taken));
+        assert_eq!(found.ending(&[3; 32]), None);
+        let storing = outcome(3, at(5));
+        assert_eq!(outcomes.storing(), [(key(1), name(3), storing)]);
         for other in [
             OutcomeKey {
                 client: "client-1".into(),

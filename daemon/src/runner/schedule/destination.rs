@@ -8,6 +8,7 @@ use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::retry::{Passage, Reach};
 use vouchsafe_proto::route::NextHop;
+use vouchsafe_proto::smtp::xhold::TransactionId;
 use vouchsafe_proto::time::Mono;
 use vouchsafe_spool::Lane;
 
@@ -26,6 +27,8 @@ pub(in crate::runner) struct Work {
     pub(in crate::runner) size: u64,
     /// What else MAIL asks for.
     pub(in crate::runner) requests: Requests,
+    /// Its id for next hops that know what they have taken (XTID), if it has one besides its name.
+    pub(in crate::runner) transaction: Option<TransactionId>,
     /// The lane of all of them, where that is not their domains'.
     pub(in crate::runner) lane: Option<Lane>,
     /// The recipients, with their places in the envelope.

@@ -191,6 +191,7 @@ impl Schedule {
                         smtputf8: entry.envelope.smtputf8,
                         size: entry.size,
                         requests: entry.envelope.requests.clone(),
+                        transaction: entry.envelope.transaction.clone(),
                         lane: entry.orders.next_hop.as_deref().map(Lane::of_next_hop),
                         recipients: Vec::new(),
                     })

@@ -1,5 +1,7 @@
 //! The end of a message: from its draft down the paths that waited for the verdict, or into the spool.
 
+use std::sync::Arc;
+
 use tracing::error;
 use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::cutthrough::{BranchId, Input};
@@ -8,6 +10,7 @@ use vouchsafe_proto::reply::Reply;
 use vouchsafe_spool::{CommitError, Draft, ReadBackError};
 
 use super::Held;
+use crate::smtp_in::copies::Claim;
 use crate::{clock, log};
 
 /// The end of a message, as far as the driver has it in hand.
@@ -24,8 +27,13 @@ impl Ending {
     }
 }
 
-/// Takes the message into the spool for these of its recipients.
-pub(super) async fn store(ending: Option<&mut Ending>, places: &[usize]) -> Result<Custody, Reply> {
+/// Takes the message into the spool for these of its recipients; where it may come again, so that it is known
+/// then.
+pub(super) async fn store(
+    ending: Option<&mut Ending>,
+    places: &[usize],
+    claim: Option<Arc<Claim>>,
+) -> Result<Custody, Reply> {
     let Some(ending) = ending else {
         return Err(super::out_of_step());
     };
@@ -39,14 +47,19 @@ pub(super) async fn store(ending: Option<&mut Ending>, places: &[usize]) -> Resu
         return Err(super::out_of_step());
     };
     envelope.recipients = recipients;
-    draft
-        .commit(envelope, clock::now().wall)
-        .await
-        .map_err(|error| {
-            let reply = error.reply();
-            ending.trouble = Some(error);
-            reply
-        })
+    let id = draft.id();
+    if let Some(claim) = &claim {
+        claim.storing(places, id).await;
+    }
+    let committed = draft.commit(envelope, clock::now().wall).await;
+    if let Some(claim) = claim {
+        claim.stored(places, id, committed.is_ok());
+    }
+    committed.map_err(|error| {
+        let reply = error.reply();
+        ending.trouble = Some(error);
+        reply
+    })
 }
 
 impl Held {

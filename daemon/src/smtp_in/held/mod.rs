@@ -11,12 +11,13 @@
 //! that is (`next_hop`).
 //!
 //! Files: the transaction here; `asking` a branch up to its recipients; `chain` what hosts that hold it with us are
-//! told, and how long they may take; `ending` what becomes of the draft;
+//! told, and how long they may take; `copy` whether the client has asked before; `ending` what becomes of the draft;
 //! `story` what was said, for the log and for `trace`; `way` which way a
 //! recipient goes.
 
 mod asking;
 mod chain;
+mod copy;
 mod ending;
 mod story;
 mod way;
@@ -39,6 +40,7 @@ use vouchsafe_proto::smtp::xhold::{Mode, Reach, Spent};
 use vouchsafe_proto::time::{Mono, Wall};
 
 use super::Site;
+use super::copies::Copies;
 use crate::clock;
 use crate::next_hop::Origin;
 use crate::next_hop::caps::Permit;
@@ -47,6 +49,7 @@ use crate::smtp_out::Branch;
 use crate::together::Together;
 use chain::Chain;
 pub(super) use chain::TERMS;
+use copy::Copy;
 pub(super) use ending::Ending;
 use ending::store;
 use story::{About, Story};
@@ -67,6 +70,8 @@ pub(super) struct Held {
     permit: Option<Permit>,
     /// How it is held with others.
     chain: Chain,
+    /// What is known of the copy that it is of, where its client may ask again.
+    copy: Option<Box<Copy>>,
     /// Its recipients that were accepted, as they are counted against loops.
     passages: Vec<Passage>,
     /// The name the message has here, once its content begins.
@@ -106,6 +111,7 @@ impl Held {
         let sender = sender(mail);
         let patience = site.ahead.next_hops.patience();
         let chain = Chain::new(&site.settings, mail, patience);
+        let copy = Copy::of(&site.ahead.copies, Copies::client(client), mail);
         // Until the content begins nothing is called by it.
         let nameless = QueueId::new(Wall::from_secs(0), 0);
         let path = Path::new(sender, nameless).held(chain.mode());
@@ -122,6 +128,7 @@ impl Held {
             mail: None,
             permit: None,
             chain,
+            copy,
             passages: Vec::new(),
             queue_id: nameless,
             size: 0,
@@ -142,10 +149,11 @@ impl Held {
             self.chain.next_recipient(clock::mono());
         }
         let is_mailbox = matches!(route.next_hop, NextHop::Maildir(_));
-        let way = self.way(&mail, route);
+        let mut way = self.way(&mail, route);
+        self.look_up(&mail.recipient.path, &mut way)?;
         let (is_held, is_late) = match &way {
             Way::Stored => (false, false),
-            Way::Held { opens, .. } => (true, *opens == Opens::AfterVerdict),
+            Way::Held { opens, .. } => (true, *opens == Opens::AfterContent),
         };
         if is_mailbox {
             // Ours: what is stored for it is there.
@@ -279,10 +287,18 @@ impl Held {
             was_queued: false,
         };
         self.path.step(Input::Judged(judged), &mut self.actions);
+        ending.envelope.transaction = self
+            .chain
+            .transaction(self.lines.iter().any(|line| line.asked > 0));
+        if let Err(reply) = self.look_back() {
+            self.drive(Input::Abandon, Some(ending)).await;
+            return Answer::Committed(Err(reply));
+        }
         let answer = match self.drive(Input::End, Some(ending)).await {
             Some(Answered::End(answer)) => answer,
             _ => Answer::Committed(Err(out_of_step())),
         };
+        self.remember_delivered().await;
         match &answer {
             Answer::Committed(answer) => self.note_end(ending, slice::from_ref(answer)),
             Answer::CommittedEach(ends) => self.note_end(ending, ends),
@@ -346,7 +362,8 @@ impl Held {
                     Action::DropDraft => drop(ending.as_deref_mut().map(Ending::drop_draft)),
                     Action::Store(places) => {
                         self.note_path();
-                        let stored = store(ending.as_deref_mut(), &places).await;
+                        let claim = self.claim();
+                        let stored = store(ending.as_deref_mut(), &places, claim).await;
                         inputs.push_back(Input::Stored(stored));
                     }
                     Action::Recipient(answer) => answered = Some(Answered::Recipient(answer)),

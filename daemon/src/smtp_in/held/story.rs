@@ -132,7 +132,15 @@ pub(super) fn end(
             (taken.recipients).retain(|_| ends.next().is_some_and(Result::is_ok));
         }
         lines.push(&Note::accepted(id, at, &taken, size));
-        return lines.push(&Note::new(id, at, Event::Onward));
+        let is_new = |custody: &&Custody| !custody.is_repetition();
+        let mut taken = ends.iter().flatten();
+        let event = match (taken.clone().find(is_new), taken.next()) {
+            (None, Some(before)) => Event::Repeated {
+                of: Words::Id(before.queue_id()),
+            },
+            _ => Event::Onward,
+        };
+        return lines.push(&Note::new(id, at, event));
     }
     let mut refusals = ends.iter().filter_map(|end| end.as_ref().err());
     if let Some(reply) = refusals.next() {

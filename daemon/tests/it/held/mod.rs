@@ -5,6 +5,7 @@
 //! told reply by reply, and the question whether anything is queued.
 
 mod chains;
+mod copies;
 mod edges;
 mod exim;
 mod faults;

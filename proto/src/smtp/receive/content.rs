@@ -353,6 +353,7 @@ impl Session {
             body,
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
+            transaction: mail.through.id.clone(),
             trace,
             recipients: recipients.clone(),
         };

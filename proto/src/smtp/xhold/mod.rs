@@ -10,15 +10,18 @@
 //! written back as the same. Numbers have hard limits ([`MAX_SECONDS`], [`MAX_HOPS`]), so that no sum of
 //! theirs overflows and no line grows beyond what a session reads.
 //!
-//! Files: the words here; `identity` whose copy it is and which hops it has seen; `budget` what becomes of
+//! Files: the words here; `identity` whose copy it is and which hops it has seen; `below` what of a message is the
+//! same for every retry of a copy; `budget` what becomes of
 //! the times and hops on the way; `reach` what the reply to RCPT tells of the path.
 //!
 //! Left to others: who may ask, what is done when nothing is left, and what is remembered.
 
+mod below;
 mod budget;
 mod identity;
 mod reach;
 
+pub use below::BelowTrace;
 pub use budget::{Budget, GUARD, Spent};
 pub use identity::{MAX_ID, Marker, TOKEN, Token, TransactionId};
 pub use reach::{End, Reach};

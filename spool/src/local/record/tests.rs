@@ -51,6 +51,7 @@ fn sample() -> EnvelopeRecord {
                 }),
                 require_tls: true,
             },
+            transaction: None,
             trace: "Received: from x\r\n\tby y\r\n".into(),
         },
         arrived: Wall::from_secs(1_795_256_100),
@@ -158,7 +159,8 @@ fn each_version_has_its_own_and_no_later_ones() {
         (1, json, Err(Corruption::Schema)),
         (2, without.as_str(), Err(Corruption::Schema)),
         (0, without.as_str(), Err(Corruption::Version(0))),
-        (4, json, Err(Corruption::Version(4))),
+        (4, json, Err(Corruption::Schema)),
+        (5, json, Err(Corruption::Version(5))),
     ] {
         let read = EnvelopeRecord::decode(id(), &framed(version, json));
         assert_eq!(read, expected, "{version}");
@@ -175,6 +177,18 @@ fn each_version_has_its_own_and_no_later_ones() {
     asking(|envelope| envelope.clearance = Clearance::Declared);
     asking(|envelope| envelope.requests.require_tls = true);
     asking(|envelope| envelope.recipients[0].notify = Some(Notify::Never));
+    let mut record = plain;
+    record.envelope.transaction = TransactionId::parse("q1@mx.example.org").ok();
+    let octets = record.encode(id()).unwrap();
+    assert_eq!(&octets[..2], b"E\x04");
+    let json = std::str::from_utf8(&octets[HEAD..]).unwrap();
+    let written = r#""recipients":["postmaster"],"transaction":"q1@mx.example.org","trace""#;
+    assert!(json.contains(written), "{json}");
+    let read = |version, json| EnvelopeRecord::decode(id(), &framed(version, json));
+    assert_eq!(read(4, json), Ok(record));
+    assert_eq!(read(3, json), Err(Corruption::Schema));
+    let strange = json.replace("q1@mx.example.org", "q1");
+    assert_eq!(read(4, &strange), Err(Corruption::Schema));
 }
 
 #[test]
