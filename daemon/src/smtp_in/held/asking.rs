@@ -37,7 +37,11 @@ impl Held {
             // RFC 3463: X.3.2, system not accepting network messages.
             return Said::NotAsked(Outcome::local((4, 3, 2), None, over.to_string()));
         }
-        let began = clock::mono();
+        self.begin_at(id, place, clock::mono()).await
+    }
+
+    /// Begins a branch with this recipient, and gives what is said of it.
+    async fn begin_at(&mut self, id: BranchId, place: usize, began: Mono) -> Said {
         let said = match self.begin_with(id, place, began, None).await {
             Ok(said) => said,
             Err(spent) => return self.spent(id, spent, began).await,
@@ -54,6 +58,10 @@ impl Held {
             Ok(wait) => clock::instant(began.plus(wait)),
             Err(spent) => return self.spent(id, spent, began).await,
         };
+        if self.lines.get(id.0).is_some_and(|line| line.open.is_none()) {
+            // Nobody was asked for the one before, since nothing was left to ask with.
+            return self.begin_at(id, place, began).await;
+        }
         let recipient = self.recipients.get(place).cloned();
         let line = self.lines.get_mut(id.0);
         let asked = line.and_then(|line| {

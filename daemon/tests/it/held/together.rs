@@ -192,6 +192,8 @@ fn the_reply_to_rcpt_tells_where_a_path_ends_and_how_far_away() {
                 let words = format!("XHOLD={mode}:170:400:{}", length - 2);
                 client.expect(&format!("MAIL FROM:<{UNKNOWN}> {words}"), 250);
                 assert_bland(&rcpt(&mut client), said);
+                // It is no other for the next.
+                assert_bland(&client.say("RCPT TO:<ann@hop.example>"), said);
                 client.expect("RSET", 250);
             }
             client.expect("QUIT", 221);
