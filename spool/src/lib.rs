@@ -66,6 +66,9 @@ pub trait Spool: Send + Sync {
     /// Begins a message that arrives at `now`.
     fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>>;
 
+    /// The same for a message that has a name already, which was drawn for it alone.
+    fn begin_as(&self, id: QueueId, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>>;
+
     /// Leases messages that are due at `now`: from all lanes in turn, in each the longest due
     /// first; and before them those that are overdue. The time given here and to [`Spool::begin`]
     /// is all an engine knows of it.

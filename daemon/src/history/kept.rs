@@ -36,6 +36,15 @@ impl Kept {
         }
     }
 
+    /// A draft whose end is noted.
+    fn noted_draft(&self, draft: Box<dyn Draft>) -> Box<dyn Draft> {
+        Box::new(KeptDraft {
+            draft,
+            size: 0,
+            notebook: self.notebook.clone(),
+        })
+    }
+
     /// What was recorded of a message since it was leased, if anything was.
     fn noted(&self, id: QueueId) -> Option<Vec<Progress>> {
         // Whoever panicked with the lock has left one record or the other.
@@ -52,15 +61,11 @@ impl Kept {
 
 impl Spool for Kept {
     fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
-        Box::pin(async move {
-            let draft = self.queue.begin(now).await?;
-            let kept: Box<dyn Draft> = Box::new(KeptDraft {
-                draft,
-                size: 0,
-                notebook: self.notebook.clone(),
-            });
-            Ok(kept)
-        })
+        Box::pin(async move { Ok(self.noted_draft(self.queue.begin(now).await?)) })
+    }
+
+    fn begin_as(&self, id: QueueId, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
+        Box::pin(async move { Ok(self.noted_draft(self.queue.begin_as(id, now).await?)) })
     }
 
     fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tracing::{Instrument as _, Span, error};
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::RouteError;
 use vouchsafe_proto::smtp::receive::{Answer, Ask, Begun, Hold, Peer, Presenter};
 use vouchsafe_spool::{CommitError, Draft};
@@ -227,36 +228,45 @@ async fn begin(site: &Site) -> Told {
     }
 }
 
-/// Begins a message down the paths that are held; and in the spool, which is needed only where something
-/// may come to be stored.
+/// Begins a message down the paths that are held; and in the spool, where something may come to be stored.
 async fn begin_held(site: &Site, mut held: Box<Held>) -> Told {
     let now = clock::now().wall;
-    let begun = site.spool.begin(now).await;
-    let queue_id = match &begun {
-        Ok(draft) => draft.id(),
-        Err(_) => QueueId::new(now, chance::number()),
+    let Some(random) = chance::octets() else {
+        return Told {
+            held: Some(held),
+            ..Answer::Begun(Err(no_name())).into()
+        };
     };
-    let mut told = match (held.begin(queue_id).await, begun) {
-        (Err(reply), _) => Told::from(Answer::Begun(Err(reply))),
-        (Ok(false), _) => Answer::Begun(Ok(held.begun(queue_id))).into(),
-        (Ok(true), Ok(draft)) => Told {
-            draft: Some(draft),
-            ..Answer::Begun(Ok(held.begun(queue_id))).into()
-        },
-        (Ok(true), Err(error)) => {
-            let answer = if held.draft_lost(error.reply()) {
-                Ok(held.begun(queue_id))
-            } else {
-                Err(error.reply())
-            };
-            Told {
-                trouble: Some(Trouble::new("cannot begin a message", &error)),
-                ..Answer::Begun(answer).into()
+    let queue_id = QueueId::new(now, u64::from_le_bytes(random));
+    let mut told = match held.begin(queue_id).await {
+        Err(reply) => Told::from(Answer::Begun(Err(reply))),
+        Ok(false) => Answer::Begun(Ok(held.begun(queue_id))).into(),
+        Ok(true) => match site.spool.begin_as(queue_id, now).await {
+            Ok(draft) => Told {
+                draft: Some(draft),
+                ..Answer::Begun(Ok(held.begun(queue_id))).into()
+            },
+            Err(error) => {
+                let answer = if held.draft_lost(error.reply()) {
+                    Ok(held.begun(queue_id))
+                } else {
+                    Err(error.reply())
+                };
+                Told {
+                    trouble: Some(Trouble::new("cannot begin a message", &error)),
+                    ..Answer::Begun(answer).into()
+                }
             }
-        }
+        },
     };
     told.held = Some(held);
     told
+}
+
+/// The system has no chance to name a message with.
+fn no_name() -> Reply {
+    error!("the system gives no random octets");
+    Reply::new(451, (4, 3, 0), "local error in processing")
 }
 
 /// Brings a message to the end of its paths: it is with the next hops, in the spool, or refused.

@@ -33,6 +33,7 @@ pub use offline::OfflineSpool;
 pub use recover::{Corruption, Finding};
 
 use std::fmt;
+use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -263,10 +264,16 @@ impl From<Failure> for SettleError {
 
 impl Spool for LocalSpool {
     fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
+        match id::draw(now) {
+            Ok(id) => self.begin_as(id, now),
+            Err(error) => Box::pin(ready(Err(BeginError::Random(error)))),
+        }
+    }
+
+    fn begin_as(&self, id: QueueId, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
         Box::pin(async move {
             self.shared.check_room()?;
             lock(&self.shared.due).hear(now);
-            let id = id::draw(now).map_err(BeginError::Random)?;
             let draft = LocalDraft::new(Arc::clone(&self.shared), id, now);
             Ok(Box::new(draft) as Box<dyn Draft>)
         })
@@ -314,7 +321,7 @@ impl Spool for LocalSpool {
     fn content(&self, id: QueueId) -> Pending<'_, Result<Box<dyn Content>, ContentError>> {
         if let Some(content) = lock(&self.shared.fresh).content(id) {
             let content: Box<dyn Content> = Box::new(content);
-            return Box::pin(std::future::ready(Ok(content)));
+            return Box::pin(ready(Ok(content)));
         }
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {

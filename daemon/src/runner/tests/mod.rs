@@ -79,6 +79,9 @@ impl Spool for Watched {
     fn begin(&self, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
         self.spool.begin(now)
     }
+    fn begin_as(&self, id: QueueId, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>> {
+        self.spool.begin_as(id, now)
+    }
     fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>> {
         self.spool.lease(now, ask)
     }
