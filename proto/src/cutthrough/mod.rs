@@ -83,10 +83,12 @@ pub enum Way {
 pub enum Opens {
     /// At RCPT, whose answer is the next hop's.
     Now,
-    /// At the end of the content, by which the verdict is known that waits for it (PROTOCOLS A.3), or whether it is
-    /// the one that has come before under its XTID (PROTOCOLS C): until then the message lies in the
-    /// draft, and nothing behind us hears of it.
-    AfterContent,
+    /// At the end of the content, by which the verdict is known that waits for it (PROTOCOLS A.3): until
+    /// then the message lies in the draft, and nothing behind us hears of it.
+    AfterVerdict,
+    /// In the same way, unless the content is that which has come for this recipient before, under the same XTID, and
+    /// was taken (PROTOCOLS C); which it will be.
+    UnlessRepeated,
 }
 
 /// What a branch says of a recipient that was asked for.
@@ -235,6 +237,8 @@ struct Recipient {
     when_unproven: Option<WhenUnproven>,
     /// How it was refused before; of use until its branch was asked.
     remembered: Option<Outcome>,
+    /// It has come before, and most likely will end as it did.
+    has_come_before: bool,
     fate: Fate,
 }
 

@@ -45,8 +45,11 @@ impl Path {
         };
         match self.branches.get(id.0).map(|branch| &branch.stage) {
             Some(BranchStage::Over) => self.unheard(id, silence, actions),
-            Some(BranchStage::Waiting) if opens == Opens::AfterContent => {
+            Some(BranchStage::Waiting) if opens != Opens::Now => {
                 self.accept(Some((id, NOT_ASKED)), Some(silence), Fate::Open);
+                if let Some(last) = self.recipients.last_mut() {
+                    last.has_come_before = opens == Opens::UnlessRepeated;
+                }
                 actions.push(Action::Recipient(Ok(())));
             }
             Some(BranchStage::Waiting) => {
@@ -79,11 +82,19 @@ impl Path {
     }
 
     /// The same for one with a branch, or a new one. Where each recipient has a last word of its own, or
-    /// RCPT is asked only when ours was answered, a branch is no surety for one end.
+    /// RCPT is asked only when ours was answered, a branch is no surety for one end. A branch that is open gets
+    /// the content for all of its recipients, so nobody shares it who may have had it.
     fn may_join_branch(&self, known: Option<BranchId>, opens: Opens) -> bool {
         let alone = self.wants_each() || self.recipients.is_empty();
-        match known.and_then(|id| self.branches.get(id.0)) {
-            Some(branch) if branch.answers_each || opens == Opens::AfterContent => alone,
+        let branch = known.and_then(|id| self.branches.get(id.0));
+        let is_unopened = branch.is_none_or(|branch| branch.stage == BranchStage::Waiting);
+        if opens == Opens::UnlessRepeated {
+            let mut others = self.recipients.iter();
+            return is_unopened && (alone || others.all(|one| one.has_come_before));
+        }
+        match branch {
+            Some(_) if is_unopened && opens == Opens::Now => false,
+            Some(branch) if branch.answers_each || opens == Opens::AfterVerdict => alone,
             Some(_) => self.may_join(known),
             None => alone,
         }
@@ -226,6 +237,7 @@ impl Path {
             branch,
             when_unproven,
             remembered: silence.and_then(|silence| silence.remembered),
+            has_come_before: false,
             fate,
         });
     }

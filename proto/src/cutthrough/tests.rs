@@ -339,7 +339,7 @@ fn a_verdict_that_waits_opens_no_path_before_it() {
         answers_each: false,
         when_unproven: WhenUnproven::Defer,
         remembered: None,
-        opens: Opens::AfterContent,
+        opens: Opens::AfterVerdict,
     };
     for (said, last, answered) in [
         (Said::Accepted, reply(250), "custody"),
@@ -447,7 +447,7 @@ fn who_was_refused_before_is_refused_behind_the_verdict_too() {
         (full, "store [0]"),
     ] {
         let mut play = Play::of(VerdictResult::Repudiated);
-        play.step(Input::Recipient(refused_before(Opens::AfterContent)));
+        play.step(Input::Recipient(refused_before(Opens::AfterVerdict)));
         play.step(Input::Begin(id()));
         play.step(Input::Judged(sender(UNKNOWN)));
         play.step(Input::End);

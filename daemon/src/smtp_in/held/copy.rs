@@ -107,7 +107,7 @@ impl Held {
             Known::InHand => return Err(InHand::reply()),
             Known::Before => {
                 if let Way::Held { opens, .. } = way {
-                    *opens = Opens::AfterContent;
+                    *opens = Opens::UnlessRepeated;
                 }
             }
         }

@@ -153,7 +153,7 @@ impl Held {
         self.look_up(&mail.recipient.path, &mut way)?;
         let (is_held, is_late) = match &way {
             Way::Stored => (false, false),
-            Way::Held { opens, .. } => (true, *opens == Opens::AfterContent),
+            Way::Held { opens, .. } => (true, *opens != Opens::Now),
         };
         if is_mailbox {
             // Ours: what is stored for it is there.

@@ -164,7 +164,7 @@ fn several_may_wait_for_one_verdict() {
         answers_each: false,
         when_unproven: WhenUnproven::Defer,
         remembered: None,
-        opens: Opens::AfterContent,
+        opens: Opens::AfterVerdict,
     };
     let mut play = each(sender(VerdictResult::Repudiated));
     for number in [1, 1, 2] {

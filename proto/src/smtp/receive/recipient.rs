@@ -77,7 +77,7 @@ impl Session {
         let opens = match open.standing {
             _ if open.from_perimeter => None,
             Standing::Settled | Standing::Cleared => Some(Opens::Now),
-            Standing::Doubted | Standing::AwaitsContent => Some(Opens::AfterContent),
+            Standing::Doubted | Standing::AwaitsContent => Some(Opens::AfterVerdict),
         };
         let ask = Hold {
             recipient: recipient.clone(),
