@@ -129,7 +129,8 @@ impl Service {
         let spool = open_spool(config).await?;
         let notebook = open_history(config)?;
         let kept = with_history(&spool, notebook.as_ref());
-        let shared = Shared::new(&current, kept, notebook).await?;
+        let copies = read_copies(config, &spool).await?;
+        let shared = Shared::new(&current, kept, notebook, copies).await?;
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
         let sockets = bind(&config.listen)?;
         let control =
@@ -303,7 +304,7 @@ async fn read_marker(config: &Config) -> Result<Marker, Failure> {
 }
 
 /// What is remembered of messages that may come again. Before the runner gives any of the queue away.
-async fn read_copies(config: &Config, spool: &dyn Spool) -> Result<Copies, Failure> {
+async fn read_copies(config: &Config, spool: &LocalSpool) -> Result<Copies, Failure> {
     let disk = Arc::new(LocalDisk::new(config.data_dir.clone()));
     let now = clock::now().wall;
     let open = move || Outcomes::open(disk, now, OutcomeCaps::default());
@@ -312,7 +313,7 @@ async fn read_copies(config: &Config, spool: &dyn Spool) -> Result<Copies, Failu
         .or_exit(Exit::Software)?
         .context("cannot read the file \"outcomes\" in data_dir")
         .or_exit(Exit::Io)?;
-    Copies::open(outcomes, spool).await.or_exit(Exit::Io)
+    Ok(Copies::open(outcomes, spool).await)
 }
 
 /// The memory of what has left the queue, if one is wanted.
@@ -401,6 +402,7 @@ impl Shared {
         current: &Arc<Current>,
         spool: Arc<dyn Spool>,
         notebook: Option<Notebook>,
+        copies: Copies,
     ) -> Result<Self, Failure> {
         let in_force = current.take();
         let config = &in_force.config;
@@ -419,7 +421,6 @@ impl Shared {
             resolver: asked,
             tls,
         });
-        let copies = read_copies(config, &*spool).await?;
         Ok(Self {
             resolver,
             perimeter,

@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use vouchsafe_proto::custody::{Earlier, Whither};
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
-use vouchsafe_spool::{Ending, ListError, OutcomeKey, Outcomes, RememberError, Remembered, Spool};
+use vouchsafe_spool::{Ending, LocalSpool, OutcomeKey, Outcomes, RememberError, Remembered};
 
 use crate::clock;
 use crate::log::chain;
@@ -65,12 +65,12 @@ impl InHand {
 const AT_ONCE: usize = 256;
 
 impl Copies {
-    /// With what is remembered. What was being stored when the process died counts as taken if the queue has it, which
-    /// must not have been given any of it away yet.
-    pub async fn open(outcomes: Outcomes, queue: &dyn Spool) -> Result<Self, ListError> {
+    /// With what is remembered. What was being stored when the process died counts as taken if the queue has it, or
+    /// had given it away by then: which the queue knows when it has just been opened.
+    pub async fn open(outcomes: Outcomes, queue: &LocalSpool) -> Self {
         let (mut stored, mut lost) = (Vec::new(), Vec::new());
         for (key, queue_id, kept) in outcomes.storing() {
-            if queue.show(queue_id).await?.is_some() {
+            if queue.has_had(queue_id) {
                 stored.push((key, kept.with_ending(taken(queue_id, Whither::Storage))));
             } else {
                 lost.push(key);
@@ -89,10 +89,10 @@ impl Copies {
         for some in lost.chunks(AT_ONCE) {
             tell_failure(outcomes.forget(some.to_vec()).await);
         }
-        Ok(Self {
+        Self {
             outcomes: Arc::new(outcomes),
             in_hand: Arc::default(),
-        })
+        }
     }
 
     /// What a client is called in keys: by its address, which is all that it has proved.
@@ -186,14 +186,16 @@ impl Claim {
     /// wait for it.
     pub(super) fn stored(self: Arc<Self>, places: &[usize], id: QueueId, is_stored: bool) {
         let lines = self.lines(places.iter().copied(), taken(id, Whither::Storage));
+        let outcomes = &self.copies.outcomes;
+        // Begun here, so that it is done even if nobody runs any more who would wait.
+        let noting = if is_stored {
+            outcomes.remember(lines)
+        } else {
+            outcomes.forget(lines.into_iter().map(|(key, _)| key).collect())
+        };
         tokio::spawn(async move {
-            let outcomes = &self.copies.outcomes;
-            tell_failure(if is_stored {
-                outcomes.remember(lines).await
-            } else {
-                let keys = lines.into_iter().map(|(key, _)| key);
-                outcomes.forget(keys.collect()).await
-            });
+            tell_failure(noting.await);
+            drop(self);
         });
     }
 
@@ -232,10 +234,11 @@ mod tests {
     use bytes::Bytes;
     use vouchsafe_proto::addr::{ForwardPath, ReversePath};
     use vouchsafe_proto::envelope::{Envelope, Origin};
+    use vouchsafe_proto::outcome::Outcome;
     use vouchsafe_proto::smtp::xhold::TransactionId;
     use vouchsafe_proto::verify::VerdictResult;
     use vouchsafe_spool::fs::LocalDisk;
-    use vouchsafe_spool::{LocalSpool, Options, OutcomeCaps};
+    use vouchsafe_spool::{Ask, Options, OutcomeCaps, Progress, Settlement, Spool as _};
 
     use super::*;
 
@@ -252,7 +255,7 @@ mod tests {
         let spool = LocalSpool::open(folder, Options::default().with_reserve(0)).unwrap();
         let disk = Arc::new(LocalDisk::new(folder.to_path_buf()));
         let outcomes = Outcomes::open(disk, clock::now().wall, OutcomeCaps::default()).unwrap();
-        (Copies::open(outcomes, &spool).await.unwrap(), spool)
+        (Copies::open(outcomes, &spool).await, spool)
     }
 
     async fn commit(spool: &LocalSpool, draft_of: Option<&Claim>) -> QueueId {
@@ -269,9 +272,34 @@ mod tests {
         id
     }
 
-    /// The process dies when it has begun to store a message, and when it has stored it, before it could say so.
+    /// All that is in the queue leaves it.
+    async fn deliver(spool: &LocalSpool) {
+        let leased = spool.lease(clock::now().wall, Ask::up_to(9)).await.unwrap();
+        for lease in leased.leases {
+            let done = Progress::Done(Outcome::local((2, 0, 0), None, ""));
+            let settlement = Settlement {
+                progress: vec![done],
+                attempts: 1,
+                due: None,
+                later: Vec::new(),
+                delay_reported: false,
+                deadline_reported: false,
+                reports: Vec::new(),
+            };
+            spool.settle(lease, settlement).await.unwrap();
+        }
+    }
+
+    /// The process dies when it has begun to store a message, when it has stored it, and when it has delivered it, too,
+    /// before it could say so.
     #[tokio::test]
-    async fn what_was_being_stored_was_taken_if_the_queue_has_it() {
+    async fn what_was_being_stored_was_taken_if_the_queue_has_had_it() {
+        for is_delivered in [false, true] {
+            dies_while_storing(is_delivered).await;
+        }
+    }
+
+    async fn dies_while_storing(is_delivered: bool) {
         let folder = tempfile::tempdir().unwrap();
         let (copies, spool) = open(folder.path()).await;
         let keys = || vec![key("a@b.example")];
@@ -282,6 +310,9 @@ mod tests {
         lost.storing(&[0], never).await;
         for claim in [&claim, &lost] {
             assert_eq!(claim.look_back(), [], "not confirmed by this process");
+        }
+        if is_delivered {
+            deliver(&spool).await;
         }
         drop((claim, lost, copies, spool));
 

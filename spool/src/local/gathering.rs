@@ -187,6 +187,10 @@ fn newest<T>(held: &mut Option<(Age, T, Waits)>, found: (Age, T, Waits)) -> Opti
     }
 }
 
+/// Messages that have left, of which that is known after a start: far more than could be taken and delivered while
+/// one flush lasts. Some megabytes.
+const LEFT: usize = 1 << 16;
+
 impl Gathered {
     /// Where anything about it is.
     fn all(&self) -> Vec<From> {
@@ -206,6 +210,10 @@ impl Gathered {
         let store = Arc::clone(&recovered.store);
         let segments: Vec<u32> = all.iter().map(|(_, number)| *number).collect();
         if let Some(gone) = self.gone {
+            recovered.left.insert(id);
+            if recovered.left.len() > LEFT {
+                recovered.left.pop_first();
+            }
             let mut index = lock(&store.index);
             for from in all {
                 if from > gone {

@@ -32,6 +32,7 @@ pub use due::{Due as Index, Taken};
 pub use offline::OfflineSpool;
 pub use recover::{Corruption, Finding};
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::ready;
 use std::io;
@@ -155,6 +156,8 @@ pub struct LocalSpool {
     keeper: Option<JoinHandle<()>>,
     mover: Option<JoinHandle<()>>,
     findings: Vec<Finding>,
+    /// The youngest of those that had left when it was opened.
+    left: BTreeSet<QueueId>,
     /// Last, so that the folder is let go of last.
     _lock: Held,
 }
@@ -193,6 +196,12 @@ impl LocalSpool {
     /// What was not in order when it was opened.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// True if this message is in the queue, or was until shortly before it was opened: of one whose taking
+    /// the last process was about to note, whether it was taken. Reads memory alone.
+    pub fn has_had(&self, id: QueueId) -> bool {
+        self.left.contains(&id) || self.shared.store.locate(id).is_some()
     }
 }
 

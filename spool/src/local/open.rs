@@ -1,5 +1,6 @@
 //! Opening a queue: what is found is put in order before anybody may use it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 
 use tokio::sync::Notify;
+use vouchsafe_proto::queue_id::QueueId;
 
 use super::committer::{self, Operation, Queue, WRITERS};
 use super::compact;
@@ -63,6 +65,7 @@ impl LocalSpool {
             keeper: opened.keeper.into_inner(),
             mover: None,
             findings: opened.findings,
+            left: opened.left,
             _lock: held,
         };
         for number in 0..WRITERS {
@@ -92,6 +95,8 @@ struct Opened {
     findings: Vec<Finding>,
     /// The highest number of a settlement.
     settlements: u64,
+    /// The youngest that have left.
+    left: BTreeSet<QueueId>,
 }
 
 /// The keeper's thread, which ends with the attempt to open, if that fails.
@@ -153,6 +158,7 @@ impl Opened {
         let mut findings = std::mem::take(&mut recovered.findings);
         let mut due = std::mem::take(&mut recovered.due);
         let settlements = recovered.settlements;
+        let left = std::mem::take(&mut recovered.left);
         let (log, keeper) = begin(disk, &bell, recovered, options)?;
         if marker == Marker::Redb {
             let legacy = Legacy::open(&**disk)?;
@@ -169,6 +175,7 @@ impl Opened {
             due,
             findings,
             settlements,
+            left,
         })
     }
 }

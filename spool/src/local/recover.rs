@@ -6,6 +6,7 @@
 //! machine stopped and was never acknowledged is told apart from what was damaged later: a group
 //! says which ones before it were durable. All of it is reported as [`Finding`]s.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -182,6 +183,8 @@ pub(super) struct Recovered {
     pub(super) holes: Vec<Place>,
     /// The highest number of a settlement.
     pub(super) settlements: u64,
+    /// Messages that have left: the youngest of those of which the log still says so.
+    pub(super) left: BTreeSet<QueueId>,
 }
 
 /// Reads the log. Nothing is written.
@@ -195,6 +198,7 @@ pub(super) fn recover(disk: &dyn Disk, access: Access, bell: &Arc<Bell>) -> io::
         doomed: Vec::new(),
         holes: Vec::new(),
         settlements: 0,
+        left: BTreeSet::new(),
     };
     let mut segments = recovered.open(disk, access, bell)?;
     segments.sort_by_key(|segment| segment.generation);
