@@ -124,7 +124,7 @@ impl Site {
                 starttls: in_force.tls.is_some(),
                 require_tls: config.delivery.offers_require_tls(),
                 holds: routes.holds(),
-                xhold: routes.holds().then(|| Holding {
+                xhold: Some(Holding {
                     terms: held::TERMS,
                     marker: ahead.marker.clone(),
                 }),

@@ -294,8 +294,7 @@ fn a_word_that_is_lost_between_two_hosts_makes_no_duplicate() {
         let behind = world
             .setup()
             .with(&format!(
-                "[domains.\"hop.example\"]\nnext_hop = \"{}\"\npath = \"{path}\"\n\
-                 [domains.\"other.example\"]\nnext_hop = \"{0}\"",
+                "[domains.\"hop.example\"]\nnext_hop = \"{}\"\npath = \"{path}\"",
                 hop.next_hop()
             ))
             .start();

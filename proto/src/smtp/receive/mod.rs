@@ -87,7 +87,8 @@ pub struct Settings {
     pub starttls: bool,
     /// REQUIRETLS is offered under TLS (RFC 8689).
     pub require_tls: bool,
-    /// Some recipients' paths are held open: each that may be had is asked for ([`Ask::Hold`]).
+    /// Some recipients' paths are held open: each that may be had is asked for ([`Ask::Hold`]). What comes with
+    /// a parameter of XHOLD is, anyhow.
     pub holds: bool,
     /// XHOLD is offered (PROTOCOLS C); none where it is not.
     pub xhold: Option<Holding>,

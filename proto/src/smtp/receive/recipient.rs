@@ -63,7 +63,10 @@ impl Session {
         };
         match refusal {
             Some(reply) => self.refuse_recipient(recipient, reply, turn),
-            None if self.settings.holds => self.hold(recipient, turn),
+            // What may come again, or is to be held, is known only down there.
+            None if self.settings.holds || !open.mail.through.is_empty() => {
+                self.hold(recipient, turn);
+            }
             None => self.take_recipient(recipient, None, turn),
         }
     }
