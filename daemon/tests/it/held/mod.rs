@@ -5,6 +5,7 @@
 //! told reply by reply, and the question whether anything is queued.
 
 mod chains;
+mod copied;
 mod copies;
 mod edges;
 mod exim;
@@ -15,6 +16,7 @@ mod onward;
 mod per_recipient;
 mod points;
 mod proxy;
+mod scene;
 mod sender;
 mod slow;
 mod stories;

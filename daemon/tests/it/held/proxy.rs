@@ -127,8 +127,18 @@ impl Chance {
 pub struct Sides {
     pub previous: Option<Arc<Victim>>,
     pub next: Option<Arc<Victim>>,
+    pub ways: Ways,
+}
+
+/// What may be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Ways {
     /// Somebody may be killed at all.
     pub kills: bool,
+    /// Of sixteen acts so many are silence, up to four: it takes as long as somebody has patience.
+    pub silence: u64,
+    /// XHOLD is taken from what the next host offers.
+    pub plain: bool,
 }
 
 /// The proxy: threads on a port. They end with the process, or when their peers leave.
@@ -172,8 +182,9 @@ impl Proxy {
         proxy
     }
 
-    pub fn next_hop(&self) -> String {
-        format!("smtp://{}", self.0.address)
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
     }
 
     /// Connections from now on lead there.
@@ -209,10 +220,10 @@ impl Inside {
         }
         let point = points[usize::try_from(chance.below(points.len() as u64)).unwrap()];
         let act = match chance.below(16) {
-            0..=5 => Act::Cut,
-            6..=9 => Act::Silence,
+            lot @ 0..=3 if lot < self.sides.ways.silence => Act::Silence,
+            0..=9 => Act::Cut,
             10..=13 => Act::Rubbish,
-            _ if !self.sides.kills => Act::Cut,
+            _ if !self.sides.ways.kills => Act::Cut,
             14 => Act::KillNext,
             _ => Act::KillPrevious,
         };
@@ -237,7 +248,9 @@ struct State {
     /// Nothing is passed on any more.
     silent: bool,
     /// Which message is under way.
-    number: u64,
+    number: Option<u64>,
+    /// Its content, until it has told that.
+    head: Vec<u8>,
     /// CHUNKING is taken from what the next host offers.
     by_data: bool,
 }
@@ -257,7 +270,8 @@ fn carry(previous: TcpStream, inside: &Inside) -> std::io::Result<()> {
             armed: inside.draw(&[Point::Greeting, Point::Ehlo], 24),
             in_content: false,
             silent: false,
-            number: 0,
+            number: None,
+            head: Vec::new(),
             by_data: inside.chance.lock().unwrap().below(2) == 0,
         }),
         previous,
@@ -370,6 +384,8 @@ impl Line<'_> {
         let mut state = self.state.lock().unwrap();
         if point == Point::Mail {
             state.armed = self.inside.draw(&POINTS, 5);
+            state.number = None;
+            state.head.clear();
         }
         state.due.push_back(point);
     }
@@ -416,16 +432,20 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Takes the number of a message from its content, if that is in this piece.
+    /// Takes the number of a message from its content, which may come in pieces of any size.
     fn note_number(&self, piece: &[u8]) {
-        if piece.windows(10).any(|at| at == b"X-Number: ") {
-            self.state.lock().unwrap().number = number_in(piece);
+        let mut state = self.state.lock().unwrap();
+        if state.number.is_some() {
+            return;
         }
+        state.head.extend_from_slice(piece);
+        let whole = state.head.windows(4).position(|at| at == b"\r\n\r\n");
+        state.number = whole.map(|_| number_in(&state.head));
     }
 
     /// The message under way goes on whole.
     fn doubt(&self) {
-        let number = self.state.lock().unwrap().number;
+        let number = self.state.lock().unwrap().number.unwrap();
         let mut doubts = self.inside.doubts.lock().unwrap();
         *doubts.entry(number).or_default() += 1;
     }
@@ -463,6 +483,9 @@ impl Line<'_> {
             if point == Point::Ehlo && state.by_data {
                 without_chunking(&mut reply);
             }
+            if point == Point::Ehlo && self.inside.sides.ways.plain {
+                without_xhold(&mut reply);
+            }
             (point, state.silent)
         };
         if silent || (point != OTHER && self.meets(point)) {
@@ -472,10 +495,19 @@ impl Line<'_> {
         if !state.silent {
             (&self.previous).write_all(&reply.concat())?;
             if point == Point::End {
-                self.no_doubt(state.number);
+                self.no_doubt(state.number.unwrap());
             }
         }
         Ok(())
+    }
+}
+
+/// As a host passes it on that does not know XHOLD: the name is another.
+fn without_xhold(reply: &mut [Vec<u8>]) {
+    for line in reply {
+        if line[4..].starts_with(b"XHOLD") {
+            line[4..9].copy_from_slice(b"XNONE");
+        }
     }
 }
 

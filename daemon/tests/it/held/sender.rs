@@ -2,7 +2,7 @@
 //! good; and the count at the end.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,12 +10,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::super::service::PATIENCE;
 use super::super::sink::Message;
 use super::{KNOWN, UNKNOWN};
-
-/// Sessions at the same time.
-const SESSIONS: usize = 8;
 
 /// What a sender waits before it tries again what was put off.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -26,6 +22,17 @@ pub enum End {
     Acknowledged,
     /// For good, by this reply.
     Refused(String),
+}
+
+/// How it sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Where XHOLD is offered a message has an XTID, the same at each attempt.
+    pub with_ids: bool,
+    /// For each reply.
+    pub patience: Duration,
+    /// At the same time.
+    pub sessions: usize,
 }
 
 /// Who sends, and how.
@@ -45,6 +52,7 @@ struct Shared {
     /// Messages that were sent whole and not answered, by number: so often.
     doubts: Mutex<BTreeMap<u64, u32>>,
     total: usize,
+    manner: Manner,
     over: Condvar,
 }
 
@@ -102,20 +110,43 @@ struct Session<'a> {
     out: &'a TcpStream,
     /// A whole message has been sent, and not answered.
     in_doubt: bool,
+    /// Messages have an XTID.
+    with_ids: bool,
 }
 
 impl Session<'_> {
     /// The last line of a reply.
     fn reply(&mut self) -> io::Result<String> {
+        let mut lines = self.whole_reply()?;
+        Ok(lines.pop().unwrap())
+    }
+
+    /// All of its lines.
+    fn whole_reply(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
         loop {
             let mut line = String::new();
             self.lines.read_line(&mut line)?;
-            match line.as_bytes().get(3) {
-                Some(b'-') => {}
-                Some(_) if line.ends_with("\r\n") => return Ok(line.trim_end().into()),
+            let more = match line.as_bytes().get(3) {
+                Some(b'-') => true,
+                Some(_) if line.ends_with("\r\n") => false,
                 _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+            };
+            lines.push(line.trim_end().into());
+            if !more {
+                return Ok(lines);
             }
         }
+    }
+
+    /// To EHLO and its reply.
+    fn greet(&mut self, manner: Manner) -> io::Result<()> {
+        self.reply()?;
+        self.out.write_all(b"EHLO client.example\r\n")?;
+        let offers = self.whole_reply()?;
+        let is_xhold = |line: &String| line.get(4..).is_some_and(|word| word.starts_with("XHOLD "));
+        self.with_ids = manner.with_ids && offers.iter().any(is_xhold);
+        Ok(())
     }
 
     fn say(&mut self, command: &str) -> io::Result<String> {
@@ -123,39 +154,66 @@ impl Session<'_> {
         self.reply()
     }
 
-    /// One attempt: its end, or none if it was put off.
+    /// One attempt: its end, or none if it was put off. Recipients that are to come in a transaction of their own do.
     fn attempt(&mut self, number: u64) -> io::Result<Option<End>> {
-        let mail = self.say(&format!("MAIL FROM:<{}>", reverse_path(number)))?;
+        let (mut left, mut end) = (recipients(number), None);
+        while !left.is_empty() {
+            let (of_some, later) = self.transaction(number, &left)?;
+            let Some(of_some) = of_some else {
+                return Ok(None);
+            };
+            // What was taken for anybody is acknowledged.
+            end = end.filter(|end| *end == End::Acknowledged);
+            end = end.or(Some(of_some));
+            left = later;
+        }
+        Ok(end)
+    }
+
+    /// One transaction: how it ended, and for whom there is to be another.
+    fn transaction(
+        &mut self,
+        number: u64,
+        recipients: &[String],
+    ) -> io::Result<(Option<End>, Vec<String>)> {
+        let mut mail = format!("MAIL FROM:<{}>", reverse_path(number));
+        if self.with_ids {
+            write!(mail, " XTID=m{number}@client.example").unwrap();
+        }
+        let mail = self.say(&mail)?;
         if !mail.starts_with("250") {
-            return Ok(end_of(mail));
+            return Ok((end_of(mail), Vec::new()));
         }
         let (mut taken, mut refusal, mut put_off) = (false, None, false);
-        for recipient in recipients(number) {
+        let mut later = Vec::new();
+        for recipient in recipients {
             let reply = self.say(&format!("RCPT TO:<{recipient}>"))?;
             if reply.starts_with("250") {
                 taken = true;
-            } else if reply.starts_with('5') && is_refused_for_good(&recipient) {
+            } else if reply.starts_with('5') && is_refused_for_good(recipient) {
                 refusal = Some(reply);
             } else if reply.starts_with('5') {
                 // What no host here has said: the count will tell.
-                return Ok(Some(End::Refused(reply)));
+                return Ok((Some(End::Refused(reply)), Vec::new()));
+            } else if taken && reply.starts_with("452 4.5.3") {
+                later.push(recipient.clone());
             } else {
                 put_off = true;
             }
         }
         if put_off || !taken {
             self.say("RSET")?;
-            return Ok(refusal.filter(|_| !put_off).map(End::Refused));
+            return Ok((refusal.filter(|_| !put_off).map(End::Refused), later));
         }
         let data = self.say("DATA")?;
         if !data.starts_with("354") {
-            return Ok(end_of(data));
+            return Ok((end_of(data), later));
         }
         self.out.write_all(&content(number))?;
         self.in_doubt = true;
         let reply = self.say(".")?;
         self.in_doubt = false;
-        Ok(end_of(reply))
+        Ok((end_of(reply), later))
     }
 }
 
@@ -174,14 +232,14 @@ impl Shared {
         let server = *self.server.lock().unwrap();
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(self.manner.patience))?;
         let mut session = Session {
             lines: BufReader::new(&stream),
             out: &stream,
             in_doubt: false,
+            with_ids: false,
         };
-        session.reply()?;
-        session.say("EHLO client.example")?;
+        session.greet(self.manner)?;
         while let Some(number) = self.next() {
             self.attempts.fetch_add(1, Ordering::Relaxed);
             let end = session.attempt(number);
@@ -223,16 +281,17 @@ impl Shared {
 }
 
 impl Sender {
-    /// Begins to send so many messages.
-    pub fn start(server: SocketAddr, total: usize) -> Self {
+    /// Begins to send these messages.
+    pub fn start(server: SocketAddr, messages: VecDeque<u64>, manner: Manner) -> Self {
         let shared = Arc::new(Shared {
             server: Mutex::new(server),
-            left: Mutex::new((1..=total as u64).collect()),
+            total: messages.len(),
+            left: Mutex::new(messages),
             ends: Mutex::default(),
             spurious: AtomicUsize::new(0),
             attempts: AtomicUsize::new(0),
             doubts: Mutex::default(),
-            total,
+            manner,
             over: Condvar::new(),
         });
         let session = |_| {
@@ -246,7 +305,7 @@ impl Sender {
             })
         };
         Self {
-            threads: (0..SESSIONS).map(session).collect(),
+            threads: (0..manner.sessions).map(session).collect(),
             shared,
         }
     }
@@ -327,6 +386,8 @@ pub struct Count {
     pub acknowledged_twice: usize,
     /// Deliveries beyond the first, of one message to one recipient.
     pub duplicates: usize,
+    /// Messages that have some.
+    pub copied: Vec<u64>,
     /// Of these, more than replies to the whole message were lost on the way.
     pub duplicates_without_doubt: Vec<(u64, usize)>,
     /// Deliveries of what was refused to the sender for good.
@@ -402,6 +463,10 @@ impl Count {
             lost,
             acknowledged_twice: heard.spurious,
             duplicates: copies.values().map(|count| count - 1).sum(),
+            copied: {
+                let several = copies.iter().filter(|(_, count)| **count > 1);
+                several.map(|((number, _), _)| *number).collect()
+            },
             duplicates_without_doubt: copies
                 .iter()
                 .map(|((number, _), count)| {
