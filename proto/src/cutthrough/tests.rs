@@ -1,7 +1,9 @@
 //! What a transaction comes to, by what its next hops say: each case as a short play, and a world of
 //! chance in which no promise may break.
 
+mod anything;
 mod each;
+mod repeated;
 
 use alloc::string::ToString;
 use alloc::vec;
