@@ -9,6 +9,7 @@ use vouchsafe_proto::outcome::{Outcome, Remote};
 use vouchsafe_proto::smtp::deliver::{
     Action, Input, Protocol, Session, Settings, StartTls, Timeouts, Transaction,
 };
+use vouchsafe_proto::smtp::xhold::Terms;
 use vouchsafe_proto::time::{Mono, Now};
 
 /// What a next hop's peer hears.
@@ -163,6 +164,11 @@ impl Branch {
     pub fn time_out(&mut self, now: Now) {
         self.timer = None;
         self.feed(Input::TimerFired, now);
+    }
+
+    /// On what terms the next hop holds paths.
+    pub const fn terms(&self) -> Option<Terms> {
+        self.machine.terms()
     }
 
     /// The session stands, or never will.

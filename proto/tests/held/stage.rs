@@ -2,20 +2,21 @@
 //! no I/O. What is around it, clients, next hops, the spool and the time, is the test's.
 
 mod ahead;
+mod copies;
+mod ending;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use vouchsafe_proto::addr::Domain;
-use vouchsafe_proto::custody::Custody;
 use vouchsafe_proto::cutthrough::{Action as Todo, BranchId, Input as Given, Path};
 use vouchsafe_proto::cutthrough::{Sender, Way};
 use vouchsafe_proto::envelope::{Envelope, Recipient};
 use vouchsafe_proto::queue_id::QueueId;
-use vouchsafe_proto::reply::{Reply, ReplyClass};
+use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, Begun, Hold, Input, Limits, Peer, Session, Settings,
@@ -26,6 +27,8 @@ use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
 
 use super::branch::Branch;
+use copies::Copy;
+pub use copies::{Copies, Key};
 
 /// What the spool is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub enum Operation {
 pub enum Fate {
     /// The next hops have it, and nobody else.
     Held,
+    /// It was taken when it came before, and nothing has come of this copy.
+    Repeated,
     /// It is in the spool.
     Stored {
         to: Vec<String>,
@@ -86,9 +91,16 @@ pub trait Surroundings {
 /// A server with one client.
 pub struct Stage<S> {
     pub around: S,
+    /// What is remembered of those before.
+    pub copies: Copies,
     session: Session,
     settings: Arc<Settings>,
+    client: IpAddr,
     seed: u64,
+    /// Messages that have begun.
+    messages: u64,
+    /// What the last one is called.
+    queue_id: QueueId,
     /// Milliseconds.
     now: u64,
     /// So far time has come, and not everything has happened by then.
@@ -100,6 +112,10 @@ pub struct Stage<S> {
     proceeding: Vec<usize>,
     recipients: Vec<Recipient>,
     mail: Option<Hold>,
+    /// The one that may come again.
+    copy: Option<Copy>,
+    /// When its content has ended.
+    ended: Option<Mono>,
     /// Sessions that are kept.
     pool: Vec<(NextHop, Branch)>,
     draft: Option<Vec<u8>>,
@@ -129,9 +145,13 @@ impl<S: Surroundings> Stage<S> {
         let settings = Arc::new(settings);
         Self {
             around,
-            session: session(&settings),
+            copies: Copies::default(),
+            session: session(&settings, CLIENT),
             settings,
+            client: CLIENT,
             seed,
+            messages: 0,
+            queue_id: nameless(),
             now: 1,
             until: 1,
             timer: None,
@@ -141,6 +161,8 @@ impl<S: Surroundings> Stage<S> {
             proceeding: Vec::new(),
             recipients: Vec::new(),
             mail: None,
+            copy: None,
+            ended: None,
             pool: Vec::new(),
             draft: None,
             todo: Vec::new(),
@@ -149,9 +171,10 @@ impl<S: Surroundings> Stage<S> {
         }
     }
 
-    /// A client comes, after the one before has gone.
-    pub fn connect(&mut self) {
-        self.session = session(&self.settings);
+    /// A client comes from there, after the one before has gone.
+    pub fn connect(&mut self, client: IpAddr) {
+        self.client = client;
+        self.session = session(&self.settings, client);
         self.closed = false;
         self.step(Input::Connected);
     }
@@ -260,22 +283,23 @@ impl<S: Surroundings> Stage<S> {
     }
 
     fn hold(&mut self, hold: Hold) -> Result<(), Reply> {
-        let way = self.around.way(&hold);
+        let mut way = self.around.way(&hold);
         let sender = Sender {
             verdict: hold.verdict,
             is_null: hold.reverse_path.is_null(),
             was_queued: false,
         };
-        let id = self.queue_id();
-        let path = self.path.get_or_insert_with(|| {
-            let path = Path::new(sender, id);
-            if hold.per_recipient {
+        if self.path.is_none() {
+            let path = Path::new(sender, nameless());
+            self.path = Some(if hold.per_recipient {
                 path.for_each_recipient()
             } else {
                 path
-            }
-        });
-        let accepted = path.accepted();
+            });
+            self.copy = Copy::of(self.client, &hold);
+        }
+        self.look_up(&hold, &mut way)?;
+        let accepted = self.path.as_ref().map_or(0, Path::accepted);
         self.recipients.truncate(accepted);
         self.recipients.push(hold.recipient.clone());
         self.mail = Some(hold);
@@ -286,7 +310,10 @@ impl<S: Surroundings> Stage<S> {
     }
 
     fn begin(&mut self) -> Result<Begun, Reply> {
-        let queue_id = self.queue_id();
+        self.messages += 1;
+        let number = self.seed + self.messages - 1;
+        self.queue_id = QueueId::new(Wall::from_secs(1_795_256_100), number);
+        let queue_id = self.queue_id;
         let no_room = || Reply::new(452, (4, 3, 1), "no room");
         let Some(path) = &self.path else {
             // Every recipient was refused before it was asked for.
@@ -329,6 +356,9 @@ impl<S: Surroundings> Stage<S> {
     }
 
     fn append(&mut self, piece: &[u8]) {
+        if let Some(copy) = &mut self.copy {
+            copy.read(piece);
+        }
         self.push(piece);
         let Some(draft) = &mut self.draft else {
             return;
@@ -354,51 +384,13 @@ impl<S: Surroundings> Stage<S> {
         self.forget();
     }
 
-    fn commit(&mut self, envelope: &Envelope) -> Answer {
-        let sender = Sender {
-            verdict: envelope.verdict,
-            is_null: envelope.reverse_path.is_null(),
-            was_queued: false,
-        };
-        self.path_step(Given::Judged(sender));
-        let answer = self.drive(Given::End, Some(envelope), |todo| match todo {
-            Todo::End(answer) => Some(Ok(Answer::Committed(answer))),
-            Todo::EndForEach(ends) => Some(Ok(Answer::CommittedEach(ends))),
-            _ => None,
-        });
-        let answer = answer.unwrap_or_else(|reply| Answer::Committed(Err(reply)));
-        self.begun = false;
-        match &answer {
-            Answer::CommittedEach(ends) => self.ended(ends),
-            Answer::Committed(end) => self.ended(std::slice::from_ref(end)),
-            other => panic!("{other:?}"),
-        }
-        self.forget();
-        answer
-    }
-
-    /// What became of a message, for all or for each. Who has stored it has said so.
-    fn ended(&mut self, ends: &[Result<Custody, Reply>]) {
-        if ends.iter().flatten().any(|custody| !custody.is_onward()) {
-            return;
-        }
-        if ends.iter().any(Result::is_ok) {
-            self.around.became(Fate::Held);
-            return;
-        }
-        // For now, if one of them is.
-        let mut refusals: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
-        refusals.sort_by_key(|reply| reply.class() != ReplyClass::Transient);
-        if let Some(reply) = refusals.first() {
-            self.around.became(Fate::Refused((*reply).clone()));
-        }
-    }
-
     /// The transaction is over.
     fn forget(&mut self) {
         let seed = self.seed;
         assert!(self.branches.is_empty(), "seed {seed}: a branch is left");
         self.path = None;
+        self.copy = None;
+        self.ended = None;
         self.draft = None;
         self.recipients.clear();
         self.proceeding.clear();
@@ -444,7 +436,10 @@ impl<S: Surroundings> Stage<S> {
                         inputs.push_back(Given::Stored(self.store(envelope.unwrap(), &places)));
                     }
                     Todo::DropDraft => self.draft = None,
-                    Todo::Replay => panic!("no verdict waits here"),
+                    Todo::Replay => {
+                        self.replay(envelope.unwrap());
+                        inputs.push_back(Given::Replayed);
+                    }
                     other => answered = answer(other).or(answered),
                 }
             }
@@ -453,31 +448,19 @@ impl<S: Surroundings> Stage<S> {
         }
         answered.unwrap_or_else(|| Err(Reply::new(451, (4, 3, 0), "given up")))
     }
-
-    #[expect(clippy::disallowed_methods, reason = "the spool of a test")]
-    fn store(&mut self, envelope: &Envelope, places: &[usize]) -> Result<Custody, Reply> {
-        let draft = self.draft.take().unwrap();
-        if let Some(reply) = self.around.trouble(Operation::Commit) {
-            return Err(reply);
-        }
-        let to = places.iter();
-        let to = to.map(|place| envelope.recipients[*place].to_string());
-        self.around.became(Fate::Stored {
-            to: to.collect(),
-            head: envelope.trace.to_string(),
-            content: draft,
-        });
-        Ok(Custody::of_durable_message(self.queue_id()))
-    }
-
-    fn queue_id(&self) -> QueueId {
-        QueueId::new(Wall::from_secs(1_795_256_100), self.seed)
-    }
 }
 
-fn session(settings: &Arc<Settings>) -> Session {
+/// Who comes where nobody says so.
+pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// Until the content begins nothing is called by it.
+fn nameless() -> QueueId {
+    QueueId::new(Wall::from_secs(0), 0)
+}
+
+fn session(settings: &Arc<Settings>, client: IpAddr) -> Session {
     let peer = Peer {
-        address: SocketAddr::from(([192, 0, 2, 1], 4000)),
+        address: SocketAddr::new(client, 4000),
         may_relay: false,
         is_front: false,
     };

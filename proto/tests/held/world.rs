@@ -13,7 +13,7 @@ use vouchsafe_proto::verify::Evidence;
 use super::branch::Branch;
 use super::chance::Chance;
 use super::hop::{Hop, Taken};
-use super::stage::{Fate, Operation, Stage, Surroundings};
+use super::stage::{CLIENT, Fate, Operation, Stage, Surroundings};
 
 /// How many transactions ended how.
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ impl World {
 
     /// A few transactions, one after the other.
     pub fn play(mut self, sums: &mut Sums) {
-        self.stage.connect();
+        self.stage.connect(CLIENT);
         self.says("EHLO client.example");
         for number in 0..=self.chance.draw(3) {
             if !self.transaction(number, sums) {

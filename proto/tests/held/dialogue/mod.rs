@@ -8,11 +8,13 @@ mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use vouchsafe_proto::cutthrough::{Opens, Way};
+use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::{NextHop, WhenUnproven};
 use vouchsafe_proto::smtp::deliver::Protocol;
@@ -22,7 +24,7 @@ use vouchsafe_proto::time::Now;
 use vouchsafe_proto::verify::Evidence;
 
 use super::branch::Branch;
-use super::stage::{self, Operation, Stage, Surroundings};
+use super::stage::{self, CLIENT, Operation, Stage, Surroundings};
 use host::{Line, Shared};
 use script::{Fate, Host, Script, Step};
 use words::matches;
@@ -295,6 +297,7 @@ impl Surroundings for Scene {
     fn became(&mut self, fate: stage::Fate) {
         let (what, content) = match fate {
             stage::Fate::Held => ("held".into(), Vec::new()),
+            stage::Fate::Repeated => ("taken before".into(), Vec::new()),
             stage::Fate::Refused(reply) if reply.code() < 500 => ("deferred".into(), Vec::new()),
             stage::Fate::Refused(_) => ("refused".into(), Vec::new()),
             stage::Fate::GivenUp => ("given up".into(), Vec::new()),
@@ -334,15 +337,24 @@ fn play(script: Script, sizes: Sizes) {
         marker: Marker::new(|_| [0; 32]),
     });
     let mut stage = Stage::new(Scene::new(script, sizes), 20, xhold, 1);
-    connect(&mut stage);
+    connect(&mut stage, CLIENT);
     while let Some(step) = stage.around.next() {
         stage.around.nothing_more();
         match step {
-            Step::Connect => {
+            Step::Connect(client) => {
                 stage.around.at += 1;
                 stage.end();
                 mem::take(&mut stage.around.closed);
-                connect(&mut stage);
+                connect(&mut stage, client);
+            }
+            Step::InHand(key) => {
+                stage.around.at += 1;
+                stage.copies.take(key);
+            }
+            Step::LetGo(key, is_taken) => {
+                stage.around.at += 1;
+                let name = is_taken.then(|| QueueId::new(stage.now().wall, 0));
+                stage.copies.let_go(key, name);
             }
             Step::Client(_) => {
                 let words = stage.around.client_words();
@@ -375,8 +387,8 @@ fn play(script: Script, sizes: Sizes) {
     assert_eq!(scene.fates, scene.script.fates, "{}", scene.script.name);
 }
 
-fn connect(stage: &mut Stage<Scene>) {
-    stage.connect();
+fn connect(stage: &mut Stage<Scene>, client: IpAddr) {
+    stage.connect(client);
     assert_eq!(stage.around.said_line(), "220 mx.example.org ESMTP");
 }
 

@@ -1,14 +1,15 @@
 //! The files of `testdata/held`, read. What each line means stands in the README there.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::reply::{EnhancedStatus, Reply};
-
-use vouchsafe_proto::smtp::xhold::Terms;
+use vouchsafe_proto::smtp::xhold::{Terms, TransactionId};
 
 use super::words::octets_of;
-use crate::stage::Operation;
+use crate::stage::{CLIENT, Key, Operation};
 
 /// One dialogue.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +50,12 @@ pub struct Fate {
 /// Something that is said, or happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `CONNECT:`, another client comes.
-    Connect,
+    /// `CONNECT:`, another client comes, or the same again.
+    Connect(IpAddr),
+    /// `IN HAND:`, another session of the first client is bringing this copy to its end.
+    InHand(Key),
+    /// `LET GO:`, it has, and it was taken (true) or not.
+    LetGo(Key, bool),
     /// `C:`, the client says these.
     Client(Vec<u8>),
     /// `END:`, the client closes its side.
@@ -141,6 +146,12 @@ impl Script {
                 self.steps
                     .extend([(number, hello), (number, Step::ServerHello)]);
             }
+            "IN HAND" => self.steps.push((number, Step::InHand(key_of(text)?))),
+            "LET GO" => {
+                let taken = text.strip_suffix(" taken");
+                let key = key_of(taken.unwrap_or(text))?;
+                self.steps.push((number, Step::LetGo(key, taken.is_some())));
+            }
             _ => match keyword.split_once(' ') {
                 Some(("HELLO", host)) => self.hello(number, host, text),
                 Some((verb, host)) => self.host(number, host, host_step(verb, text)?),
@@ -228,7 +239,8 @@ fn step_of(keyword: &str, text: &str) -> Option<Step> {
         "S" => Step::Server(text.into()),
         "END" => Step::ClientEnds,
         "CLOSED" => Step::ServerCloses,
-        "CONNECT" => Step::Connect,
+        "CONNECT" if text.is_empty() => Step::Connect(CLIENT),
+        "CONNECT" => Step::Connect(text.parse().ok()?),
         "TIME" => Step::Time(Duration::from_secs(text.strip_suffix('s')?.parse().ok()?)),
         "SPOOL" => {
             let (operation, reply) = text.split_once(' ')?;
@@ -242,6 +254,21 @@ fn step_of(keyword: &str, text: &str) -> Option<Step> {
         }
         _ => return None,
     })
+}
+
+/// `id@domain <reverse-path> <recipient>`.
+fn key_of(text: &str) -> Option<Key> {
+    let mut words = text.split(' ');
+    let mut word = || words.next();
+    let id = TransactionId::parse(word()?).ok()?;
+    let path = |word: &str| Some(word.strip_prefix('<')?.strip_suffix('>')?.to_owned());
+    let key = Key {
+        client: CLIENT,
+        id,
+        reverse_path: ReversePath::parse_inside(&path(word()?)?).ok()?,
+        recipient: ForwardPath::parse_inside(&path(word()?)?).ok()?,
+    };
+    word().is_none().then_some(key)
 }
 
 /// `452 4.3.1 text`.

@@ -7,6 +7,7 @@ use vouchsafe_proto::envelope::BodyType;
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
+use vouchsafe_proto::smtp::xhold::{Budget, Mode, Terms, Through, TransactionId, Wish};
 use vouchsafe_proto::time::Now;
 
 use super::super::branch::Branch;
@@ -70,7 +71,8 @@ impl<S: Surroundings> Stage<S> {
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
             size: mail.declared,
-            through: mail.through.clone(),
+            // What is said depends on who hears it.
+            through: Through::default(),
             per_recipient: self.path.as_ref().unwrap().wants_each(),
         };
         let mut lost = Outcome::local((4, 4, 1), None, "no connection");
@@ -130,11 +132,35 @@ impl<S: Surroundings> Stage<S> {
         self.said(number)
     }
 
-    fn begin_branch(&mut self, number: usize, transaction: Transaction) {
+    fn begin_branch(&mut self, number: usize, mut transaction: Transaction) {
         let now = self.now();
+        transaction.through = self.through(self.branches[&number].1.terms());
         let (_, branch) = self.branches.get_mut(&number).unwrap();
         branch.begin(transaction, now);
         self.together(&[number], Branch::has_answered, |_, _| {});
+    }
+
+    /// What a next hop that holds paths on these terms is told, which nobody has asked us to.
+    fn through(&self, terms: Option<Terms>) -> Through {
+        let (Some(terms), Some(holding)) = (terms, &self.settings.xhold) else {
+            return Through::default();
+        };
+        let mail = self.mail.as_ref().unwrap();
+        assert!(mail.through.wish.is_none(), "its times are not kept here");
+        let now = self.now().mono;
+        let wish = Wish {
+            mode: Mode::Prefer,
+            recipient: 105,
+            last: 485,
+            hops: holding.terms.hops,
+        };
+        let budget = Budget::begin(wish, holding.terms, mail.since);
+        let left = budget.map(|all| self.ended.map_or(all, |ended| all.late(ended, now)));
+        let wish = left.and_then(|left| left.onward(now, terms)).ok();
+        let mut through = mail.through.clone();
+        let own = || TransactionId::parse("0123456789abcdef@mx.example.org").ok();
+        through.id = through.id.or_else(own);
+        through.onward(wish, &holding.marker).unwrap()
     }
 
     pub(super) fn ask(&mut self, BranchId(number): BranchId, place: usize) -> Said {
