@@ -29,7 +29,11 @@ enum Any {
 }
 
 fn ways() -> impl Strategy<Value = Way> {
-    let opens = prop_oneof![Just(Opens::Now), Just(Opens::AfterContent)];
+    let opens = prop_oneof![
+        Just(Opens::Now),
+        Just(Opens::AfterVerdict),
+        Just(Opens::UnlessRepeated)
+    ];
     let held = (1_u16..4, opens, any::<bool>()).prop_map(|(number, opens, answers_each)| {
         let Way::Held { next_hop, .. } = now(number) else {
             unreachable!("it is one");

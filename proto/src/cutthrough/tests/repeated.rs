@@ -26,7 +26,7 @@ pub(super) fn now(number: u16) -> Way {
 }
 
 fn late(number: u16) -> Way {
-    opened(number, Opens::AfterContent)
+    opened(number, Opens::UnlessRepeated)
 }
 
 pub(super) fn of(from: VerdictResult, for_each: bool) -> Play {
@@ -346,4 +346,46 @@ fn what_comes_when_it_is_of_no_use_changes_nothing() {
     let actions = play.step(Input::Completed(BranchId(0), vec![(0, reply(250))]));
     assert_eq!(said(actions), [THIS]);
     assert!(play.path.delivered().eq([0]));
+}
+
+/// An open branch brings the message to all of its recipients. So who may have it, and who has not, do not share one,
+/// whoever sends; where nobody hears of ends that differ they share no transaction.
+#[test]
+fn who_may_have_had_it_shares_no_branch_with_who_has_not() {
+    for (from, for_each) in [
+        (VerdictResult::Unknown, false),
+        (VerdictResult::Unknown, true),
+        (VerdictResult::Authorised, false),
+    ] {
+        let apart = from == VerdictResult::Unknown && !for_each;
+        for (first, ways) in [
+            (
+                late(1),
+                [
+                    (late(1), true),
+                    (late(2), true),
+                    (now(1), false),
+                    (now(3), !apart),
+                ],
+            ),
+            (
+                now(1),
+                [
+                    (now(1), true),
+                    (late(1), false),
+                    (late(2), !apart),
+                    (now(3), !apart),
+                ],
+            ),
+        ] {
+            let mut play = of(from, for_each);
+            assert_eq!(play.rcpt(first, Said::Accepted), Ok(()));
+            for (number, (way, is_taken)) in ways.into_iter().enumerate() {
+                let said = play.rcpt(way, Said::Accepted);
+                let said = said.map_err(|reply| reply.code());
+                let expected = if is_taken { Ok(()) } else { Err(452) };
+                assert_eq!(said, expected, "{from:?} {for_each} {number}");
+            }
+        }
+    }
 }

@@ -132,7 +132,7 @@ impl<S: Surroundings> Stage<S> {
         if self.copies.kept.contains_key(&key)
             && let Way::Held { opens, .. } = way
         {
-            *opens = Opens::AfterContent;
+            *opens = Opens::UnlessRepeated;
         }
         Ok(())
     }
