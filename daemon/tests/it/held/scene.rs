@@ -94,6 +94,11 @@ impl Mortal {
         true
     }
 
+    /// The log of all of its lives.
+    fn stop(self) -> String {
+        self.log + &self.service.unwrap().stop()
+    }
+
     /// What is in its Maildir.
     fn mailbox(&self) -> Vec<Message> {
         self.service()
@@ -240,7 +245,9 @@ impl Scene {
                 Err(RecvTimeoutError::Disconnected) => unreachable!("proxies live on"),
             }
             let most = PATIENCE * 2 + Duration::from_millis(500) * u32::try_from(total).unwrap();
-            assert!(began.elapsed() < most, "not everything comes to an end");
+            if began.elapsed() > most {
+                self.tell_without_end(&sender);
+            }
         }
         for proxy in self.proxies.values() {
             proxy.calm();
@@ -250,6 +257,14 @@ impl Scene {
         }
         self.revive(&sender);
         sender.ends()
+    }
+
+    /// Who has to be told why a test failed sees a message that has no end.
+    fn tell_without_end(&mut self, sender: &Sender) -> ! {
+        let endless = sender.without_end();
+        let logs: Vec<_> = self.hosts.drain(..).map(Mortal::stop).collect();
+        let life = endless.first().map(|number| life(&logs, *number));
+        panic!("without end: {endless:?}\n{}", life.unwrap_or_default());
     }
 
     fn revive(&mut self, sender: &Sender) {
@@ -295,8 +310,7 @@ impl Scene {
         for host in &self.hosts {
             assert_eq!(queue_of(host.service()), "", "queued without end");
         }
-        let stop = |host: Mortal| host.log + &host.service.unwrap().stop();
-        let logs = self.hosts.into_iter().map(stop).collect();
+        let logs = self.hosts.into_iter().map(Mortal::stop).collect();
         delivered.extend(self.last.rest());
         reports.extend(self.elsewhere.rest());
         Settled {
@@ -315,26 +329,24 @@ struct Settled {
     logs: Vec<String>,
 }
 
-impl Settled {
-    /// The lines of the logs that are about a message, for whoever has to be told why a test failed.
-    fn life(&self, number: u64) -> String {
-        let recipient = format!("-{number}@");
-        let mut life = String::new();
-        for (place, log) in self.logs.iter().enumerate() {
-            let about = log.lines().filter(|line| line.contains(&recipient));
-            let ids: HashSet<&str> = about
-                .flat_map(str::split_ascii_whitespace)
-                .filter_map(|word| word.strip_prefix("queue_id="))
-                .collect();
-            let each = log
-                .lines()
-                .filter(|line| line.contains(&recipient) || ids.iter().any(|id| line.contains(id)));
-            for line in each {
-                writeln!(life, "{place}: {line}").unwrap();
-            }
+/// The lines of the logs of all hosts that are about a message, for whoever has to be told why a test failed.
+fn life(logs: &[String], number: u64) -> String {
+    let recipient = format!("-{number}@");
+    let mut life = String::new();
+    for (place, log) in logs.iter().enumerate() {
+        let about = log.lines().filter(|line| line.contains(&recipient));
+        let ids: HashSet<&str> = about
+            .flat_map(str::split_ascii_whitespace)
+            .filter_map(|word| word.strip_prefix("queue_id="))
+            .collect();
+        let each = log
+            .lines()
+            .filter(|line| line.contains(&recipient) || ids.iter().any(|id| line.contains(id)));
+        for line in each {
+            writeln!(life, "{place}: {line}").unwrap();
         }
-        life
     }
+    life
 }
 
 /// A number from the environment.
@@ -382,7 +394,7 @@ pub fn run(plan: &Plan) -> Run {
         let (sender, lost) = (reverse_path(number), doubts(number));
         println!(
             "{number} <{sender}>, {lost} lost replies:\n{}",
-            settled.life(number)
+            life(&settled.logs, number)
         );
     }
     assert!(count.lost.is_empty(), "lost: {:?}", count.lost);

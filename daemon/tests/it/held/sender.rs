@@ -51,7 +51,7 @@ struct Shared {
     attempts: AtomicUsize,
     /// Messages that were sent whole and not answered, by number: so often.
     doubts: Mutex<BTreeMap<u64, u32>>,
-    total: usize,
+    messages: VecDeque<u64>,
     manner: Manner,
     over: Condvar,
 }
@@ -275,8 +275,12 @@ impl Shared {
         drop(self.over.wait_timeout(ends, PAUSE).unwrap());
     }
 
+    fn is_idle(&self) -> bool {
+        self.left.lock().unwrap().is_empty()
+    }
+
     fn is_over(&self) -> bool {
-        self.ends.lock().unwrap().len() == self.total
+        self.ends.lock().unwrap().len() == self.messages.len()
     }
 }
 
@@ -285,8 +289,8 @@ impl Sender {
     pub fn start(server: SocketAddr, messages: VecDeque<u64>, manner: Manner) -> Self {
         let shared = Arc::new(Shared {
             server: Mutex::new(server),
-            total: messages.len(),
-            left: Mutex::new(messages),
+            left: Mutex::new(messages.clone()),
+            messages,
             ends: Mutex::default(),
             spurious: AtomicUsize::new(0),
             attempts: AtomicUsize::new(0),
@@ -298,7 +302,9 @@ impl Sender {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || {
                 while !shared.is_over() {
-                    if shared.send().is_err() || !shared.is_over() {
+                    // Others may be at the last ones, and give them back.
+                    let is_broken = !shared.is_idle() && shared.send().is_err();
+                    if is_broken || !shared.is_over() {
                         shared.pause();
                     }
                 }
@@ -318,6 +324,13 @@ impl Sender {
     /// Every message has its end.
     pub fn is_over(&self) -> bool {
         self.shared.is_over()
+    }
+
+    /// Messages that have no end yet.
+    pub fn without_end(&self) -> Vec<u64> {
+        let ends = self.shared.ends.lock().unwrap();
+        let all = self.shared.messages.iter().copied();
+        all.filter(|number| !ends.contains_key(number)).collect()
     }
 
     /// Waits for the sessions, and gives what was heard.
