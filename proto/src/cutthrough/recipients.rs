@@ -30,7 +30,7 @@ impl Path {
             .iter()
             .position(|branch| branch.next_hop == next_hop)
             .map(BranchId);
-        if !self.may_join_branch(known, opens) {
+        if !self.opens_with_others(opens) || !self.may_join_branch(known, opens) {
             return actions.push(Action::Recipient(Err(replies::separate_transaction())));
         }
         let asked = known.and_then(|id| self.branches.get(id.0));
@@ -81,19 +81,25 @@ impl Path {
         self.wants_each() || self.recipients.iter().all(same)
     }
 
+    /// True if the others' paths are opened when this one's is: what gets the content as it comes cannot get it from the
+    /// draft as well, and one branch has one time.
+    fn opens_with_others(&self, opens: Opens) -> bool {
+        self.branches.iter().all(|branch| match branch.stage {
+            BranchStage::Waiting => opens != Opens::Now,
+            BranchStage::Open => opens == Opens::Now,
+            BranchStage::Prepared | BranchStage::Completing | BranchStage::Over => true,
+        })
+    }
+
     /// The same for one with a branch, or a new one. Where each recipient has a last word of its own, or
-    /// RCPT is asked only when ours was answered, a branch is no surety for one end. A branch that is open gets
-    /// the content for all of its recipients, so nobody shares it who may have had it.
+    /// RCPT is asked only when ours was answered, a branch is no surety for one end. Those who may have had the
+    /// message before have most likely had it.
     fn may_join_branch(&self, known: Option<BranchId>, opens: Opens) -> bool {
         let alone = self.wants_each() || self.recipients.is_empty();
-        let branch = known.and_then(|id| self.branches.get(id.0));
-        let is_unopened = branch.is_none_or(|branch| branch.stage == BranchStage::Waiting);
         if opens == Opens::UnlessRepeated {
-            let mut others = self.recipients.iter();
-            return is_unopened && (alone || others.all(|one| one.has_come_before));
+            return alone || self.recipients.iter().all(|one| one.has_come_before);
         }
-        match branch {
-            Some(_) if is_unopened && opens == Opens::Now => false,
+        match known.and_then(|id| self.branches.get(id.0)) {
             Some(branch) if branch.answers_each || opens == Opens::AfterVerdict => alone,
             Some(_) => self.may_join(known),
             None => alone,

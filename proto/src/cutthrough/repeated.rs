@@ -16,7 +16,8 @@ impl Path {
         }
         for (place, earlier) in earlier {
             if let Some(one) = self.recipients.get_mut(*place)
-                && matches!(one.fate, Fate::Open | Fate::Silent)
+                // Whatever its next hop has said of this one, in the midst of it.
+                && matches!(one.fate, Fate::Open | Fate::Silent | Fate::Refused(_))
             {
                 one.fate = Fate::Repeated(*earlier);
             }

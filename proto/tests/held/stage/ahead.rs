@@ -29,6 +29,7 @@ impl<S: Surroundings> Stage<S> {
         let now = self.now();
         if let Some((_, branch)) = self.branches.get_mut(&number) {
             branch.proceed(now);
+            assert!(!self.proceeding.contains(&number), "told twice");
             self.proceeding.push(number);
         }
     }
