@@ -1,6 +1,7 @@
 //! The held path in a world of chance: the real receive machine, cutthrough and deliver machines, next
 //! hops that refuse, fall silent, leave and talk nonsense at any moment, a spool that fails, and
-//! clients that leave. After each transaction what everybody has is compared with what was said.
+//! clients that leave, or come again under their XTID. After each transaction what everybody has is compared with what
+//! was said.
 //!
 //! `VOUCHSAFE_WORLDS=1000000 cargo test --release -p vouchsafe-proto --test held -- --nocapture` plays so many
 //! transactions; `VOUCHSAFE_SEED` makes them others.
@@ -43,9 +44,12 @@ fn whatever_happens_what_was_promised_holds() {
         refused,
         each,
         left,
+        again,
+        repeated,
+        mixed,
         ..
     } = sums;
-    for some in [held, stored, refused, each, left] {
+    for some in [held, stored, refused, each, left, again, repeated, mixed] {
         assert!(some > wanted / 100, "{sums:?}");
     }
 }
