@@ -18,6 +18,7 @@ use vouchsafe_proto::smtp::receive::{
     Action, Answer, Ask, Begun, Found, Input, Limits, Peer, Presenter, Session, Settings,
     UNKNOWN_CLIENT,
 };
+use vouchsafe_proto::smtp::xhold::{Holding, Marker, Terms};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::forwarder::Declared;
 use vouchsafe_proto::verify::inquiry::Tests;
@@ -346,7 +347,14 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
         starttls: true,
         require_tls: false,
         holds: false,
-        xhold: None,
+        xhold: Some(Holding {
+            terms: Terms {
+                min: 10,
+                max: 485,
+                hops: 16,
+            },
+            marker: Marker::new(|_| [0; 32]),
+        }),
         helo_syntax: true,
         // As the service has it where nothing is configured.
         possible: Possible {

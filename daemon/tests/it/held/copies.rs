@@ -61,13 +61,18 @@ impl Attempt<'_> {
             Ok(client) => client,
             Err(said) => return said,
         };
-        let number = TRIES.fetch_add(1, Ordering::Relaxed);
-        client.send(format!("Received: from a\r\n\tby b; try {number}\r\n"));
-        client.send(stuffed(self.content));
+        client.send(next_try(self.content));
         let said = client.say(".");
         client.expect("QUIT", 221);
         said
     }
+}
+
+/// As a client sends it that has put its own field above it, which is another with each try.
+fn next_try(content: &[u8]) -> Vec<u8> {
+    let number = TRIES.fetch_add(1, Ordering::Relaxed);
+    let field = format!("Received: from a\r\n\tby b; try {number}\r\n");
+    [field.as_bytes(), &stuffed(content)].concat()
 }
 
 /// What the last host has got since, all of it this content.
@@ -196,9 +201,9 @@ fn of_a_copy_that_is_in_hand_there_is_no_second() {
     let address = service.address();
     // Both have been let to the content before either has come to its end.
     let mut clients = [(); 2].map(|()| FIRST.begin(address).unwrap());
-    clients[0].send([&stuffed(CONTENT)[..], b".\r\n"].concat());
+    clients[0].send([&next_try(CONTENT)[..], b".\r\n"].concat());
     asked.recv_timeout(PATIENCE).unwrap();
-    clients[1].send(stuffed(CONTENT));
+    clients[1].send(next_try(CONTENT));
     assert_bland(&clients[1].say("."), "451 4.4.5 ");
     assert_bland(&FIRST.send(address), "451 4.4.5 ");
     leave.send(()).unwrap();
@@ -215,7 +220,7 @@ fn of_a_copy_that_is_in_hand_there_is_no_second() {
     let mut slow = other.begin(address).unwrap();
     leave.send(()).unwrap();
     let said = other.send(address);
-    slow.send(stuffed(CONTENT));
+    slow.send(next_try(CONTENT));
     assert_eq!(slow.say("."), said);
     drop(slow);
     assert_eq!(got(&hop), 1);
