@@ -23,6 +23,7 @@ use vouchsafe_proto::reply::Reply;
 use vouchsafe_spool::{Ending, LocalSpool, OutcomeKey, Outcomes, RememberError, Remembered};
 
 use crate::clock;
+use crate::limits::counted_as;
 use crate::log::chain;
 
 /// SHA-256 of what of a message is the same for each retry.
@@ -95,9 +96,10 @@ impl Copies {
         }
     }
 
-    /// What a client is called in keys: by its address, which is all that it has proved.
+    /// What a client is called in keys: by its address, which is all that it has proved; an IPv6 host by its /64, any
+    /// address of which it can take.
     pub(super) fn client(address: IpAddr) -> Box<str> {
-        address.to_canonical().to_string().into()
+        counted_as(address).to_string().into()
     }
 
     /// What is known before the content is.
@@ -151,21 +153,27 @@ impl Drop for Claim {
 }
 
 impl Claim {
-    /// Which of them have been taken before, by their places.
+    /// Which of them have been taken before, by their places. What is remembered of other content counts no more:
+    /// the client goes on to use its id for this.
     pub(super) fn look_back(&self) -> Vec<(usize, Earlier)> {
         let now = clock::now().wall;
-        let earlier = |key: &OutcomeKey| {
-            let kept = self.copies.outcomes.recall(key, now)?;
-            match kept.ending(&self.digest)? {
-                Ending::Taken(earlier) => Some(earlier),
+        let (mut taken, mut others) = (Vec::new(), Vec::new());
+        for (place, key) in self.keys.iter().enumerate() {
+            let Some(kept) = self.copies.outcomes.recall(key, now) else {
+                continue;
+            };
+            match kept.ending(&self.digest) {
+                Some(Ending::Taken(earlier)) => taken.push((place, earlier)),
                 // It has failed to be stored, or to be confirmed, for which the log has a line.
-                Ending::Storing(_) => None,
+                Some(Ending::Storing(_)) => {}
+                None => others.push(key.clone()),
             }
-        };
-        let numbered = self.keys.iter().enumerate();
-        numbered
-            .filter_map(|(place, key)| Some((place, earlier(key)?)))
-            .collect()
+        }
+        if !others.is_empty() {
+            // Nobody need wait: should it be remembered all the same, it is of no use to anybody else.
+            drop(self.copies.outcomes.forget(others));
+        }
+        taken
     }
 
     /// The next hops have it for these. Durable when it returns, unless the log says otherwise.
@@ -327,6 +335,35 @@ mod tests {
             assert_eq!(copies.known(&key("b@b.example")), Known::Nothing);
             drop((claim, copies, spool));
         }
+    }
+
+    /// Else who has another message under an old id would be taken for one who has had it, at each RCPT.
+    #[tokio::test]
+    async fn what_is_remembered_of_other_content_counts_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (copies, _spool) = open(folder.path()).await;
+        let keys = || vec![key("a@b.example")];
+        let id = QueueId::new(clock::now().wall, 7);
+        let claim = copies.claim(keys(), [1; 32]).unwrap();
+        claim.onward([0], id).await;
+        drop(claim);
+        assert_eq!(copies.known(&key("a@b.example")), Known::Before);
+        let other = copies.claim(keys(), [2; 32]).unwrap();
+        assert_eq!(other.look_back(), []);
+        drop(other);
+        while copies.known(&key("a@b.example")) != Known::Nothing {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// An IPv6 host can take any address of its network.
+    #[test]
+    fn a_client_is_called_by_what_it_cannot_change() {
+        let called = |address: &str| Copies::client(address.parse().unwrap());
+        assert_eq!(called("::ffff:192.0.2.1"), called("192.0.2.1"));
+        assert_eq!(called("2001:db8::1"), called("2001:db8::2:3"));
+        assert_ne!(called("2001:db8::1"), called("2001:db8:0:1::1"));
+        assert_ne!(called("192.0.2.1"), called("192.0.2.2"));
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ impl Path {
             }
         }
         if self.brings_it_twice() {
-            // It was in hand when RCPT came. When it comes again it is known from the start for whom it is.
+            // It was taken between RCPT and now. When it comes again that is known from the start.
             self.abandon(actions);
         }
     }

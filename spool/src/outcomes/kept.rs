@@ -100,7 +100,7 @@ impl Kept {
         {
             self.remove_at(oldest);
         }
-        if self.entries.len() > self.caps.total
+        while (self.entries.len() > self.caps.total || self.octets > self.caps.octets)
             && let Some((oldest, _)) = self.order.first_key_value()
         {
             self.remove_at(*oldest);

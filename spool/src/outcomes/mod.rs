@@ -112,8 +112,10 @@ impl Remembered {
 pub struct OutcomeCaps {
     /// Outcomes of one client.
     pub per_client: usize,
-    /// Of all; each takes its line's octets of memory, twice or three times.
+    /// Of all.
     pub total: usize,
+    /// Octets of the lines of all; each takes its line's octets of memory, twice or three times.
+    pub octets: u64,
     /// Octets of the file, above four times those that count, from which on it is written anew.
     pub slack: u64,
 }
@@ -123,6 +125,7 @@ impl Default for OutcomeCaps {
         Self {
             per_client: 10_000,
             total: 60_000,
+            octets: 24 << 20,
             slack: 4 << 20,
         }
     }
@@ -134,6 +137,13 @@ impl OutcomeCaps {
     pub const fn with_outcomes(mut self, per_client: usize, total: usize) -> Self {
         self.per_client = per_client;
         self.total = total;
+        self
+    }
+
+    /// With other octets.
+    #[must_use]
+    pub const fn with_octets(mut self, octets: u64) -> Self {
+        self.octets = octets;
         self
     }
 

@@ -180,6 +180,28 @@ async fn nothing_is_there_and_nothing_flushed_where_nothing_is_remembered() {
     );
 }
 
+/// Long paths take more room than others: the oldest go.
+#[tokio::test]
+async fn there_is_a_cap_on_octets_too() {
+    let disk = MemoryDisk::default();
+    let few = OutcomeCaps::default().with_octets(1000);
+    let outcomes = open(&disk, few);
+    for number in 0..20 {
+        make(&outcomes, &vec![(number, Some(2))], at(1))
+            .await
+            .unwrap();
+    }
+    let kept = |outcomes: &Outcomes| -> Vec<_> {
+        let known = |number: &usize| recalled(outcomes, *number).is_some();
+        (0..20).filter(known).collect()
+    };
+    let left = kept(&outcomes);
+    assert!((2..8).contains(&left.len()), "{left:?}");
+    assert_eq!(left, (20 - left.len()..20).collect::<Vec<_>>());
+    drop(outcomes);
+    assert_eq!(kept(&open(&disk, few)), left);
+}
+
 #[tokio::test]
 async fn an_end_is_given_for_the_same_content_to_the_same_client_for_seven_days() {
     let disk = MemoryDisk::default();

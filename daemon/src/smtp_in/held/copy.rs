@@ -90,8 +90,10 @@ impl Copy {
 }
 
 impl Held {
-    /// A piece of the content, or all of a small one.
+    /// A piece of the content, whoever gets it.
     pub(in crate::smtp_in) fn read(&mut self, piece: &[u8]) {
+        let more = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.content = self.content.saturating_add(more);
         if let Some(copy) = &mut self.copy {
             copy.content.read(piece);
         }

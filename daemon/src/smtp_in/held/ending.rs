@@ -52,8 +52,11 @@ pub(super) async fn store(
         claim.storing(places, id).await;
     }
     let committed = draft.commit(envelope, clock::now().wall).await;
-    if let Some(claim) = claim {
-        claim.stored(places, id, committed.is_ok());
+    match claim {
+        // Nobody knows what has reached the disk, before the next start.
+        Some(_) if matches!(committed, Err(CommitError::Poisoned)) => {}
+        Some(claim) => claim.stored(places, id, committed.is_ok()),
+        None => {}
     }
     committed.map_err(|error| {
         let reply = error.reply();

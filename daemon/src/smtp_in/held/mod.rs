@@ -80,6 +80,8 @@ pub(super) struct Held {
     size: u64,
     /// Octets of our fields alone.
     head: u64,
+    /// Octets of the content that have come.
+    content: u64,
     story: Story,
     /// What the machine wants done.
     actions: Vec<Action>,
@@ -133,6 +135,7 @@ impl Held {
             queue_id: nameless,
             size: 0,
             head: 0,
+            content: 0,
             story: Story::default(),
             actions: Vec::new(),
         }
@@ -290,20 +293,28 @@ impl Held {
         ending.envelope.transaction = self
             .chain
             .transaction(self.lines.iter().any(|line| line.asked > 0));
-        if let Err(reply) = self.look_back() {
-            self.drive(Input::Abandon, Some(ending)).await;
-            return Answer::Committed(Err(reply));
-        }
-        let answer = match self.drive(Input::End, Some(ending)).await {
-            Some(Answered::End(answer)) => answer,
-            _ => Answer::Committed(Err(out_of_step())),
+        let answer = match self.look_back() {
+            Ok(()) => self.conclude(ending).await,
+            Err(reply) => {
+                self.drive(Input::Abandon, Some(ending)).await;
+                Answer::Committed(Err(reply))
+            }
         };
-        self.remember_delivered().await;
         match &answer {
             Answer::Committed(answer) => self.note_end(ending, slice::from_ref(answer)),
             Answer::CommittedEach(ends) => self.note_end(ending, ends),
             _ => {}
         }
+        answer
+    }
+
+    /// Has the machine bring it to its end, and remembers that.
+    async fn conclude(&mut self, ending: &mut Ending) -> Answer {
+        let answer = match self.drive(Input::End, Some(ending)).await {
+            Some(Answered::End(answer)) => answer,
+            _ => Answer::Committed(Err(out_of_step())),
+        };
+        self.remember_delivered().await;
         answer
     }
 
@@ -316,7 +327,7 @@ impl Held {
             return;
         }
         let mut lines = self.story.lines(self.queue_id);
-        let message = (&ending.envelope, self.size);
+        let message = (&ending.envelope, self.size.max(self.content));
         story::end(&mut lines, self.queue_id, message, ends);
         notebook.note(self.queue_id, &lines);
     }
