@@ -82,11 +82,12 @@ fn trickling_sessions_cost_the_same_however_much_has_come() {
 /// takes without the optimiser, which lays a session's states side by side.
 const KIB_PER_IDLE: usize = if cfg!(debug_assertions) { 16 } else { 8 };
 
-/// Proportional set size of a process, in KiB.
-fn pss(service: &Service) -> usize {
+/// What a process has by itself, in KiB. What it has of files is shared with others of its kind, whose end would look like its
+/// growth.
+fn own(service: &Service) -> usize {
     let path = format!("/proc/{}/smaps_rollup", service.pid());
     let text = std::fs::read_to_string(path).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
     let kib = line.unwrap().split_whitespace().next();
     kib.unwrap().parse().unwrap()
 }
@@ -108,9 +109,9 @@ fn a_session_that_waits_costs_little() {
     // What all sessions share is there once some have come, and they have used up what the start
     // left free.
     let shared: Vec<Client> = (0..200).map(|_| greet()).collect();
-    let before = pss(&service);
+    let before = own(&service);
     let idle: Vec<Client> = (0..sessions).map(|_| greet()).collect();
-    let more = pss(&service).saturating_sub(before);
+    let more = own(&service).saturating_sub(before);
     println!(
         "{sessions} idle sessions: {more} KiB, {:.1} KiB each",
         f64::from(u32::try_from(more).unwrap()) / f64::from(u32::try_from(sessions).unwrap())

@@ -6,11 +6,14 @@
 
 use std::io;
 
+use vouchsafe_proto::queue_id::QueueId;
+
 use super::log::Log;
 use super::log::body::{Body, Place, size};
 use super::log::frame::{HEAD, Head, Kind};
 use super::recover::Doomed;
 use super::store::Store;
+use super::takeover::list;
 use crate::fs::{Disk, DiskFile};
 
 /// The folder of what was set aside.
@@ -28,6 +31,15 @@ pub(super) fn keep(log: &Log, doomed: &Doomed) -> io::Result<()> {
         at += octets.len() as u64;
     }
     finish(log, &*file)
+}
+
+/// The messages that have been set aside, and are still there.
+pub(super) fn messages(disk: &dyn Disk) -> io::Result<Vec<QueueId>> {
+    let listed = list(disk, FOLDER)?;
+    Ok(listed
+        .iter()
+        .filter_map(|one| one.name.parse().ok())
+        .collect())
 }
 
 /// Writes what is left of something that has lost its name.

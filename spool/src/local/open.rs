@@ -158,7 +158,10 @@ impl Opened {
         let mut findings = std::mem::take(&mut recovered.findings);
         let mut due = std::mem::take(&mut recovered.due);
         let settlements = recovered.settlements;
-        let left = std::mem::take(&mut recovered.left);
+        let mut left = std::mem::take(&mut recovered.left);
+        for id in aside::messages(&**disk).map_err(OpenError::Store)? {
+            left.remove(&id);
+        }
         let (log, keeper) = begin(disk, &bell, recovered, options)?;
         if marker == Marker::Redb {
             let legacy = Legacy::open(&**disk)?;

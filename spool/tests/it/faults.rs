@@ -384,6 +384,22 @@ async fn what_is_damaged_is_set_aside_and_costs_no_other() {
     let names = disk.names();
     let kept = names.iter().filter(|name| name.starts_with("corrupt/"));
     assert_eq!(kept.count(), 3, "what is left of it stays: {names:?}");
+    // What leaves was had; what was set aside was not.
+    let lease = lease_all(&spool, at(0)).await.pop().unwrap();
+    let (left, settlement) = (lease.entry().id, delivered(&lease));
+    spool.settle(lease, settlement).await.unwrap();
+    drop(spool);
+    let spool = open(&disk);
+    assert!(
+        spool
+            .list(None, 9)
+            .await
+            .unwrap()
+            .iter()
+            .all(|entry| entry.id != left)
+    );
+    assert!(spool.has_had(left) && spool.has_had(ids[4]));
+    assert!(!spool.has_had(ids[0]));
 }
 
 #[tokio::test]
