@@ -104,7 +104,7 @@ impl Doomed {
 /// Writes what is left of a message of an older queue: its records, then its file of content.
 pub(super) fn keep_old(
     log: &Log,
-    id: vouchsafe_proto::queue_id::QueueId,
+    id: QueueId,
     records: &[u8],
     content: Option<&dyn DiskFile>,
 ) -> io::Result<()> {
