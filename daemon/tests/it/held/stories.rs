@@ -425,6 +425,15 @@ const fn innocent(story: Story, front: Front) -> usize {
     }
 }
 
+/// Postfix in front now and then answers nothing any more: its processes wait for the one that writes their log. Its row is
+/// played again then, once; ours never are.
+fn played(story: Story, front: Front) -> Option<Count> {
+    if front != Front::Postfix {
+        return play(story, front);
+    }
+    std::panic::catch_unwind(|| play(story, front)).unwrap_or_else(|_| play(story, front))
+}
+
 #[test]
 fn nobody_innocent_is_told_and_no_true_sender_is_left_without_a_word() {
     if !Nsd::installed(LEFT_OUT) {
@@ -432,7 +441,7 @@ fn nobody_innocent_is_told_and_no_true_sender_is_left_without_a_word() {
     }
     let all = std::thread::scope(|scope| {
         let playing = Story::ALL.map(|story| {
-            scope.spawn(move || Front::ALL.map(|front| (story, front, play(story, front))))
+            scope.spawn(move || Front::ALL.map(|front| (story, front, played(story, front))))
         });
         playing.map(|story| story.join().unwrap()).concat()
     });
