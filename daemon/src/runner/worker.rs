@@ -203,7 +203,11 @@ impl Worker {
                 return None;
             }
         };
-        let through = self.through(work);
+        let through = if self.connection.as_ref()?.holds_paths() {
+            self.through(work)
+        } else {
+            Through::default()
+        };
         let connection = self.connection.as_mut()?;
         let transaction = Transaction {
             reverse_path: work.reverse_path.clone(),

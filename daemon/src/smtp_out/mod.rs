@@ -128,6 +128,11 @@ impl Connection {
         &self.remote
     }
 
+    /// True if the peer holds paths, and so takes what MAIL says of them (PROTOCOLS C).
+    pub const fn holds_paths(&self) -> bool {
+        self.session.terms().is_some()
+    }
+
     /// Version and suite of TLS, if it is on.
     pub fn tls(&self) -> Option<&str> {
         self.tls.as_deref()

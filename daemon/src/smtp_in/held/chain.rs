@@ -33,8 +33,6 @@ pub(super) struct Chain {
     holding: Option<Holding>,
     /// MAIL asked for it.
     is_asked: bool,
-    /// MAIL gave it an id.
-    is_given: bool,
     budget: Result<Budget, Spent>,
     /// What came in, with an id of ours if it had none.
     through: Through,
@@ -67,7 +65,6 @@ impl Chain {
         }
         Self {
             is_asked: mail.through.wish.is_some(),
-            is_given: mail.through.id.is_some(),
             budget: Budget::begin(wish, terms, mail.since),
             holding,
             through,
@@ -81,11 +78,9 @@ impl Chain {
         self.is_asked
     }
 
-    /// The id that next hops have been told, or are to be told when it goes through the queue: what has never been
-    /// asked for under any has none.
-    pub(super) fn transaction(&self, is_told: bool) -> Option<TransactionId> {
-        let is_known = self.is_given || is_told;
-        self.through.id.clone().filter(|_| is_known)
+    /// The id that next hops are told, or have been.
+    pub(super) fn transaction(&self) -> Option<TransactionId> {
+        self.through.id.clone()
     }
 
     /// What may be done where no reply is to be had.

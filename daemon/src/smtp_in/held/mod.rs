@@ -290,9 +290,10 @@ impl Held {
             was_queued: false,
         };
         self.path.step(Input::Judged(judged), &mut self.actions);
-        ending.envelope.transaction = self
-            .chain
-            .transaction(self.lines.iter().any(|line| line.asked > 0));
+        if self.lines.iter().any(|line| line.asked > 0) {
+            // The queue asks again under the id that next hops may know it by.
+            ending.envelope.transaction = self.chain.transaction();
+        }
         let answer = match self.look_back() {
             Ok(()) => self.conclude(ending).await,
             Err(reply) => {

@@ -132,14 +132,13 @@ pub(super) fn end(
             (taken.recipients).retain(|_| ends.next().is_some_and(Result::is_ok));
         }
         lines.push(&Note::accepted(id, at, &taken, size));
-        let is_new = |custody: &&Custody| !custody.is_repetition();
-        let mut taken = ends.iter().flatten();
-        let event = match (taken.clone().find(is_new), taken.next()) {
-            (None, Some(before)) => Event::Repeated {
-                of: Words::Id(before.queue_id()),
-            },
-            _ => Event::Onward,
-        };
+        let proofs = || ends.iter().flatten();
+        let before = proofs()
+            .next()
+            .filter(|_| proofs().all(Custody::is_repetition));
+        let event = before.map_or(Event::Onward, |before| Event::Repeated {
+            of: Words::Id(before.queue_id()),
+        });
         return lines.push(&Note::new(id, at, event));
     }
     let mut refusals = ends.iter().filter_map(|end| end.as_ref().err());

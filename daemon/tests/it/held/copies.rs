@@ -8,11 +8,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::super::cli::{texts, vouchsafe};
-use super::super::service::{PATIENCE, Service, Setup};
+use super::super::service::{PATIENCE, Setup};
 use super::hop::{Hop, Speaks, To};
 use super::{
-    CONTENT, Client, KNOWN, UNKNOWN, World, assert_bland, assert_whole, nothing_queued, queue_of,
-    stuffed,
+    CONTENT, Client, KNOWN, UNKNOWN, World, assert_bland, assert_whole, nothing_is_left,
+    nothing_queued, stuffed,
 };
 
 const BOB: &str = "bob@hop.example";
@@ -164,7 +164,7 @@ fn what_was_taken_is_known_after_a_stop_and_after_a_kill() {
     }
     for signal in ["KILL", "TERM"] {
         // What the queue was about to note would be delivered again for its own reasons.
-        empty(&service);
+        nothing_is_left(&service);
         service.signal(signal);
         let folder = service.folder();
         service.ended();
@@ -172,16 +172,9 @@ fn what_was_taken_is_known_after_a_stop_and_after_a_kill() {
         assert_eq!(FIRST.send(service.address()), held);
         assert_eq!(ann.send(service.address()), queued);
     }
-    empty(&service);
+    nothing_is_left(&service);
     service.stop();
     assert_eq!(got(&hop), 0);
-}
-
-fn empty(service: &Service) {
-    let began = std::time::Instant::now();
-    while !queue_of(service).is_empty() {
-        assert!(began.elapsed() < PATIENCE, "something is queued");
-    }
 }
 
 #[test]
@@ -318,8 +311,8 @@ fn a_word_that_is_lost_between_two_hosts_makes_no_duplicate() {
         } else {
             assert!(said.starts_with("250 2.0.0 queued as "), "{said}");
         }
-        empty(&front);
-        empty(&behind);
+        nothing_is_left(&front);
+        nothing_is_left(&behind);
         let logs = [front.stop(), behind.stop()];
         assert_eq!(got(&hop), 1, "{sender} {path}: {logs:#?}");
         assert!(logs[1].contains("taken before"), "{logs:#?}");
@@ -343,7 +336,7 @@ fn what_goes_out_of_a_queue_is_known_again() {
     let said = super::send(front.address(), UNKNOWN, &[BOB, "ann@hop.example"]);
     assert!(said.end.starts_with("250 2.0.0 queued as "), "{said:?}");
     lossy.lost.recv_timeout(PATIENCE).unwrap();
-    empty(&front);
+    nothing_is_left(&front);
     let logs = [front.stop(), behind.stop()];
     let messages = hop.rest();
     let to: Vec<_> = messages.iter().flat_map(|one| &one.recipients).collect();

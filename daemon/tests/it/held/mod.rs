@@ -29,7 +29,7 @@ use vouchsafe::dns::authority::{Authority, Zones};
 
 use super::cli::{texts, vouchsafe};
 use super::client::Client;
-use super::service::{Service, Setup};
+use super::service::{PATIENCE, Service, Setup};
 use super::signing::txt;
 
 /// Its domain lets this host send, by SPF: authorised.
@@ -204,6 +204,14 @@ fn queue_of(service: &Service) -> String {
 fn nothing_queued<'a>(services: impl IntoIterator<Item = &'a Service>) {
     for service in services {
         assert_eq!(queue_of(service), "");
+    }
+}
+
+/// The queue has settled what it has delivered.
+fn nothing_is_left(service: &Service) {
+    let began = std::time::Instant::now();
+    while !queue_of(service).is_empty() {
+        assert!(began.elapsed() < PATIENCE, "something is queued");
     }
 }
 

@@ -6,12 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::client::Client;
-use super::super::service::{PATIENCE, Service};
+use super::super::service::PATIENCE;
 use super::super::sink::Message;
 use super::hop::{Hop, Speaks, To, content, path};
 use super::{
-    CONTENT, KNOWN, UNKNOWN, World, assert_bland, assert_whole, domain, nothing_queued, send,
-    send_over, stuffed,
+    CONTENT, KNOWN, UNKNOWN, World, assert_bland, assert_whole, domain, nothing_is_left,
+    nothing_queued, send, send_over, stuffed,
 };
 
 /// Where no reply is to be had, and nothing is stored.
@@ -198,14 +198,6 @@ fn a_next_hop_that_fails_at_any_turn_has_not_replied() {
     for (_, hop, turn, act, sender) in &cases {
         let more: Vec<_> = hop.taken.try_iter().collect();
         assert!(more.is_empty(), "{act:?} {turn:?} {sender}: {more:?}");
-    }
-}
-
-/// The queue has settled what it has delivered.
-fn nothing_is_left(service: &Service) {
-    let begun = std::time::Instant::now();
-    while !super::queue_of(service).is_empty() {
-        assert!(begun.elapsed() < PATIENCE, "something is queued");
     }
 }
 
