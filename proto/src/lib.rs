@@ -23,7 +23,7 @@
 //! own questions and answers · [`smtp`] the receive and deliver machines · [`verify`] evidence and
 //! verdict · [`route`] where a recipient's mail goes · [`mx`] which hosts, in which order ·
 //! [`tls_policy`] what TLS a host must give · [`survey`] what a domain publishes, gathered · [`publish`] what it should publish · [`lint`] what is
-//! wrong with it · [`retry`] when to try again · [`dsn`] what is reported · [`message`] the header, as
+//! wrong with it · [`residue`] the ledger's question · [`retry`] when to try again · [`dsn`] what is reported · [`message`] the header, as
 //! it streams by.
 
 #![no_std]
@@ -44,6 +44,7 @@ pub mod perimeter;
 pub mod publish;
 pub mod queue_id;
 pub mod reply;
+pub mod residue;
 pub mod retry;
 pub mod route;
 pub mod smtp;
