@@ -9,6 +9,7 @@
 //! again (spool), who is asked (daemon), and the sums of the hash, which is handed in.
 
 mod congruence;
+pub mod covered;
 
 pub use congruence::{Congruences, Residue};
 

@@ -1,0 +1,316 @@
+//! The fields that are covered, in relaxed form (RFC 6376 §3.4.2), found in a header as it streams by; and what the
+//! Date and Message-ID fields say.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use jiff::fmt::rfc2822::DateTimeParser;
+
+use super::Hour;
+
+/// The covered fields, in the order in which they are hashed.
+const NAMES: [&str; 13] = [
+    "from",
+    "sender",
+    "reply-to",
+    "date",
+    "message-id",
+    "subject",
+    "to",
+    "cc",
+    "in-reply-to",
+    "references",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+];
+const DATE: usize = 3;
+const MESSAGE_ID: usize = 4;
+
+/// Octets of the longest of them.
+const LONGEST: usize = 25;
+
+/// Octets of covered fields that are held, since they are hashed in another order than they come in. A few thousand
+/// recipients in `To` fit.
+pub const MOST_HELD: usize = 128 * 1024;
+
+/// What holding one field costs besides its value, so that no number of empty ones passes the limit.
+const EACH: usize = 32;
+
+/// There are more covered fields than are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the covered fields have more than {MOST_HELD} octets")]
+pub struct TooLarge;
+
+/// Why a message is filed under no hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoHour {
+    /// There is none.
+    #[error("no Date field")]
+    Missing,
+    /// There are more than one.
+    #[error("several Date fields")]
+    Several,
+    /// It is no date of RFC 5322 §3.3 or §4.3, or none between 1970 and 2089.
+    #[error("unreadable Date field")]
+    Unreadable,
+}
+
+/// The covered fields of a header.
+#[derive(Debug)]
+pub(super) struct Fields {
+    /// All of them, in their order and form.
+    pub(super) canonical: Vec<u8>,
+    /// When it was written.
+    pub(super) hour: Result<Hour, NoHour>,
+    /// The Message-ID, if there is just one.
+    pub(super) message_id: Option<Box<[u8]>>,
+}
+
+/// The header being read.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    place: Place,
+    /// The field that is being held, or was until the last line end; the next line may belong to it.
+    field: Option<Value>,
+    /// Values in relaxed form, one behind the other.
+    held: Vec<u8>,
+    /// Which of [`NAMES`], and where in `held`.
+    values: Vec<(usize, Range<usize>)>,
+    too_large: bool,
+}
+
+/// Where in the header the reader is.
+#[derive(Clone, Copy, Debug, Default)]
+enum Place {
+    /// A line begins.
+    #[default]
+    Start,
+    /// Behind a CR that began a line.
+    Empty,
+    /// In what may be the name of a covered field.
+    Name(Name),
+    /// In the value of one.
+    Value,
+    /// In a line of which no more needs to be known.
+    Rest,
+    /// In the body.
+    Body,
+}
+
+/// The beginning of a line, in small letters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Name {
+    octets: [u8; LONGEST],
+    len: usize,
+    /// Blanks came behind it; they may stand before the colon (RFC 5322 §4.5).
+    blank: bool,
+}
+
+/// A value that is being held.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    /// Which of [`NAMES`].
+    name: usize,
+    /// Where in `held` it begins.
+    start: usize,
+    /// Blanks wait for what stands behind them.
+    blank: bool,
+    /// A CR waits for what stands behind it.
+    cr: bool,
+}
+
+impl Name {
+    /// One octet further; `None` if this is no name of a covered field.
+    fn and(mut self, octet: u8) -> Option<Self> {
+        match octet {
+            b' ' | b'\t' => self.blank = true,
+            _ if self.blank => return None,
+            _ => {
+                *self.octets.get_mut(self.len)? = octet.to_ascii_lowercase();
+                self.len = self.len.saturating_add(1);
+            }
+        }
+        Some(self)
+    }
+
+    /// Which of [`NAMES`] it is.
+    fn known(&self) -> Option<usize> {
+        let name = self.octets.get(..self.len)?;
+        NAMES.iter().position(|known| known.as_bytes() == name)
+    }
+}
+
+impl Header {
+    /// Takes the next octets of the content, and gives those that are the body's.
+    pub(super) fn read<'a>(&mut self, octets: &'a [u8]) -> &'a [u8] {
+        let mut rest = octets;
+        while !matches!(self.place, Place::Body) {
+            if matches!(self.place, Place::Rest) {
+                let Some(at) = memchr::memchr(b'\n', rest) else {
+                    return &[];
+                };
+                rest = rest.get(at..).unwrap_or_default();
+            }
+            let Some((octet, behind)) = rest.split_first() else {
+                return &[];
+            };
+            self.place = self.next(*octet);
+            rest = behind;
+        }
+        rest
+    }
+
+    /// Where one octet leads.
+    fn next(&mut self, octet: u8) -> Place {
+        match (self.place, octet) {
+            (Place::Start, b'\r') => Place::Empty,
+            (Place::Start | Place::Empty, b'\n') => {
+                self.end_field();
+                Place::Body
+            }
+            (Place::Start, b' ' | b'\t') if self.field.is_some() => self.take(octet),
+            (Place::Start, b' ' | b'\t') => Place::Rest,
+            (Place::Start, _) => {
+                self.end_field();
+                Name::default().and(octet).map_or(Place::Rest, Place::Name)
+            }
+            (Place::Name(name), b':') => self.begin_field(&name),
+            (Place::Value, _) => self.take(octet),
+            (_, b'\n') => Place::Start,
+            (Place::Name(name), _) => name.and(octet).map_or(Place::Rest, Place::Name),
+            // A CR alone begins no line: what it stands in is no field.
+            (Place::Empty, _) => {
+                self.end_field();
+                Place::Rest
+            }
+            (Place::Rest | Place::Body, _) => self.place,
+        }
+    }
+
+    /// A colon came behind a name.
+    fn begin_field(&mut self, name: &Name) -> Place {
+        let Some(name) = name.known() else {
+            return Place::Rest;
+        };
+        self.field = Some(Value {
+            name,
+            start: self.held.len(),
+            blank: false,
+            cr: false,
+        });
+        Place::Value
+    }
+
+    /// One octet of a value.
+    fn take(&mut self, octet: u8) -> Place {
+        let Some(value) = &mut self.field else {
+            return Place::Rest;
+        };
+        if core::mem::take(&mut value.cr) && octet != b'\n' {
+            value.push(b'\r', &mut self.held);
+        }
+        match octet {
+            b'\n' => return Place::Start,
+            b'\r' => value.cr = true,
+            b' ' | b'\t' => value.blank = true,
+            _ => value.push(octet, &mut self.held),
+        }
+        if self.held.len() > MOST_HELD {
+            self.give_up()
+        } else {
+            Place::Value
+        }
+    }
+
+    /// The field that was being held is over.
+    fn end_field(&mut self) {
+        if let Some(value) = self.field.take() {
+            self.values.push((value.name, value.start..self.held.len()));
+            let each = self.values.len().saturating_mul(EACH);
+            if self.held.len().saturating_add(each) > MOST_HELD {
+                self.give_up();
+            }
+        }
+    }
+
+    /// More than is held: the rest goes by.
+    fn give_up(&mut self) -> Place {
+        self.too_large = true;
+        self.field = None;
+        self.held = Vec::new();
+        self.values = Vec::new();
+        Place::Rest
+    }
+
+    /// The content is over.
+    pub(super) fn finish(mut self) -> Result<Fields, TooLarge> {
+        self.end_field();
+        if self.too_large {
+            return Err(TooLarge);
+        }
+        let mut canonical = Vec::with_capacity(self.held.len().saturating_add(ORDINARY));
+        for (number, name) in NAMES.iter().enumerate() {
+            let before = canonical.len();
+            for value in self.of(number).rev() {
+                canonical.extend_from_slice(name.as_bytes());
+                canonical.push(b':');
+                canonical.extend_from_slice(value);
+                canonical.extend_from_slice(b"\r\n");
+            }
+            if canonical.len() == before {
+                canonical.extend_from_slice(name.as_bytes());
+                canonical.extend_from_slice(b"\r\n");
+            }
+        }
+        Ok(Fields {
+            hour: self.hour(),
+            message_id: self.only(MESSAGE_ID).ok().map(Box::from),
+            canonical,
+        })
+    }
+
+    /// The values of one field, from the top.
+    fn of(&self, number: usize) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.values
+            .iter()
+            .filter(move |(name, _)| *name == number)
+            .filter_map(|(_, place)| self.held.get(place.clone()))
+    }
+
+    /// The value of a field of which there is just one, and which is not empty.
+    fn only(&self, number: usize) -> Result<&[u8], NoHour> {
+        let mut values = self.of(number);
+        let first = values.next().ok_or(NoHour::Missing)?;
+        match values.next() {
+            Some(_) => Err(NoHour::Several),
+            None if first.is_empty() => Err(NoHour::Unreadable),
+            None => Ok(first),
+        }
+    }
+
+    /// When the message was written, by its Date field.
+    fn hour(&self) -> Result<Hour, NoHour> {
+        let text = core::str::from_utf8(self.only(DATE)?).map_err(|_| NoHour::Unreadable)?;
+        let parser = DateTimeParser::new().relaxed_weekday(true);
+        let at = parser
+            .parse_timestamp(text)
+            .map_err(|_| NoHour::Unreadable)?;
+        let hour = u32::try_from(at.as_second().div_euclid(3600)).ok();
+        hour.and_then(Hour::new).ok_or(NoHour::Unreadable)
+    }
+}
+
+/// Octets of the names of all covered fields, with their line ends.
+const ORDINARY: usize = 256;
+
+impl Value {
+    /// An octet that is no blank and no line end.
+    fn push(&mut self, octet: u8, held: &mut Vec<u8>) {
+        if core::mem::take(&mut self.blank) && held.len() > self.start {
+            held.push(b' ');
+        }
+        held.push(octet);
+    }
+}
