@@ -81,12 +81,17 @@ impl Congruences {
             return None;
         }
         for (other, residue) in others.iter_mut().zip(rest) {
-            *other = Some(Congruence::of(*residue));
+            *other = Some(*residue);
         }
-        Some(Self {
-            first: Congruence::of(*first),
-            others,
-        })
+        Some(Self::with(*first, others))
+    }
+
+    /// Makes one residue ready, and others.
+    pub(super) fn with(first: Residue, others: [Option<Residue>; MOST - 1]) -> Self {
+        Self {
+            first: Congruence::of(first),
+            others: others.map(|other| other.map(Congruence::of)),
+        }
     }
 
     /// Whether `digest` leaves all of these remainders.

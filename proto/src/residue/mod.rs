@@ -8,10 +8,19 @@
 //! Promised: no input makes anything here panic; a question has one encoding. Left to others: what is kept and found
 //! again (spool), who is asked (daemon), and the sums of the hash, which is handed in.
 
+mod answer;
+mod base32;
 mod congruence;
 pub mod covered;
+mod offer;
+mod prime;
+mod question;
 
+pub use answer::{Answer, LONGEST_ANSWER, Span, Word};
 pub use congruence::{Congruences, Residue};
+pub use offer::{Offer, Policy};
+pub use prime::{first_prime, is_prime};
+pub use question::{Hours, Kind, LEAST_REVEALED, Malformed, Question, Residues, Width};
 
 use core::fmt;
 

@@ -1,0 +1,174 @@
+//! What a ledger answers (PROTOCOLS B.4): one TXT of at most twenty octets, `v=1 s=1 c=79aaa+150`.
+//!
+//! Promised: what is not exactly that is no answer, so nothing odd is ever taken for a word. Left to others: what may be
+//! said when (the ledger's coverage), and packets.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::Hour;
+
+/// The answer to one question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What is said.
+    pub word: Word,
+    /// The hours that the ledger can speak of.
+    pub covered: Span,
+}
+
+/// What a ledger says of a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It is in it.
+    Sent,
+    /// It is not, and would be.
+    NotSent,
+    /// It is not, and might be missing.
+    Unknown,
+}
+
+/// Hours, from the first on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first.
+    pub first: Hour,
+    /// How many; at most [`MOST_HOURS`] are said.
+    pub hours: u16,
+}
+
+/// Octets of the longest answer.
+pub const LONGEST_ANSWER: usize = 20;
+
+/// Hours that three digits hold: half a year.
+const MOST_HOURS: u16 = 0xfff;
+
+impl Span {
+    /// Whether an hour lies in it.
+    pub const fn contains(self, hour: Hour) -> bool {
+        match hour.number().checked_sub(self.first.number()) {
+            Some(behind) => behind < self.hours as u32,
+            None => false,
+        }
+    }
+}
+
+impl Answer {
+    /// The text.
+    pub fn to_text(self) -> String {
+        let word = match self.word {
+            Word::NotSent => 0,
+            Word::Sent => 1,
+            Word::Unknown => 2,
+        };
+        let hours = self.covered.hours.min(MOST_HOURS);
+        format!("v=1 s={word} c={:x}+{hours:x}", self.covered.first.number())
+    }
+
+    /// Reads a text; `None` if it is no answer.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(text).ok()?;
+        let (word, covered) = text.strip_prefix("v=1 s=")?.split_once(" c=")?;
+        let word = match word {
+            "0" => Word::NotSent,
+            "1" => Word::Sent,
+            "2" => Word::Unknown,
+            _ => return None,
+        };
+        let (first, hours) = covered.split_once('+')?;
+        let first = Hour::new(hex(first, 5)?)?;
+        let hours = u16::try_from(hex(hours, 4)?).ok()?;
+        let is_short = text.len() <= LONGEST_ANSWER;
+        is_short.then_some(Self {
+            word,
+            covered: Span { first, hours },
+        })
+    }
+}
+
+/// One to `most` digits of base 16, which are fewer than nine.
+fn hex(text: &str, most: usize) -> Option<u32> {
+    let is_number = (1..=most).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_hexdigit());
+    is_number.then(|| u32::from_str_radix(text, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_example_comes_out() {
+        let answer = Answer {
+            word: Word::Sent,
+            covered: Span {
+                first: Hour::new(0x79aaa).unwrap(),
+                hours: 336,
+            },
+        };
+        assert_eq!(answer.to_text(), "v=1 s=1 c=79aaa+150");
+        assert_eq!(Answer::parse(b"v=1 s=1 c=79AAA+150"), Some(answer));
+        let longest = Answer {
+            word: Word::NotSent,
+            covered: Span {
+                first: Hour::new(0xfffff).unwrap(),
+                hours: u16::MAX,
+            },
+        };
+        assert_eq!(longest.to_text(), "v=1 s=0 c=fffff+fff");
+        assert!(longest.to_text().len() <= LONGEST_ANSWER);
+    }
+
+    #[test]
+    fn what_is_odd_is_no_answer() {
+        for text in [
+            "",
+            "v=1",
+            "v=2 s=1 c=0+0",
+            "v=1 s=3 c=0+0",
+            "v=1 s= c=0+0",
+            "v=1 s=1 c=0",
+            "v=1 s=1 c=+0",
+            "v=1 s=1 c=0+",
+            "v=1 s=1 c=0++0",
+            "v=1 s=1 c=100000+0",
+            "v=1 s=1 c=0+10000",
+            "v=1 s=1 c=fffff+ffff0",
+            "v=1 s=1 c=0+0 ",
+            " v=1 s=1 c=0+0",
+            "v=1  s=1 c=0+0",
+            "v=1 s=11 c=0+0",
+            "v=1 s=1 c=-1+0",
+            "v=1 s=1 c=é+0",
+        ] {
+            assert_eq!(Answer::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Answer::parse(b"v=1 s=1 c=0+\xff"), None);
+    }
+
+    #[test]
+    fn a_span_contains_its_hours() {
+        let hour = |number| Hour::new(number).unwrap();
+        let span = Span {
+            first: hour(10),
+            hours: 2,
+        };
+        assert!(!span.contains(hour(9)) && span.contains(hour(10)));
+        assert!(span.contains(hour(11)) && !span.contains(hour(12)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_is_read(word in 0..3_usize, first in 0..1_u32 << 20, hours in 0..=MOST_HOURS) {
+            let word = [Word::Sent, Word::NotSent, Word::Unknown][word];
+            let covered = Span { first: Hour::new(first).unwrap(), hours };
+            let answer = Answer { word, covered };
+            prop_assert_eq!(Answer::parse(answer.to_text().as_bytes()), Some(answer));
+        }
+
+        #[test]
+        fn no_octets_make_it_panic(text: alloc::vec::Vec<u8>) {
+            let _ = Answer::parse(&text);
+        }
+    }
+}

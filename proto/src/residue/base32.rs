@@ -1,0 +1,118 @@
+//! base32hex without padding (RFC 4648 §7), in either case; one encoding for any octets.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Bits of a digit.
+const BITS: u32 = 5;
+
+/// The digit of the five low bits.
+pub(super) const fn digit(value: u8) -> char {
+    let value = value & 0x1f;
+    match value {
+        0..=9 => b'0'.saturating_add(value) as char,
+        _ => b'a'.saturating_add(value.saturating_sub(10)) as char,
+    }
+}
+
+/// What a digit stands for.
+pub(super) const fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
+        b'a'..=b'v' => Some(digit.wrapping_sub(b'a').wrapping_add(10)),
+        b'A'..=b'V' => Some(digit.wrapping_sub(b'A').wrapping_add(10)),
+        _ => None,
+    }
+}
+
+/// Octets as text.
+pub(super) fn encode(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len().saturating_mul(2));
+    let (mut bits, mut count) = (0_u16, 0_u32);
+    for octet in octets {
+        bits = bits << 8 | u16::from(*octet);
+        count = count.saturating_add(8);
+        while let Some(rest) = count.checked_sub(BITS) {
+            text.push(digit(low(bits >> rest)));
+            count = rest;
+        }
+    }
+    if count > 0 {
+        text.push(digit(low(bits << BITS.saturating_sub(count))));
+    }
+    text
+}
+
+/// Octets of a text; `None` if it is not the one that octets have.
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut octets = Vec::with_capacity(text.len());
+    let (mut bits, mut count) = (0_u16, 0_u32);
+    for digit in text {
+        bits = bits << BITS | u16::from(value(*digit)?);
+        count = count.saturating_add(BITS);
+        if let Some(rest) = count.checked_sub(8) {
+            octets.push(low(bits >> rest));
+            count = rest;
+        }
+    }
+    // What fills the last digit up is zeros, and no digit is there only for them.
+    let filling = bits & 1_u16.unbounded_shl(count).wrapping_sub(1);
+    (count < BITS && filling == 0).then_some(octets)
+}
+
+/// The low octet.
+const fn low(bits: u16) -> u8 {
+    bits.to_be_bytes()[1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn it_is_that_of_the_standard() {
+        for (octets, text) in [
+            ("", ""),
+            ("f", "co"),
+            ("fo", "cpng"),
+            ("foo", "cpnmu"),
+            ("foob", "cpnmuog"),
+            ("fooba", "cpnmuoj1"),
+            ("foobar", "cpnmuoj1e8"),
+        ] {
+            assert_eq!(encode(octets.as_bytes()), text);
+            assert_eq!(
+                decode(text.to_uppercase().as_bytes()).unwrap(),
+                octets.as_bytes()
+            );
+        }
+        for wrong in [
+            "c",
+            "cp",
+            "cpn",
+            "cpnmuo",
+            "cw",
+            "c=",
+            "co======",
+            "c o",
+            "cpnmuoj1e",
+        ] {
+            assert_eq!(decode(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(octets: Vec<u8>) {
+            prop_assert_eq!(decode(encode(&octets).as_bytes()), Some(octets));
+        }
+
+        #[test]
+        fn there_is_one_encoding(text in "[0-9a-v]{0,64}") {
+            if let Some(octets) = decode(text.as_bytes()) {
+                prop_assert_eq!(encode(&octets), text);
+            }
+        }
+    }
+}
