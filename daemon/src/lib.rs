@@ -18,6 +18,7 @@ pub mod dns;
 mod gathering;
 mod history;
 mod hop_mark;
+mod ledger;
 mod limits;
 mod log;
 mod maildir;

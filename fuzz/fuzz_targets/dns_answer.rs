@@ -53,6 +53,7 @@ fn records(u: &mut Unstructured<'_>, kind: RecordType) -> arbitrary::Result<Reco
                 .collect::<arbitrary::Result<_>>()?,
         ),
         RecordType::Tlsa => Records::Tlsa(Vec::new()),
+        RecordType::Ns => Records::Ns(Vec::new()),
         RecordType::Ptr => Records::Ptr(times.map(|_| name(u)).collect::<arbitrary::Result<_>>()?),
         RecordType::Txt => Records::Txt(
             times

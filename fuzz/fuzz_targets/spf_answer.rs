@@ -91,6 +91,7 @@ fn records(u: &mut Unstructured<'_>, kind: RecordType) -> arbitrary::Result<Reco
                 .collect::<arbitrary::Result<_>>()?,
         ),
         RecordType::Tlsa => Records::Tlsa(Vec::new()),
+        RecordType::Ns => Records::Ns(Vec::new()),
         RecordType::Ptr => Records::Ptr(times.map(|_| name(u)).collect::<arbitrary::Result<_>>()?),
         RecordType::Txt => {
             let count = count.min(2);

@@ -214,6 +214,8 @@ pub enum RecordType {
     Ptr,
     /// Which keys a service may have (RFC 6698).
     Tlsa,
+    /// Who answers for a zone.
+    Ns,
 }
 
 /// Whether a cached answer will do.
@@ -273,6 +275,8 @@ pub enum Records {
     Ptr(Vec<Name>),
     /// Keys that a service may have.
     Tlsa(Vec<Tlsa>),
+    /// Hosts that answer for a zone, in the order of the answer.
+    Ns(Vec<Name>),
 }
 
 /// Trouble: nothing is known, and nothing may be concluded.
@@ -428,6 +432,7 @@ impl fmt::Display for RecordType {
             Self::Txt => "TXT",
             Self::Ptr => "PTR",
             Self::Tlsa => "TLSA",
+            Self::Ns => "NS",
         })
     }
 }

@@ -291,7 +291,7 @@ fn good(kind: RecordType, lookup: &Lookup) -> Option<Good> {
         }
         Lookup::Found(Records::Mx(list)) => Some(Good::Exchanges(list.clone())),
         Lookup::NoData | Lookup::NxDomain => Some(nothing(kind)),
-        Lookup::Found(Records::Txt(_) | Records::Ptr(_) | Records::Tlsa(_))
+        Lookup::Found(Records::Txt(_) | Records::Ptr(_) | Records::Tlsa(_) | Records::Ns(_))
         | Lookup::AliasLimit
         | Lookup::Trouble(_) => None,
     }

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use vouchsafe_proto::verify::Machine;
 
 use super::check::{parse_resolver, resolver};
 use super::{Exit, Failure, OrExit};
-use crate::config::load;
+use crate::config::{Config, load};
+use crate::dns::Resolver;
 use crate::verify::drive;
 
 /// Whom to ask.
@@ -30,15 +32,21 @@ impl Dns {
 
     /// Runs a machine to its end.
     pub fn run<M: Machine>(&self, machine: M) -> Result<M::Report, Failure> {
-        let config = match &self.config {
-            Some(path) => Some(load(path)?.config),
-            None => None,
-        };
-        let resolver = resolver(&self.resolvers, config.as_ref())?;
+        let (resolver, _) = self.resolver()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .or_exit(Exit::Software)?;
         Ok(runtime.block_on(drive(machine, None, &resolver)))
+    }
+
+    /// Who is to be asked, and the configuration, if one was named.
+    pub fn resolver(&self) -> Result<(Arc<dyn Resolver>, Option<Config>), Failure> {
+        let config = match &self.config {
+            Some(path) => Some(load(path)?.config),
+            None => None,
+        };
+        let resolver = resolver(&self.resolvers, config.as_ref())?;
+        Ok((resolver, config))
     }
 }

@@ -128,7 +128,7 @@ fn reverse_path(command: &Command) -> Result<ReversePath, Failure> {
 }
 
 /// What MAIL FROM takes between its brackets, or with them.
-fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
+pub(super) fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
     if !text.starts_with('<') {
         return ReversePath::parse_inside(text);
     }

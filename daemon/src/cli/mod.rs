@@ -1,5 +1,6 @@
 //! The command line: what there is to say, and which module does it.
 
+mod ask;
 mod asking;
 mod check;
 mod config;
@@ -43,6 +44,8 @@ enum Command {
     Demo(crate::demo::Command),
     /// Give the verdict on a reverse-path, with every step of the evidence
     Check(check::Command),
+    /// Ask the domain in a message's reverse-path whether it sent it, without telling it the message
+    Ask(ask::Command),
     /// Print the DNS records by which others can tell a domain's mail from a forgery
     Publish(publish::Command),
     /// Say what is wrong or risky in what a domain publishes, and how to mend it
@@ -91,6 +94,7 @@ Examples:
   vouchsafe demo                              what it does, in eight stories
   vouchsafe serve -c vouchsafe.toml           the service, in the foreground
   vouchsafe check --ip 192.0.2.25 --helo mail.example.org --mail-from alice@example.org
+  vouchsafe ask message.eml                   did its domain send this?
   vouchsafe publish example.org --host mail.example.org
   vouchsafe lint example.org                  what is wrong with what it publishes?
   vouchsafe simulate --levels 10,50           what adoption changes, in a made-up world
@@ -120,6 +124,7 @@ pub fn run() -> Exit {
         Command::Serve(config) => crate::serve::run(&config.path),
         Command::Demo(command) => crate::demo::run(&command),
         Command::Check(command) => check::run(&command),
+        Command::Ask(command) => ask::run(&command),
         Command::Publish(command) => publish::run(&command),
         Command::Lint(command) => lint::run(&command),
         Command::Simulate(command) => crate::simulate::run(&command),

@@ -294,9 +294,8 @@ pub static DNS: Section = Section {
             name: "authority_port",
             kind: Kind::Count(1, 65_535),
             presence: Presence::Default("53"),
-            doc: "The port of authoritative servers where they are asked directly. For \
-                  laboratories: in the world it is 53. Nothing asks them directly yet, so it has \
-                  no effect.",
+            doc: "The port of authoritative servers where they are asked directly, as `vouchsafe ask` \
+                  does. For laboratories: in the world it is 53.",
         },
     ],
 };

@@ -87,7 +87,9 @@ pub fn content_weight(answer: &Answer) -> usize {
             all.iter().map(|mx| 32 + mx.exchange.as_str().len()).sum()
         }
         Lookup::Found(Records::Txt(all)) => all.iter().map(|text| 16 + text.len()).sum(),
-        Lookup::Found(Records::Ptr(all)) => all.iter().map(|name| 16 + name.as_str().len()).sum(),
+        Lookup::Found(Records::Ptr(all) | Records::Ns(all)) => {
+            all.iter().map(|name| 16 + name.as_str().len()).sum()
+        }
         Lookup::Found(Records::Tlsa(all)) => all.iter().map(|tlsa| 24 + tlsa.data.len()).sum(),
         Lookup::NoData | Lookup::NxDomain | Lookup::AliasLimit | Lookup::Trouble(_) => 0,
     };

@@ -117,7 +117,7 @@ fn negative_ttl(response: &Response, at: &Name) -> Option<u32> {
 /// True if the authority section names servers.
 fn delegates(response: &Response) -> bool {
     let mut authorities = response.authorities();
-    authorities.any(|record| matches!(record.data(), Some(Data::Ns)))
+    authorities.any(|record| matches!(record.data(), Some(Data::Ns(_))))
 }
 
 /// The answer section's aliases.
@@ -210,6 +210,13 @@ fn push_record(records: &mut Option<Records>, data: Data<'_>) {
             match records {
                 Some(Records::Ptr(all)) => all.push(name),
                 _ => *records = Some(Records::Ptr(vec![name])),
+            }
+        }
+        (records, Data::Ns(name)) => {
+            let name = name.to_name().unwrap_or_else(Name::root);
+            match records {
+                Some(Records::Ns(all)) => all.push(name),
+                _ => *records = Some(Records::Ns(vec![name])),
             }
         }
         (records, Data::Tlsa([usage, selector, matching], data)) => {

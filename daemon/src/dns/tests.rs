@@ -118,7 +118,7 @@ fn shown(lookup: &Lookup) -> String {
     match lookup {
         Lookup::Found(Records::A(all)) => list(all),
         Lookup::Found(Records::Aaaa(all)) => list(all),
-        Lookup::Found(Records::Ptr(all)) => list(all),
+        Lookup::Found(Records::Ptr(all) | Records::Ns(all)) => list(all),
         Lookup::Found(Records::Tlsa(all)) => list(all),
         Lookup::Found(Records::Mx(all)) => {
             let all: Vec<String> = all

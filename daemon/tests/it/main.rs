@@ -9,6 +9,7 @@
     reason = "tests: whatever is not as expected ends them, and their files need not last"
 )]
 
+mod ask;
 mod backup;
 mod bind;
 mod certificate;

@@ -99,7 +99,7 @@ pub enum Data<'a> {
     /// An alias of this name.
     Cname(WireName<'a>),
     /// A zone's server.
-    Ns,
+    Ns(WireName<'a>),
     /// The end of a zone: seconds for which "there is none" may be kept.
     Soa(u32),
     /// A signature: the type it is over, and its labels field.
@@ -276,7 +276,7 @@ impl<'a> Record<'a> {
                 .split_first_chunk()
                 .map(|(numbers, data)| Data::Tlsa(*numbers, data))?,
             CNAME => Data::Cname(self.sole_name(from)?),
-            NS => self.sole_name(from).map(|_| Data::Ns)?,
+            NS => Data::Ns(self.sole_name(from)?),
             SOA => Data::Soa(self.minimum()?),
             RRSIG => {
                 // Eighteen octets of fields, the signer's name, the signature (RFC 4034 §3.1).
@@ -380,6 +380,7 @@ pub const fn wire_type(kind: RecordType) -> u16 {
         RecordType::Mx => 15,
         RecordType::Txt => 16,
         RecordType::Ptr => 12,
+        RecordType::Ns => NS,
         RecordType::Tlsa => 52,
     }
 }

@@ -12,12 +12,15 @@ mod answer;
 mod base32;
 mod congruence;
 pub mod covered;
+mod meaning;
 mod offer;
 mod prime;
 mod question;
+pub mod servers;
 
 pub use answer::{Answer, LONGEST_ANSWER, Span, Word};
 pub use congruence::{Congruences, Residue};
+pub use meaning::Meaning;
 pub use offer::{Offer, Policy};
 pub use prime::{first_prime, is_prime};
 pub use question::{Hours, Kind, LEAST_REVEALED, Malformed, Question, Residues, Width};

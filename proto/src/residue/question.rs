@@ -222,7 +222,7 @@ impl Question {
     pub fn to_labels(&self) -> String {
         let mut labels = base32::encode(&self.to_octets());
         labels.push('.');
-        labels.push(base32::digit(self.branch()));
+        labels.push(self.branch_label());
         labels
     }
 
@@ -239,6 +239,11 @@ impl Question {
             [digit] if base32::value(*digit) == Some(question.branch()) => Ok(question),
             _ => Err(Malformed),
         }
+    }
+
+    /// The label `x`: the branch of the zone that it is in.
+    pub const fn branch_label(&self) -> char {
+        base32::digit(self.branch())
     }
 
     /// The first five bits of the index.

@@ -215,7 +215,8 @@ fn readable(kind: RecordType, mut answer: Answer) -> Answer {
             list.sort();
             list.len()
         }
-        (Lookup::Found(Records::Ptr(list)), RecordType::Ptr) => sorted(list),
+        (Lookup::Found(Records::Ptr(list)), RecordType::Ptr)
+        | (Lookup::Found(Records::Ns(list)), RecordType::Ns) => sorted(list),
         (Lookup::Found(Records::Tlsa(list)), RecordType::Tlsa) => sorted(list),
         (Lookup::Found(_), _) => 0,
         (_, _) => return answer,

@@ -162,7 +162,7 @@ fn write_lookup(f: &mut fmt::Formatter<'_>, lookup: &Lookup) -> fmt::Result {
         Lookup::Found(Records::A(list)) => write_list(f, list),
         Lookup::Found(Records::Aaaa(list)) => write_list(f, list),
         Lookup::Found(Records::Mx(list)) => write_list(f, list),
-        Lookup::Found(Records::Ptr(list)) => write_list(f, list),
+        Lookup::Found(Records::Ptr(list) | Records::Ns(list)) => write_list(f, list),
         Lookup::Found(Records::Tlsa(list)) => write_list(f, list),
         Lookup::Found(Records::Txt(list)) => {
             let texts: Vec<_> = list.iter().map(|text| Text(text.as_ref())).collect();

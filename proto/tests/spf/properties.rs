@@ -141,6 +141,7 @@ fn definite(random: &mut Random, kind: RecordType) -> Lookup {
         ),
         RecordType::Ptr => Records::Ptr((0..count).map(|_| name(random.of(&NAMES))).collect()),
         RecordType::Tlsa => Records::Tlsa(Vec::new()),
+        RecordType::Ns => Records::Ns(Vec::new()),
         RecordType::Txt => Records::Txt(
             (0..=random.below(8) / 7)
                 .map(|_| match random.below(8) {
@@ -162,7 +163,7 @@ fn reversed(mut answer: Answer) -> Answer {
             Records::Mx(list) => list.reverse(),
             Records::Txt(list) => list.reverse(),
             Records::Tlsa(list) => list.reverse(),
-            Records::Ptr(_) => {}
+            Records::Ptr(_) | Records::Ns(_) => {}
         }
     }
     answer

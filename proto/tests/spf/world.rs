@@ -271,13 +271,14 @@ impl World {
                 _ => None,
             })),
             RecordType::Tlsa => Records::Tlsa(Vec::new()),
+            RecordType::Ns => Records::Ns(Vec::new()),
         };
         let empty = match &records {
             Records::A(list) => list.is_empty(),
             Records::Aaaa(list) => list.is_empty(),
             Records::Mx(list) => list.is_empty(),
             Records::Txt(list) => list.is_empty(),
-            Records::Ptr(list) => list.is_empty(),
+            Records::Ptr(list) | Records::Ns(list) => list.is_empty(),
             Records::Tlsa(list) => list.is_empty(),
         };
         let silent = self.is_silent(name, kind, empty);

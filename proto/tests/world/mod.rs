@@ -262,7 +262,7 @@ pub fn reversed(mut answer: Answer) -> Answer {
             Records::Aaaa(list) => list.reverse(),
             Records::Mx(list) => list.reverse(),
             Records::Txt(list) => list.reverse(),
-            Records::Ptr(list) => list.reverse(),
+            Records::Ptr(list) | Records::Ns(list) => list.reverse(),
             Records::Tlsa(list) => list.reverse(),
         }
     }

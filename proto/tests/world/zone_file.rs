@@ -148,7 +148,7 @@ pub fn records(kind: RecordType, of_kind: &[&Record]) -> Option<Records> {
             .collect(),
         ),
         // No zone of these tests has any, and nothing asks.
-        RecordType::Tlsa => return None,
+        RecordType::Tlsa | RecordType::Ns => return None,
         RecordType::Txt => Records::Txt(
             all.filter_map(|rdata| match rdata {
                 Rdata::Txt(text) => Some(text.clone()),

@@ -116,7 +116,9 @@ pub(super) fn records(lookup: &Lookup) -> Vec<String> {
         Lookup::Found(Records::A(all)) => all.iter().map(ToString::to_string).collect(),
         Lookup::Found(Records::Aaaa(all)) => all.iter().map(ToString::to_string).collect(),
         Lookup::Found(Records::Mx(all)) => all.iter().map(ToString::to_string).collect(),
-        Lookup::Found(Records::Ptr(all)) => all.iter().map(ToString::to_string).collect(),
+        Lookup::Found(Records::Ptr(all) | Records::Ns(all)) => {
+            all.iter().map(ToString::to_string).collect()
+        }
         Lookup::Found(Records::Tlsa(all)) => all.iter().map(ToString::to_string).collect(),
         Lookup::Found(Records::Txt(all)) => all
             .iter()

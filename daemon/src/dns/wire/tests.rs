@@ -274,7 +274,10 @@ fn assert_same(ours: &Response, octets: &[u8]) {
                 assert_eq!((numbers, data), (of_theirs, &*theirs.cert_data));
             }
             (Data::Soa(minimum), RData::SOA(theirs)) => assert_eq!(minimum, theirs.minimum),
-            (Data::Ns, RData::NS(_)) | (Data::Other, _) => {}
+            (Data::Ns(ours), RData::NS(theirs)) => {
+                assert_eq!(ours.to_name(), from_wire(&theirs.0));
+            }
+            (Data::Other, _) => {}
             (ours, theirs) => panic!("{ours:?} is not {theirs:?}"),
         }
     }

@@ -1,0 +1,304 @@
+//! `ask`: did the domain in its reverse-path send this message? Shows the questions, the answers, and what they mean.
+//!
+//! Asks as the service would (PROTOCOLS B.3): the domain's own servers, with a prime that nobody knew before. What the
+//! answers come to is proto's to say. How to read what it prints stands in docs/ledger.md.
+
+mod envelope;
+mod report;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use vouchsafe_proto::addr::{Domain, ForwardPath, ParsePathError, ReversePath};
+use vouchsafe_proto::residue::covered::{Covered, Reader};
+use vouchsafe_proto::residue::servers::{self, Why};
+use vouchsafe_proto::residue::{
+    Digest, Hour, Hours, Kind, Meaning, Offer, Question, Residue, Residues, Width, Word, is_prime,
+};
+
+use self::envelope::Envelope;
+use super::asking::Dns;
+use super::{Ended, Exit, Failure, Format, OrExit, Output, print};
+use crate::chance;
+use crate::ledger::{Asker, Said, Secret, Sha256};
+
+/// `vouchsafe ask ...`
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Command {
+    /// The message; its lines may end in LF or CRLF
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The reverse-path it came with, instead of that in its Return-Path field
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true, value_parser = parse_reverse_path)]
+    mail_from: Option<ReversePath>,
+    /// A recipient it came for, instead of those in its Delivered-To and X-Original-To fields; may be repeated
+    #[arg(long = "recipient", value_name = "ADDR", value_parser = parse_recipient)]
+    recipients: Vec<ForwardPath>,
+    /// Ask by this odd number of 64 bits again, instead of a new prime: two different ones tell the domain the whole
+    /// digest of a message that is not its own
+    #[arg(long, value_name = "HEX", value_parser = parse_modulus)]
+    modulus: Option<u64>,
+    /// Port of the domain's servers, instead of the configuration's or 53
+    #[arg(long, value_name = "PORT")]
+    authority_port: Option<u16>,
+    /// Ask servers at addresses of special use too: loopback, private networks
+    #[arg(long)]
+    special_use: bool,
+    #[command(flatten)]
+    dns: Dns,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Shown below `ask --help`.
+const EXAMPLES: &str = "\
+Examples:
+  vouchsafe ask message.eml
+  vouchsafe ask message.eml --mail-from alice@example.org --recipient bob@example.net --format json
+
+Exit codes: 0 sent, altered, or nothing is known; 1 the domain says that it did not send it; 64 wrong
+usage; 65 a message that nobody can be asked about; 66 not found; 75 DNS failure.";
+
+/// Recipients' domains asked about, as by the service (PROTOCOLS B.5).
+const MOST_RECIPIENTS: usize = 4;
+
+/// What is asked about.
+struct About {
+    covered: Covered,
+    reverse_path: ReversePath,
+    /// The one that is asked.
+    domain: Domain,
+    /// Those of the recipients.
+    recipients: Vec<Domain>,
+    hour: Hour,
+}
+
+/// One question, and what came of it.
+struct Asked {
+    /// Of the message to this recipient's domain; `None`: of its identity.
+    recipient: Option<Domain>,
+    question: Question,
+    outcome: Outcome,
+}
+
+/// What came of a question.
+enum Outcome {
+    /// These were asked.
+    Said(Offer, Vec<IpAddr>, Said),
+    /// The domain takes no part.
+    Absent,
+    /// Nobody was found to ask.
+    NotKnown(Why),
+}
+
+impl Asked {
+    /// What was answered.
+    const fn word(&self) -> Option<Word> {
+        match &self.outcome {
+            Outcome::Said(_, _, Said::Answer(answer)) => Some(answer.word),
+            _ => None,
+        }
+    }
+
+    /// True if the DNS was in the way.
+    const fn is_trouble(&self) -> bool {
+        match &self.outcome {
+            Outcome::NotKnown(why) => matches!(why, Why::Dns(_)),
+            Outcome::Said(_, _, said) => matches!(said, Said::Odd(_)),
+            Outcome::Absent => false,
+        }
+    }
+}
+
+/// Does it.
+pub fn run(command: &Command) -> Ended {
+    let about = about(command)?;
+    let (resolver, config) = command.dns.resolver()?;
+    let configured = config.as_ref().map(|config| config.dns.authority_port);
+    let port = command.authority_port.or(configured).unwrap_or(53);
+    let asker = Asker::new(resolver, port, command.special_use);
+    let secret = chance::octets::<32>().ok_or_else(|| anyhow!("the system gives no random octets"));
+    let secret = Secret::new(&secret.or_exit(Exit::Software)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_exit(Exit::Software)?;
+    let exchanges = runtime.block_on(ask_all(&asker, &about, |digest| {
+        let modulus = command
+            .modulus
+            .or_else(|| secret.prime(digest, &about.domain));
+        Residues::of(digest, Width::Bits64, &[modulus?]).ok()
+    }));
+    let meaning = meaning(&exchanges);
+    print::out(&match command.output.format {
+        Format::Text => report::text(&about, &exchanges, meaning),
+        Format::Json => format!("{:#}\n", report::json(&about, &exchanges, meaning)),
+    })?;
+    Ok(match meaning {
+        Meaning::NotSent => Exit::Repudiated,
+        Meaning::Unknown if exchanges.iter().any(Asked::is_trouble) => Exit::Temporary,
+        _ => Exit::Ok,
+    })
+}
+
+/// Asks about each recipient's domain, and about the identity unless that is needless.
+async fn ask_all(
+    asker: &Asker,
+    about: &About,
+    residues: impl Fn(Digest) -> Option<Residues>,
+) -> Vec<Asked> {
+    let mut all = Vec::new();
+    for recipient in &about.recipients {
+        let digest = about
+            .covered
+            .digest::<Sha256>(recipient, &about.reverse_path);
+        let question = digest
+            .and_then(|digest| question(Kind::Message, digest, about.hour, residues(digest)?));
+        if let Some(question) = question {
+            all.push(ask(asker, about, Some(recipient.clone()), question).await);
+        }
+    }
+    let answered = |asked: &Asked| matches!(asked.outcome, Outcome::Said(..));
+    let sent = |asked: &Asked| asked.word() == Some(Word::Sent);
+    if !all.iter().any(answered) || all.iter().any(sent) {
+        return all;
+    }
+    let identity = about.covered.identity::<Sha256>(&about.reverse_path);
+    let question =
+        identity.and_then(|digest| question(Kind::Identity, digest, about.hour, residues(digest)?));
+    if let Some(question) = question {
+        all.push(ask(asker, about, None, question).await);
+    }
+    all
+}
+
+/// A question about one hour.
+fn question(kind: Kind, digest: Digest, hour: Hour, residues: Residues) -> Option<Question> {
+    Question::new(kind, Hours::From(hour, 1), digest.index(), residues).ok()
+}
+
+/// Finds who answers, and asks.
+async fn ask(asker: &Asker, about: &About, recipient: Option<Domain>, question: Question) -> Asked {
+    let outcome = match asker.find(&about.domain, &question).await {
+        servers::Report::Answers(offer, servers) => {
+            let said = asker.ask(&about.domain, &question, &servers).await;
+            Outcome::Said(offer, servers, said)
+        }
+        servers::Report::Absent => Outcome::Absent,
+        servers::Report::NotKnown(why) => Outcome::NotKnown(why),
+    };
+    Asked {
+        recipient,
+        question,
+        outcome,
+    }
+}
+
+/// What the answers come to.
+fn meaning(asked: &[Asked]) -> Meaning {
+    let of_message = asked.iter().filter(|asked| asked.recipient.is_some());
+    let messages: Vec<_> = of_message.map(Asked::word).collect();
+    let identity = asked.iter().find(|asked| asked.recipient.is_none());
+    Meaning::of(&messages, identity.and_then(Asked::word))
+}
+
+/// Reads the message and its envelope, and says why nobody can be asked about it.
+fn about(command: &Command) -> Result<About, Failure> {
+    let (covered, envelope) = read(&command.file)?;
+    let reverse_path = command.mail_from.clone().or(envelope.reverse_path);
+    let reverse_path = reverse_path
+        .ok_or_else(|| anyhow!("the message has no Return-Path field: name its --mail-from"))
+        .or_exit(Exit::Usage)?;
+    let domain = reverse_path
+        .domain()
+        .cloned()
+        .ok_or_else(|| anyhow!("no domain stands behind the reverse-path <{reverse_path}>"))
+        .or_exit(Exit::Data)?;
+    let named = if command.recipients.is_empty() {
+        envelope.recipients
+    } else {
+        command.recipients.clone()
+    };
+    let mut recipients: Vec<Domain> = Vec::new();
+    for domain in named.iter().filter_map(ForwardPath::domain) {
+        if !recipients.contains(domain) {
+            recipients.push(domain.clone());
+        }
+    }
+    if recipients.is_empty() {
+        return Err(anyhow!(
+            "it is not known whom the message came for: name its --recipient"
+        ))
+        .or_exit(Exit::Usage);
+    }
+    if recipients.len() > MOST_RECIPIENTS {
+        return Err(anyhow!("more than {MOST_RECIPIENTS} recipients' domains"))
+            .or_exit(Exit::Usage);
+    }
+    let hour = covered
+        .hour()
+        .with_context(|| format!("nobody can be asked about {}", command.file.display()))
+        .or_exit(Exit::Data)?;
+    Ok(About {
+        covered,
+        reverse_path,
+        domain,
+        recipients,
+        hour,
+    })
+}
+
+/// What is covered of the message in a file, and what its header says of its envelope.
+fn read(path: &Path) -> Result<(Covered, Envelope), Failure> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut file = File::open(path)
+        .with_context(cannot)
+        .or_exit(Exit::NoInput)?;
+    let mut reader = Reader::<Sha256>::default();
+    let mut top = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let read = file
+            .read(&mut piece)
+            .with_context(cannot)
+            .or_exit(Exit::NoInput)?;
+        let Some(octets) = piece.get(..read).filter(|octets| !octets.is_empty()) else {
+            break;
+        };
+        reader.read(octets);
+        if top.len() < envelope::MOST {
+            top.extend_from_slice(octets);
+        }
+    }
+    let covered = reader
+        .finish()
+        .with_context(|| format!("nobody can be asked about {}", path.display()))
+        .or_exit(Exit::Data)?;
+    Ok((covered, envelope::read(&top)))
+}
+
+/// What MAIL FROM takes, with or without its brackets.
+fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
+    super::check::parse_reverse_path(text)
+}
+
+/// What RCPT TO takes between its brackets.
+fn parse_recipient(text: &str) -> Result<ForwardPath, ParsePathError> {
+    ForwardPath::parse_inside(text)
+}
+
+/// A modulus that a question may have.
+fn parse_modulus(text: &str) -> Result<u64, String> {
+    let number = u64::from_str_radix(text, 16).map_err(|error| error.to_string())?;
+    let is_good = number >> 63 == 1 && is_prime(number) && Residue::new(number, 0).is_some();
+    if is_good {
+        Ok(number)
+    } else {
+        Err("no prime of 64 bits".to_owned())
+    }
+}

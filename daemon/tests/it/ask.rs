@@ -1,0 +1,215 @@
+//! `vouchsafe ask` as a command, with NSD as the domain's own server. Its answers stand in wildcards, since nobody
+//! knows beforehand what is asked; the name that was asked is the one that proto's vector has.
+
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::cli::{texts, vouchsafe, write};
+use super::nsd::{Nsd, zone_file};
+
+/// The message of PROTOCOLS B.1, as a mailbox has it.
+const MESSAGE: &str = "Return-Path: <alice@example.org>\nDelivered-To: carol@example.net\n\
+    Received: from a by b; Sat, 21 Nov 2026 10:15:00 +0100\nFrom: Alice  <alice@example.org>\n\
+    To: bob@example.net,\n carol@example.net\nSubject:  Hello \n\
+    Date: Sat, 21 Nov 2026 10:14:58 +0100\nMessage-ID: <5f1c0b7e9a2d4c68@example.org>\n\
+    MIME-Version: 1.0\nContent-Type: text/plain; charset=us-ascii\n\nHi  Bob,\t\n.\nAlice\n\n\n";
+
+/// 2^64 - 59.
+const PRIME: &str = "ffffffffffffffc5";
+
+const OFFER: &str = "_sent TXT \"v=vouch1 h=sha256-128 b=24 w=336 l=80 p=reject\"\n";
+const SENT: &str = "\"v=1 s=1 c=79aaa+150\"";
+const NOT_SENT: &str = "\"v=1 s=0 c=79aaa+150\"";
+const UNKNOWN: &str = "\"v=1 s=2 c=79aaa+150\"";
+
+/// A domain that answers about the message (branch 9) and its identity (branch 2) by these records.
+struct World {
+    nsd: Nsd,
+    folder: TempDir,
+}
+
+impl World {
+    fn new(records: &str) -> Self {
+        let zone = format!(
+            "$ORIGIN example.org.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\n\
+             ns A 127.0.0.1\n{records}\n"
+        );
+        let root = zone_file(".", "");
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("message.eml"), MESSAGE);
+        Self {
+            nsd: Nsd::serve(
+                Ipv4Addr::LOCALHOST.into(),
+                &[(".", Some(root)), ("example.org", Some(zone))],
+            ),
+            folder,
+        }
+    }
+
+    /// Runs `ask`; gives the exit code, what was printed and what was complained of.
+    fn ask(&self, more: &[&str]) -> (i32, String, String) {
+        let file = self.folder.path().join("message.eml");
+        let resolver = format!("--resolver={}", self.nsd.address());
+        let port = format!("--authority-port={}", self.nsd.address().port());
+        let mut arguments = vec!["ask", file.to_str().unwrap(), &resolver, &port];
+        arguments.extend(more);
+        let output = vouchsafe(&arguments);
+        let (out, err) = texts(&output);
+        (output.status.code().unwrap(), out, err)
+    }
+
+    /// The same, as an object.
+    fn json(&self, more: &[&str]) -> (i32, Value) {
+        let (code, out, err) = self.ask(&[&["--format=json", "--special-use"], more].concat());
+        let object =
+            serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+        (code, object)
+    }
+}
+
+/// Records of the two branches.
+fn branches(message: &str, identity: &str) -> String {
+    format!("{OFFER}*.9._sent TXT {message}\n*.2._sent TXT {identity}\n")
+}
+
+#[test]
+fn the_domain_is_asked_and_its_answer_told() {
+    if !Nsd::installed("vouchsafe ask against a real name server") {
+        return;
+    }
+    for (records, code, meaning, questions) in [
+        (branches(SENT, SENT), 0, "sent", 1),
+        (branches(NOT_SENT, SENT), 0, "altered", 2),
+        (branches(NOT_SENT, NOT_SENT), 1, "not_sent", 2),
+        (branches(NOT_SENT, UNKNOWN), 0, "unknown", 2),
+        (branches(UNKNOWN, NOT_SENT), 0, "unknown", 2),
+        (String::new(), 0, "unknown", 1),
+        (branches("\"v=1 s=0\"", NOT_SENT), 75, "unknown", 2),
+        (
+            branches(&format!("{NOT_SENT}\n*.9._sent TXT {SENT}"), NOT_SENT),
+            75,
+            "unknown",
+            2,
+        ),
+        (OFFER.to_owned(), 75, "unknown", 2),
+    ] {
+        let world = World::new(&records);
+        let (ended, object) = world.json(&[]);
+        assert_eq!(
+            (ended, &object["meaning"]),
+            (code, &meaning.into()),
+            "{records} {object:#}"
+        );
+        assert_eq!(
+            object["questions"].as_array().unwrap().len(),
+            questions,
+            "{object:#}"
+        );
+    }
+}
+
+#[test]
+fn the_question_is_that_of_the_vector() {
+    if !Nsd::installed("the question that vouchsafe ask sends") {
+        return;
+    }
+    let vector = "45srv429q9lfvvvvvvvvvvu5lqvtd7kpmj72o.9._sent";
+    let world = World::new(&format!("{OFFER}{vector} TXT {SENT}\n"));
+    let (code, object) = world.json(&["--modulus", PRIME]);
+    let asked = &object["questions"][0];
+    assert_eq!(
+        (code, &object["meaning"]),
+        (0, &"sent".into()),
+        "{object:#}"
+    );
+    assert_eq!(asked["name"], format!("{vector}.example.org"));
+    assert_eq!(asked["remainder"], "aebfd69e99b4ce2c");
+    // Without it, by another prime each time; the server knows only the one name.
+    let fresh = [world.json(&[]).1, world.json(&[]).1];
+    let moduli = fresh
+        .each_ref()
+        .map(|object| object["questions"][0]["modulus"].clone());
+    assert_ne!(moduli[0], moduli[1]);
+    assert!(fresh.iter().all(|object| object["meaning"] == "unknown"));
+    // To somebody else it is another message.
+    let (_, object) = world.json(&["--modulus", PRIME, "--recipient", "dave@example.com"]);
+    assert_eq!(object["meaning"], "unknown");
+}
+
+#[test]
+fn servers_at_addresses_of_special_use_are_not_asked_unasked() {
+    if !Nsd::installed("whom vouchsafe ask asks") {
+        return;
+    }
+    let world = World::new(&branches(SENT, SENT));
+    let (code, out, _) = world.ask(&[]);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("none: its name servers have addresses of special use"),
+        "{out}"
+    );
+    assert!(out.ends_with("unknown: nothing follows\n"), "{out}");
+    let (code, out, _) = world.ask(&["--special-use"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("v=1 s=1 c=79aaa+150: sent"), "{out}");
+    assert!(
+        out.ends_with("sent: it is example.org's own message\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn who_cannot_be_asked_is_told() {
+    if !Nsd::installed("what vouchsafe ask complains of") {
+        return;
+    }
+    let world = World::new(OFFER);
+    for (message, more, code, complaint) in [
+        (
+            MESSAGE.replace("Return-Path", "X"),
+            &[][..],
+            64,
+            "name its --mail-from",
+        ),
+        (
+            MESSAGE.replace("Delivered-To", "X"),
+            &[],
+            64,
+            "name its --recipient",
+        ),
+        (
+            MESSAGE.replace("<alice@example.org>\nDel", "<>\nDel"),
+            &[],
+            65,
+            "no domain stands behind",
+        ),
+        (MESSAGE.replace("Date", "X"), &[], 65, "no Date field"),
+        (
+            MESSAGE.replace("Date:", "Date: x\nDate:"),
+            &[],
+            65,
+            "several Date fields",
+        ),
+        (
+            MESSAGE.to_owned(),
+            &["--modulus", "8000000000000001"],
+            64,
+            "no prime of 64 bits",
+        ),
+        (
+            MESSAGE.to_owned(),
+            &["--mail-from", "a b"],
+            64,
+            "--mail-from",
+        ),
+    ] {
+        write(&world.folder.path().join("message.eml"), &message);
+        let (ended, out, err) = world.ask(more);
+        assert_eq!((ended, out.as_str()), (code, ""), "{err}");
+        assert!(err.contains(complaint), "{complaint}: {err}");
+    }
+    std::fs::remove_file(world.folder.path().join("message.eml")).unwrap();
+    assert_eq!(world.ask(&[]).0, 66);
+}

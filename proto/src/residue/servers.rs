@@ -1,0 +1,294 @@
+//! Who answers for a domain's ledger: whether it takes part, and the addresses of its own servers (PROTOCOLS B.3).
+//!
+//! The offer is a TXT record like others. The question itself goes to the servers of the zone that it is in, asked
+//! directly: names never repeat, so a shared cache would gain nothing, and learn what mail came. That zone may be the
+//! branch that a large domain delegates, `_sent.<domain>`, the domain's, or one above it; the nearest NS set counts.
+//!
+//! Promised: no conclusion from trouble, and none from an address of special use unless that was allowed, since a
+//! domain could have us ask our own neighbours otherwise. Left to others: the asking, and keeping what was found.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::Offer;
+use crate::addr::Domain;
+use crate::dns::{Answer, Freshness, Lookup, Name, Question, RecordType, Records, Trouble};
+use crate::time::{Mono, Now};
+use crate::verify::{Action, AskId, Input, Machine};
+
+/// The label that stands before the domain.
+pub const LABEL: &str = "_sent";
+
+/// Hosts whose addresses are looked up: a zone has two to four.
+const MOST_HOSTS: usize = 4;
+/// Addresses that are given.
+const MOST_ADDRESSES: usize = 8;
+/// Names above the domain that may be its zone. Names of mail domains are seldom longer.
+const MOST_ABOVE: usize = 3;
+/// Time for all of it, which is a part of the ten seconds that an asking has.
+const DEADLINE: Duration = Duration::from_secs(6);
+
+/// What is known of a domain's ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// It answers, there.
+    Answers(Offer, Vec<IpAddr>),
+    /// It does not take part: there is no offer that can be understood.
+    Absent,
+    /// That is not to be known.
+    NotKnown(Why),
+}
+
+/// Why it is not to be known who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// Names with the labels of a question are too long.
+    #[error("its name is too long")]
+    TooLong,
+    /// The DNS did not answer.
+    #[error("the DNS does not answer: {0}")]
+    Dns(Trouble),
+    /// There is an offer, and no server.
+    #[error("no name server was found")]
+    NoServer,
+    /// There are servers, and all have addresses of special use.
+    #[error("its name servers have addresses of special use")]
+    SpecialUse,
+}
+
+/// The search.
+#[derive(Debug)]
+pub struct Search {
+    domain: Name,
+    branch: char,
+    /// Servers may have addresses of special use.
+    special: bool,
+    stage: Stage,
+    open: Vec<(AskId, Question)>,
+    asked: u32,
+    known: Vec<(Question, Answer)>,
+    deadline: Mono,
+}
+
+/// What is being asked.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// The offer.
+    Offer,
+    /// NS of all zones that it may be.
+    Zones(Offer),
+    /// Addresses of their hosts.
+    Hosts(Offer),
+    /// The report is out.
+    Ended,
+}
+
+impl Search {
+    /// For a question of this branch (its label `x`). `special`: servers may have addresses of special use.
+    pub fn new(domain: &Domain, branch: char, special: bool) -> Self {
+        Self {
+            domain: Name::from(domain),
+            branch,
+            special,
+            stage: Stage::Offer,
+            open: Vec::new(),
+            asked: 0,
+            known: Vec::new(),
+            deadline: Mono::default(),
+        }
+    }
+}
+
+impl Machine for Search {
+    type Report = Report;
+
+    fn step(&mut self, input: Input, now: Now) -> Vec<Action<Report>> {
+        match input {
+            Input::Begin => self.begin(now.mono),
+            Input::Answer(id, answer) => self.answered(id, answer),
+            Input::TimerFired if now.mono >= self.deadline => {
+                self.end(Report::NotKnown(Why::Dns(Trouble::Timeout)))
+            }
+            Input::TimerFired => alloc::vec![Action::SetTimer(self.deadline)],
+        }
+    }
+}
+
+impl Search {
+    fn begin(&mut self, now: Mono) -> Vec<Action<Report>> {
+        self.deadline = now.plus(DEADLINE);
+        let Ok(owner) = self.domain.child(LABEL) else {
+            return self.end(Report::NotKnown(Why::TooLong));
+        };
+        let mut actions = self.ask([(owner, RecordType::Txt)]);
+        actions.push(Action::SetTimer(self.deadline));
+        actions
+    }
+
+    /// Asks all of these.
+    fn ask(&mut self, all: impl IntoIterator<Item = (Name, RecordType)>) -> Vec<Action<Report>> {
+        let mut actions = Vec::new();
+        for (name, kind) in all {
+            let question = Question {
+                name,
+                kind,
+                freshness: Freshness::Cached,
+            };
+            let id = AskId(self.asked);
+            self.asked = self.asked.saturating_add(1);
+            self.open.push((id, question.clone()));
+            actions.push(Action::Ask(id, question));
+        }
+        actions
+    }
+
+    fn answered(&mut self, id: AskId, answer: Answer) -> Vec<Action<Report>> {
+        let Some(at) = self.open.iter().position(|(open, _)| *open == id) else {
+            return Vec::new();
+        };
+        let (_, question) = self.open.swap_remove(at);
+        self.known.push((question, answer));
+        if !self.open.is_empty() {
+            return Vec::new();
+        }
+        let next = match self.stage {
+            Stage::Offer => self.after_offer(),
+            Stage::Zones(offer) => self.after_zones(offer),
+            Stage::Hosts(offer) => Err(self.after_hosts(offer)),
+            Stage::Ended => Ok(Vec::new()),
+        };
+        next.unwrap_or_else(|report| self.end(report))
+    }
+
+    fn end(&mut self, report: Report) -> Vec<Action<Report>> {
+        self.open.clear();
+        match mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Ended => Vec::new(),
+            _ => alloc::vec![Action::Done(report.into())],
+        }
+    }
+
+    /// All names that may be the zone's, the nearest first.
+    fn zones(&self) -> Result<Vec<Name>, Why> {
+        let child = |name: &Name, label: &str| name.child(label).map_err(|_| Why::TooLong);
+        let sent = child(&self.domain, LABEL)?;
+        let branch = child(&sent, self.branch.encode_utf8(&mut [0; 4]))?;
+        let mut zones = alloc::vec![branch, sent, self.domain.clone()];
+        let mut above = self.domain.as_str();
+        for _ in 0..MOST_ABOVE {
+            let Some((_, rest)) = above.split_once('.') else {
+                break;
+            };
+            zones.extend(Name::parse(rest));
+            above = rest;
+        }
+        Ok(zones)
+    }
+
+    fn after_offer(&mut self) -> Result<Vec<Action<Report>>, Report> {
+        let answer = self.known.pop().map(|(_, answer)| answer.lookup);
+        let offer = match &answer {
+            Some(Lookup::Found(Records::Txt(texts))) => {
+                Offer::of_records(texts.iter().map(|text| &**text))
+            }
+            Some(Lookup::Trouble(trouble)) => return Err(Report::NotKnown(Why::Dns(*trouble))),
+            _ => None,
+        };
+        let offer = offer.ok_or(Report::Absent)?;
+        self.stage = Stage::Zones(offer);
+        let zones = self.zones().map_err(Report::NotKnown)?;
+        Ok(self.ask(zones.into_iter().map(|zone| (zone, RecordType::Ns))))
+    }
+
+    fn after_zones(&mut self, offer: Offer) -> Result<Vec<Action<Report>>, Report> {
+        let known = mem::take(&mut self.known);
+        let zones = self.zones().map_err(Report::NotKnown)?;
+        let hosts = nearest(&zones, &known).map_err(Report::NotKnown)?;
+        self.stage = Stage::Hosts(offer);
+        let kinds = [RecordType::A, RecordType::Aaaa];
+        let addresses = hosts
+            .into_iter()
+            .take(MOST_HOSTS)
+            .flat_map(|host| kinds.map(|kind| (host.clone(), kind)));
+        Ok(self.ask(addresses))
+    }
+
+    fn after_hosts(&mut self, offer: Offer) -> Report {
+        let mut trouble = None;
+        let mut found: Vec<IpAddr> = Vec::new();
+        for (_, answer) in mem::take(&mut self.known) {
+            match answer.lookup {
+                Lookup::Found(Records::A(all)) => found.extend(all.into_iter().map(IpAddr::V4)),
+                Lookup::Found(Records::Aaaa(all)) => found.extend(all.into_iter().map(IpAddr::V6)),
+                Lookup::Trouble(why) => trouble = Some(why),
+                _ => {}
+            }
+        }
+        // In no order that answers came in.
+        found.sort_unstable();
+        found.dedup();
+        let any = !found.is_empty();
+        found.retain(|address| self.special || !is_special_use(*address));
+        found.truncate(MOST_ADDRESSES);
+        match (found.is_empty(), any, trouble) {
+            (false, _, _) => Report::Answers(offer, found),
+            (true, _, Some(trouble)) => Report::NotKnown(Why::Dns(trouble)),
+            (true, true, None) => Report::NotKnown(Why::SpecialUse),
+            (true, false, None) => Report::NotKnown(Why::NoServer),
+        }
+    }
+}
+
+/// The hosts of the nearest zone that has any. Trouble nearer than that hides which it is.
+fn nearest(zones: &[Name], known: &[(Question, Answer)]) -> Result<Vec<Name>, Why> {
+    for zone in zones {
+        let answer = known.iter().find(|(question, _)| question.name == *zone);
+        match answer.map(|(_, answer)| answer) {
+            Some(Answer {
+                lookup: Lookup::Found(Records::Ns(hosts)),
+                aliases,
+                ..
+            }) if aliases.is_empty() => return Ok(hosts.clone()),
+            Some(Answer {
+                lookup: Lookup::Trouble(trouble),
+                ..
+            }) => return Err(Why::Dns(*trouble)),
+            _ => {}
+        }
+    }
+    Err(Why::NoServer)
+}
+
+/// Whether an address is no host's on the Internet, or not one's alone (RFC 6890).
+pub fn is_special_use(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [first, second, third, _] = address.octets();
+            address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_multicast()
+                || address.is_documentation()
+                || first == 0
+                // What the future may bring, and the broadcast address.
+                || first >= 240
+                // Carriers' own networks, protocol assignments, benchmarks.
+                || (first == 100 && second & 0xc0 == 64)
+                || (first, second, third) == (192, 0, 0)
+                || (first == 198 && second & 0xfe == 18)
+        }
+        IpAddr::V6(address) => {
+            let [first, second, ..] = address.segments();
+            // Only 2000::/3 is given out; of it, documentation, Teredo and 6to4 are no hosts'.
+            first & 0xe000 != 0x2000
+                || (first == 0x2001 && (second == 0x0db8 || second < 0x0200))
+                || first == 0x2002
+                || (first == 0x3fff && second < 0x1000)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
