@@ -21,7 +21,7 @@ fn check_name(name: WireName<'_>) {
 fn check_record(record: &Record<'_>, most: usize) {
     check_name(record.owner());
     match record.data().expect("data of its type") {
-        Data::Mx(_, name) | Data::Ptr(name) | Data::Cname(name) => check_name(name),
+        Data::Mx(_, name) | Data::Ptr(name) | Data::Cname(name) | Data::Ns(name) => check_name(name),
         Data::Txt(text) => {
             let octets: usize = strings(text).map(|string| string.len() + 1).sum();
             assert!(octets == text.len() && octets <= most);

@@ -1,7 +1,6 @@
 //! base32hex without padding (RFC 4648 §7), in either case; one encoding for any octets.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 /// Bits of a digit.
 const BITS: u32 = 5;
@@ -43,21 +42,24 @@ pub(super) fn encode(octets: &[u8]) -> String {
     text
 }
 
-/// Octets of a text; `None` if it is not the one that octets have.
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut octets = Vec::with_capacity(text.len());
+/// Octets of a text, written to `into`, and how many; `None` if it is not the text that octets have, or they are more
+/// than that holds.
+pub(super) fn decode(text: &[u8], into: &mut [u8]) -> Option<usize> {
     let (mut bits, mut count) = (0_u16, 0_u32);
+    let mut octets = into.iter_mut();
+    let mut written = 0_usize;
     for digit in text {
         bits = bits << BITS | u16::from(value(*digit)?);
         count = count.saturating_add(BITS);
         if let Some(rest) = count.checked_sub(8) {
-            octets.push(low(bits >> rest));
+            *octets.next()? = low(bits >> rest);
+            written = written.saturating_add(1);
             count = rest;
         }
     }
     // What fills the last digit up is zeros, and no digit is there only for them.
     let filling = bits & 1_u16.unbounded_shl(count).wrapping_sub(1);
-    (count < BITS && filling == 0).then_some(octets)
+    (count < BITS && filling == 0).then_some(written)
 }
 
 /// The low octet.
@@ -68,7 +70,21 @@ const fn low(bits: u16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use proptest::prelude::*;
+
+    fn decode(text: &[u8]) -> Option<Vec<u8>> {
+        let mut octets = [0; 64];
+        let count = super::decode(text, &mut octets)?;
+        Some(octets[..count].to_vec())
+    }
+
+    #[test]
+    fn no_more_is_written_than_there_is_room() {
+        let mut two = [0; 2];
+        assert_eq!(super::decode(b"cpng", &mut two), Some(2));
+        assert_eq!(super::decode(b"cpnmu", &mut two), None);
+    }
 
     #[test]
     fn it_is_that_of_the_standard() {
@@ -104,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(octets: Vec<u8>) {
+        fn what_was_encoded_is_decoded(octets in proptest::collection::vec(any::<u8>(), 0..=64)) {
             prop_assert_eq!(decode(encode(&octets).as_bytes()), Some(octets));
         }
 

@@ -72,6 +72,8 @@ const MOST_HOURS: u8 = 15;
 const HEAD: usize = 7;
 /// Characters of a label.
 const LABEL: usize = 63;
+/// Octets that a label holds.
+const MOST_OCTETS: usize = 39;
 
 /// The name is no question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,47 +110,55 @@ impl Residues {
     /// # Errors
     /// The moduli are none that a question may have.
     pub fn of(digest: Digest, width: Width, moduli: &[u64]) -> Result<Self, Malformed> {
-        let residues: Option<Vec<_>> = moduli
-            .iter()
-            .map(|modulus| Residue::of(digest, *modulus))
-            .collect();
-        Self::new(width, &residues.ok_or(Malformed)?)
+        let residues = moduli.iter().map(|modulus| Residue::of(digest, *modulus));
+        Self::new(width, residues)
     }
 
-    /// Residues of this width.
+    /// Residues of this width; one that is `None` is none that a question may have.
     ///
     /// # Errors
-    /// They are none that a question may have.
-    pub fn new(width: Width, residues: &[Residue]) -> Result<Self, Malformed> {
-        let (first, rest) = residues.split_first().ok_or(Malformed)?;
-        let moduli = || residues.iter().map(|residue| residue.modulus());
-        let fits = |modulus| modulus >= width.least() && width.holds(modulus);
+    /// They are not what a question may have.
+    fn new(
+        width: Width,
+        residues: impl IntoIterator<Item = Option<Residue>>,
+    ) -> Result<Self, Malformed> {
+        let mut residues = residues.into_iter();
+        let mut next = || {
+            residues
+                .next()
+                .map(|residue| residue.ok_or(Malformed))
+                .transpose()
+        };
+        let mut all = Self {
+            width,
+            first: next()?.ok_or(Malformed)?,
+            others: [None; MOST - 1],
+        };
+        for other in &mut all.others {
+            *other = next()?;
+        }
+        if next()?.is_some() || !all.is_well_formed() {
+            return Err(Malformed);
+        }
+        Ok(all)
+    }
+
+    /// Whether the moduli are as they must be.
+    fn is_well_formed(&self) -> bool {
+        let moduli = || self.iter().map(Residue::modulus);
+        let fits = |modulus| modulus >= self.width.least() && self.width.holds(modulus);
         let ascends = moduli().zip(moduli().skip(1)).all(|(one, next)| one < next);
-        let coprime = moduli().enumerate().all(|(at, one)| {
-            let behind = at.saturating_add(1);
-            moduli().skip(behind).all(|other| are_coprime(one, other))
-        });
         // A modulus of n bits reveals more than n - 1.
         let revealed = moduli()
             .map(|modulus| modulus.ilog2())
             .fold(INDEX_BITS, u32::saturating_add);
-        let mut others = [None; MOST - 1];
-        let is_well_formed = rest.len() <= others.len()
-            && moduli().all(fits)
-            && ascends
-            && coprime
-            && revealed >= LEAST_REVEALED;
-        if !is_well_formed {
-            return Err(Malformed);
-        }
-        for (other, residue) in others.iter_mut().zip(rest) {
-            *other = Some(*residue);
-        }
-        Ok(Self {
-            width,
-            first: *first,
-            others,
-        })
+        let coprime = || {
+            moduli().enumerate().all(|(at, one)| {
+                let behind = at.saturating_add(1);
+                moduli().skip(behind).all(|other| are_coprime(one, other))
+            })
+        };
+        moduli().all(fits) && ascends && revealed >= LEAST_REVEALED && coprime()
     }
 
     /// All of them, their moduli ascending.
@@ -234,7 +244,9 @@ impl Question {
         if q.len() > LABEL {
             return Err(Malformed);
         }
-        let question = Self::from_octets(&base32::decode(q).ok_or(Malformed)?)?;
+        let mut octets = [0; MOST_OCTETS];
+        let count = base32::decode(q, &mut octets).ok_or(Malformed)?;
+        let question = Self::from_octets(octets.get(..count).ok_or(Malformed)?)?;
         match x {
             [digit] if base32::value(*digit) == Some(question.branch()) => Ok(question),
             _ => Err(Malformed),
@@ -302,13 +314,11 @@ impl Question {
             return Err(Malformed);
         }
         let pairs = rest.chunks_exact(width.octets().saturating_mul(2));
-        let residues: Option<Vec<_>> = pairs
-            .map(|pair| {
-                let (modulus, remainder) = pair.split_at_checked(width.octets())?;
-                Residue::new(number(modulus), number(remainder))
-            })
-            .collect();
-        let residues = Residues::new(width, &residues.ok_or(Malformed)?)?;
+        let residues = pairs.map(|pair| {
+            let (modulus, remainder) = pair.split_at_checked(width.octets())?;
+            Residue::new(number(modulus), number(remainder))
+        });
+        let residues = Residues::new(width, residues)?;
         let index = Index::new(u32::from_be_bytes([0, i0, i1, i2])).ok_or(Malformed)?;
         Self::new(kind, read_hours(hours)?, index, residues)
     }

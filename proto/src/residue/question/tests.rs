@@ -30,7 +30,10 @@ fn labels(octets: &[u8]) -> String {
 
 /// The octets of the vector.
 fn octets() -> Vec<u8> {
-    base32::decode(VECTOR.split('.').next().unwrap().as_bytes()).unwrap()
+    let mut octets = [0; MOST_OCTETS];
+    let q = VECTOR.split('.').next().unwrap();
+    let count = base32::decode(q.as_bytes(), &mut octets).unwrap();
+    octets[..count].to_vec()
 }
 
 #[test]
