@@ -3,7 +3,6 @@
 //! Promised: what is not exactly that is no answer, so nothing odd is ever taken for a word. Left to others: what may be
 //! said when (the ledger's coverage), and packets.
 
-use alloc::format;
 use alloc::string::String;
 
 use super::Hour;
@@ -56,13 +55,23 @@ impl Span {
 impl Answer {
     /// The text.
     pub fn to_text(self) -> String {
-        let word = match self.word {
-            Word::NotSent => 0,
-            Word::Sent => 1,
-            Word::Unknown => 2,
-        };
-        let hours = self.covered.hours.min(MOST_HOURS);
-        format!("v=1 s={word} c={:x}+{hours:x}", self.covered.first.number())
+        let mut text = String::with_capacity(LONGEST_ANSWER);
+        self.write(|octet| text.push(char::from(octet)));
+        text
+    }
+
+    /// Gives the text octet by octet, since an answer is written for each datagram.
+    pub fn write(self, mut give: impl FnMut(u8)) {
+        b"v=1 s=".iter().for_each(|octet| give(*octet));
+        give(match self.word {
+            Word::NotSent => b'0',
+            Word::Sent => b'1',
+            Word::Unknown => b'2',
+        });
+        b" c=".iter().for_each(|octet| give(*octet));
+        give_hex(self.covered.first.number(), &mut give);
+        give(b'+');
+        give_hex(u32::from(self.covered.hours.min(MOST_HOURS)), &mut give);
     }
 
     /// Reads a text; `None` if it is no answer.
@@ -83,6 +92,15 @@ impl Answer {
             word,
             covered: Span { first, hours },
         })
+    }
+}
+
+/// A number in base 16, without zeros before it.
+fn give_hex(number: u32, give: &mut impl FnMut(u8)) {
+    let digits = 8_u32.saturating_sub(number.leading_zeros() / 4).max(1);
+    for place in (0..digits).rev() {
+        let digit = number >> place.saturating_mul(4) & 0xf;
+        give(char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8));
     }
 }
 

@@ -17,6 +17,7 @@ mod offer;
 mod prime;
 mod question;
 pub mod servers;
+pub mod wire;
 
 pub use answer::{Answer, LONGEST_ANSWER, Span, Word};
 pub use congruence::{Congruences, Residue};
