@@ -25,6 +25,7 @@ mod frozen;
 pub mod fs;
 mod hop_key;
 mod lane;
+pub mod ledger;
 pub mod local;
 mod orders;
 mod outcomes;

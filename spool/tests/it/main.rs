@@ -19,6 +19,8 @@ mod history;
 mod hop_key;
 mod image;
 mod kill;
+mod ledger;
+mod ledger_crash;
 mod mail;
 mod model;
 mod outcomes;
