@@ -107,9 +107,10 @@ impl Header {
     }
 }
 
-/// How many top bits of the index the directory goes by: six to twelve digests an entry, until it goes by them all.
+/// How many top bits of the index the directory goes by, until it goes by them all: so many that an entry has four to
+/// eight digests, which lie in two or three of the processor's lines, and the directory takes less than an octet each.
 pub(super) fn directory_bits(count: u32) -> u32 {
-    (count / 6)
+    (u64::from(count).saturating_mul(4) / 17)
         .checked_ilog2()
         .unwrap_or_default()
         .min(INDEX_BITS)

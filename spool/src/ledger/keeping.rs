@@ -1,6 +1,7 @@
 //! What is done at each turn of the hour: seal, expire, merge, and keep the newest in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 use vouchsafe_proto::residue::Hour;
@@ -106,7 +107,7 @@ impl Ledger {
         kind: Kind,
         hours: Hours,
         is_merger: bool,
-        digests: Vec<Raw>,
+        digests: impl ExactSizeIterator<Item = Raw> + Clone,
     ) -> Result<Segment, LedgerError> {
         let serial = self.next_serial();
         let header = Header {
@@ -164,12 +165,16 @@ impl Ledger {
         parts: &[Arc<Segment>],
     ) -> Result<(), LedgerError> {
         let counts = parts.iter().map(|part| part.header.count as usize);
-        let mut digests = Vec::with_capacity(counts.fold(0, usize::saturating_add));
+        let count = counts.fold(0, usize::saturating_add);
+        if u32::try_from(count).is_err() {
+            return Err(LedgerError::Write(io::ErrorKind::FileTooLarge.into()));
+        }
+        let mut digests = Vec::with_capacity(count);
         for part in parts {
             digests.append(&mut part.digests()?);
         }
         self.sound.check()?;
-        let merger = self.write_one(kind, hours, true, digests)?;
+        let merger = self.write_one(kind, hours, true, digests.iter().copied())?;
         self.flush_names()?;
         let gone = parts.iter().map(|part| Arc::clone(&part.name)).collect();
         self.replace(&gone, Some(merger));

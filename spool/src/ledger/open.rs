@@ -117,8 +117,8 @@ impl Lists {
     }
 
     /// All digests, as they came.
-    pub(super) fn digests(&self) -> Vec<Raw> {
-        self.links.iter().map(|link| link.raw).collect()
+    pub(super) fn digests(&self) -> impl ExactSizeIterator<Item = Raw> + Clone {
+        self.links.iter().map(|link| link.raw)
     }
 
     pub(super) const fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Puts digests into the order of a segment: by index, those of one index by the whole digest, each once.
 //!
 //! One pass spreads them over pieces by the top bits of the index, of a size that fits into the processor's cache;
-//! there each is sorted by comparison.
+//! there a second one spreads each over groups of a few by the next bits, and these are sorted by comparison.
 
 use vouchsafe_proto::residue::Digest;
 
@@ -12,10 +12,13 @@ pub(super) type Raw = [u8; 16];
 pub(super) const INDEX_BITS: u32 = 24;
 
 /// Digests that a piece has, about: as 2 to this power.
-const PIECE: u32 = 10;
+const PIECE: u32 = 13;
 
-/// Pieces at most, as 2 to this power: more are written to at once than the processor keeps pages in mind.
-const MOST_PIECES: u32 = 12;
+/// Pieces at most, as 2 to this power: a processor does not keep many more places in mind to write to.
+const MOST_PIECES: u32 = 10;
+
+/// Digests that a group has, about: as 2 to this power.
+const GROUP: u32 = 2;
 
 /// As it lies in memory.
 #[inline]
@@ -35,61 +38,75 @@ pub(super) const fn key(raw: Raw) -> u128 {
     u128::from_le_bytes(raw).rotate_right(INDEX_BITS)
 }
 
-/// Sorts them, and takes each but once.
-pub(super) fn arrange(digests: Vec<Raw>) -> Vec<Raw> {
-    let bits = digests
-        .len()
-        .checked_ilog2()
-        .unwrap_or_default()
-        .saturating_sub(PIECE)
-        .min(MOST_PIECES);
-    let mut sorted = if bits == 0 {
-        let mut digests = digests;
-        digests.sort_unstable_by_key(|raw| key(*raw));
-        digests
-    } else {
-        spread(&digests, bits)
-    };
+/// Sorts them, and takes each but once. They are gone through twice.
+pub(super) fn arrange(digests: impl ExactSizeIterator<Item = Raw> + Clone) -> Vec<Raw> {
+    let bits = bits_for(digests.len(), PIECE).min(MOST_PIECES);
+    let mut sorted = vec![[0_u8; 16]; digests.len()];
+    let (mut ends, mut group_ends) = (Vec::new(), Vec::new());
+    spread(digests, &mut sorted, 0, bits, &mut ends);
+    let mut scratch: Vec<Raw> = Vec::new();
+    for piece in pieces(&mut sorted, &ends) {
+        scratch.clear();
+        scratch.extend_from_slice(piece);
+        let more = bits_for(piece.len(), GROUP).min(INDEX_BITS.saturating_sub(bits));
+        spread(scratch.iter().copied(), piece, bits, more, &mut group_ends);
+        for group in pieces(piece, &group_ends) {
+            group.sort_unstable_by_key(|raw| key(*raw));
+        }
+    }
     sorted.dedup();
     sorted
 }
 
-/// Sorts by pieces, 2 to the power of `bits`.
-fn spread(digests: &[Raw], bits: u32) -> Vec<Raw> {
-    let piece = |raw: &Raw| {
-        let index = digest(*raw).index().number();
-        (index >> INDEX_BITS.saturating_sub(bits)) as usize
-    };
-    // Where the next of each piece goes; afterwards, where the piece ends.
-    let mut ends = vec![0_usize; 1 << bits];
-    for raw in digests {
-        if let Some(count) = ends.get_mut(piece(raw)) {
+/// By how many bits so many come apart into parts of this size.
+fn bits_for(count: usize, size: u32) -> u32 {
+    let bits = count.checked_ilog2().unwrap_or_default();
+    bits.saturating_sub(size)
+}
+
+/// Puts digests into the order of `bits` bits of the index, behind the top `above`; gives where each part ends.
+fn spread(
+    digests: impl Iterator<Item = Raw> + Clone,
+    into: &mut [Raw],
+    above: u32,
+    bits: u32,
+    ends: &mut Vec<u32>,
+) {
+    let shift = INDEX_BITS.saturating_sub(above).saturating_sub(bits);
+    let mask = (1_u32 << bits).saturating_sub(1);
+    let part = |raw: Raw| (digest(raw).index().number() >> shift & mask) as usize;
+    ends.clear();
+    ends.resize(1 << bits, 0);
+    for raw in digests.clone() {
+        if let Some(count) = ends.get_mut(part(raw)) {
             *count = count.saturating_add(1);
         }
     }
-    let mut start = 0_usize;
-    for end in &mut ends {
+    let mut start = 0_u32;
+    for end in ends.iter_mut() {
         let count = *end;
         *end = start;
         start = start.saturating_add(count);
     }
-    let mut sorted = vec![[0_u8; 16]; digests.len()];
+    // Each is where the next goes, until it is where its part ends.
     for raw in digests {
-        if let Some(end) = ends.get_mut(piece(raw))
-            && let Some(place) = sorted.get_mut(*end)
+        if let Some(end) = ends.get_mut(part(raw))
+            && let Some(place) = into.get_mut(*end as usize)
         {
-            *place = *raw;
+            *place = raw;
             *end = end.saturating_add(1);
         }
     }
-    let mut start = 0;
-    for end in ends {
-        if let Some(piece) = sorted.get_mut(start..end) {
-            piece.sort_unstable_by_key(|raw| key(*raw));
-        }
-        start = end;
-    }
-    sorted
+}
+
+/// The parts that end there.
+fn pieces<'a>(mut of: &'a mut [Raw], ends: &'a [u32]) -> impl Iterator<Item = &'a mut [Raw]> {
+    let mut start = 0_u32;
+    ends.iter().map_while(move |end| {
+        let piece = of.split_off_mut(..end.saturating_sub(start) as usize)?;
+        start = *end;
+        Some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +122,7 @@ mod tests {
                 })
                 .map(|number| raw(Digest::new(number)))
                 .collect();
-            let sorted = arrange(digests.clone());
+            let sorted = arrange(digests.iter().copied());
             let mut naive: Vec<_> = digests.iter().map(|raw| digest(*raw)).collect();
             naive.sort_by_key(|digest| (digest.index(), *digest));
             naive.dedup();
@@ -120,6 +137,6 @@ mod tests {
             .rev()
             .map(|number| raw(Digest::new(number << 24 | 5)))
             .collect();
-        assert!(arrange(digests).is_sorted_by_key(|raw| key(*raw)));
+        assert!(arrange(digests.iter().copied()).is_sorted_by_key(|raw| key(*raw)));
     }
 }
