@@ -15,9 +15,10 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ParsePathError, ReversePath};
 use vouchsafe_proto::residue::covered::{Covered, Reader};
+use vouchsafe_proto::residue::inquiry::{About as Subject, Inquiry, Meaning, Next};
 use vouchsafe_proto::residue::servers::{self, Why};
 use vouchsafe_proto::residue::{
-    Digest, Hour, Hours, Kind, Meaning, Offer, Question, Residue, Residues, Width, Word, is_prime,
+    Digest, Hour, Hours, Kind, Offer, Question, Residue, Residues, Width, Word, is_prime,
 };
 
 use self::envelope::Envelope;
@@ -39,6 +40,9 @@ pub struct Command {
     /// A recipient it came for, instead of those in its Delivered-To and X-Original-To fields; may be repeated
     #[arg(long = "recipient", value_name = "ADDR", value_parser = parse_recipient)]
     recipients: Vec<ForwardPath>,
+    /// A domain that it may have been sent to first, as a forwarder's, or those in its To field; may be repeated
+    #[arg(long, value_name = "DOMAIN", value_parser = parse_domain)]
+    elsewhere: Vec<Domain>,
     /// Ask by this odd number of 64 bits again, instead of a new prime: two different ones tell the domain the whole
     /// digest of a message that is not its own
     #[arg(long, value_name = "HEX", value_parser = parse_modulus)]
@@ -64,9 +68,6 @@ Examples:
 Exit codes: 0 sent, altered, or nothing is known; 1 the domain says that it did not send it; 64 wrong
 usage; 65 a message that nobody can be asked about; 66 not found; 75 DNS failure.";
 
-/// Recipients' domains asked about, as by the service (PROTOCOLS B.5).
-const MOST_RECIPIENTS: usize = 4;
-
 /// What is asked about.
 struct About {
     covered: Covered,
@@ -75,13 +76,14 @@ struct About {
     domain: Domain,
     /// Those of the recipients.
     recipients: Vec<Domain>,
+    /// Those that it may have been sent to first.
+    elsewhere: Vec<Domain>,
     hour: Hour,
 }
 
 /// One question, and what came of it.
 struct Asked {
-    /// Of the message to this recipient's domain; `None`: of its identity.
-    recipient: Option<Domain>,
+    subject: Subject,
     question: Question,
     outcome: Outcome,
 }
@@ -128,16 +130,15 @@ pub fn run(command: &Command) -> Ended {
         .enable_all()
         .build()
         .or_exit(Exit::Software)?;
-    let exchanges = runtime.block_on(ask_all(&asker, &about, |digest| {
+    let (exchanges, meaning) = runtime.block_on(ask_all(&asker, &about, |digest| {
         let modulus = command
             .modulus
             .or_else(|| secret.prime(digest, &about.domain));
         Residues::of(digest, Width::Bits64, &[modulus?]).ok()
     }));
-    let meaning = meaning(&exchanges);
     print::out(&match command.output.format {
-        Format::Text => report::text(&about, &exchanges, meaning),
-        Format::Json => format!("{:#}\n", report::json(&about, &exchanges, meaning)),
+        Format::Text => report::text(&about, &exchanges, &meaning),
+        Format::Json => format!("{:#}\n", report::json(&about, &exchanges, &meaning)),
     })?;
     Ok(match meaning {
         Meaning::NotSent => Exit::Repudiated,
@@ -146,44 +147,60 @@ pub fn run(command: &Command) -> Ended {
     })
 }
 
-/// Asks about each recipient's domain, and about the identity unless that is needless.
+/// Asks what proto wants to know, and gives each question with what came of it, and what they come to. Where nobody
+/// answers for the domain that is known after the first one.
 async fn ask_all(
     asker: &Asker,
     about: &About,
     residues: impl Fn(Digest) -> Option<Residues>,
-) -> Vec<Asked> {
-    let mut all = Vec::new();
-    for recipient in &about.recipients {
-        let digest = about
-            .covered
-            .digest::<Sha256>(recipient, &about.reverse_path);
-        let question = digest
-            .and_then(|digest| question(Kind::Message, digest, about.hour, residues(digest)?));
-        if let Some(question) = question {
-            all.push(ask(asker, about, Some(recipient.clone()), question).await);
+) -> (Vec<Asked>, Meaning) {
+    let mut inquiry = Inquiry::new(&about.recipients, &about.elsewhere);
+    let mut all: Vec<Asked> = Vec::new();
+    let mut next = inquiry.begin();
+    loop {
+        let wave = match next {
+            Next::Ask(wave) => wave,
+            Next::Done(meaning) => return (all, meaning),
+        };
+        let mut words = Vec::new();
+        for subject in wave {
+            let Some(question) = question(about, &subject, &residues) else {
+                // A message without an identity.
+                words.push(None);
+                continue;
+            };
+            let exchange = ask(asker, about, subject, question).await;
+            words.push(exchange.word());
+            let is_answered = matches!(exchange.outcome, Outcome::Said(..));
+            all.push(exchange);
+            if !is_answered {
+                return (all, Meaning::Unknown);
+            }
         }
+        next = inquiry.answered(&words);
     }
-    let answered = |asked: &Asked| matches!(asked.outcome, Outcome::Said(..));
-    let sent = |asked: &Asked| asked.word() == Some(Word::Sent);
-    if !all.iter().any(answered) || all.iter().any(sent) {
-        return all;
-    }
-    let identity = about.covered.identity::<Sha256>(&about.reverse_path);
-    let question =
-        identity.and_then(|digest| question(Kind::Identity, digest, about.hour, residues(digest)?));
-    if let Some(question) = question {
-        all.push(ask(asker, about, None, question).await);
-    }
-    all
 }
 
-/// A question about one hour.
-fn question(kind: Kind, digest: Digest, hour: Hour, residues: Residues) -> Option<Question> {
-    Question::new(kind, Hours::From(hour, 1), digest.index(), residues).ok()
+/// The question about a subject, in the hour of the message.
+fn question(
+    about: &About,
+    subject: &Subject,
+    residues: impl Fn(Digest) -> Option<Residues>,
+) -> Option<Question> {
+    let (covered, reverse_path) = (&about.covered, &about.reverse_path);
+    let (kind, digest) = match subject {
+        Subject::Message(domain) => (
+            Kind::Message,
+            covered.digest::<Sha256>(domain, reverse_path)?,
+        ),
+        Subject::Identity => (Kind::Identity, covered.identity::<Sha256>(reverse_path)?),
+    };
+    let hours = Hours::From(about.hour, 1);
+    Question::new(kind, hours, digest.index(), residues(digest)?).ok()
 }
 
 /// Finds who answers, and asks.
-async fn ask(asker: &Asker, about: &About, recipient: Option<Domain>, question: Question) -> Asked {
+async fn ask(asker: &Asker, about: &About, subject: Subject, question: Question) -> Asked {
     let outcome = match asker.find(&about.domain, &question).await {
         servers::Report::Answers(offer, servers) => {
             let said = asker.ask(&about.domain, &question, &servers).await;
@@ -193,18 +210,10 @@ async fn ask(asker: &Asker, about: &About, recipient: Option<Domain>, question: 
         servers::Report::NotKnown(why) => Outcome::NotKnown(why),
     };
     Asked {
-        recipient,
+        subject,
         question,
         outcome,
     }
-}
-
-/// What the answers come to.
-fn meaning(asked: &[Asked]) -> Meaning {
-    let of_message = asked.iter().filter(|asked| asked.recipient.is_some());
-    let messages: Vec<_> = of_message.map(Asked::word).collect();
-    let identity = asked.iter().find(|asked| asked.recipient.is_none());
-    Meaning::of(&messages, identity.and_then(Asked::word))
 }
 
 /// Reads the message and its envelope, and says why nobody can be asked about it.
@@ -236,10 +245,6 @@ fn about(command: &Command) -> Result<About, Failure> {
         ))
         .or_exit(Exit::Usage);
     }
-    if recipients.len() > MOST_RECIPIENTS {
-        return Err(anyhow!("more than {MOST_RECIPIENTS} recipients' domains"))
-            .or_exit(Exit::Usage);
-    }
     let hour = covered
         .hour()
         .with_context(|| format!("nobody can be asked about {}", command.file.display()))
@@ -249,6 +254,7 @@ fn about(command: &Command) -> Result<About, Failure> {
         reverse_path,
         domain,
         recipients,
+        elsewhere: command.elsewhere.clone(),
         hour,
     })
 }
@@ -290,6 +296,11 @@ fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
 /// What RCPT TO takes between its brackets.
 fn parse_recipient(text: &str) -> Result<ForwardPath, ParsePathError> {
     ForwardPath::parse_inside(text)
+}
+
+/// A domain name.
+fn parse_domain(text: &str) -> Result<Domain, String> {
+    Domain::parse(text).map_err(|error| error.to_string())
 }
 
 /// A modulus that a question may have.

@@ -133,9 +133,17 @@ fn the_question_is_that_of_the_vector() {
         .map(|object| object["questions"][0]["modulus"].clone());
     assert_ne!(moduli[0], moduli[1]);
     assert!(fresh.iter().all(|object| object["meaning"] == "unknown"));
-    // To somebody else it is another message.
-    let (_, object) = world.json(&["--modulus", PRIME, "--recipient", "dave@example.com"]);
-    assert_eq!(object["meaning"], "unknown");
+    // To somebody else it is another message, which may have come from there.
+    let to_other = ["--modulus", PRIME, "--recipient", "dave@example.com"];
+    assert_eq!(world.json(&to_other).1["meaning"], "unknown");
+    let by_way = [&to_other[..], &["--elsewhere", "example.net"]].concat();
+    let (code, object) = world.json(&by_way);
+    assert_eq!(
+        (code, &object["meaning"]),
+        (0, &"sent_elsewhere".into()),
+        "{object:#}"
+    );
+    assert_eq!(object["questions"][1]["sent_to"], "example.net");
 }
 
 #[test]

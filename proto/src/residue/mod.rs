@@ -12,7 +12,7 @@ mod answer;
 mod base32;
 mod congruence;
 pub mod covered;
-mod meaning;
+pub mod inquiry;
 mod offer;
 mod prime;
 mod question;
@@ -21,7 +21,6 @@ pub mod wire;
 
 pub use answer::{Answer, LONGEST_ANSWER, Span, Word};
 pub use congruence::{Congruences, Residue};
-pub use meaning::Meaning;
 pub use offer::{Offer, Policy};
 pub use prime::{first_prime, is_prime};
 pub use question::{Hours, Kind, LEAST_REVEALED, Malformed, Question, Residues, Width};

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use vouchsafe_proto::addr::Domain;
-use vouchsafe_proto::residue::{Answer, Meaning, Word};
+use vouchsafe_proto::residue::inquiry::{About as Subject, Meaning};
+use vouchsafe_proto::residue::{Answer, Word};
 
 use super::{About, Asked, Outcome};
 use crate::ledger::{Said, name};
 
 /// The object.
-pub fn json(about: &About, asked: &[Asked], meaning: Meaning) -> Value {
+pub fn json(about: &About, asked: &[Asked], meaning: &Meaning) -> Value {
     json!({
         "domain": about.domain.as_ascii(),
         "reverse_path": about.reverse_path.to_string(),
@@ -26,8 +27,8 @@ pub fn json(about: &About, asked: &[Asked], meaning: Meaning) -> Value {
 fn question(about: &About, asked: &Asked) -> Value {
     let residue = asked.question.residues().iter().next();
     let mut object = json!({
-        "about": if asked.recipient.is_some() { "message" } else { "identity" },
-        "recipient": asked.recipient.as_ref().map(Domain::as_ascii),
+        "about": if sent_to(asked).is_some() { "message" } else { "identity" },
+        "sent_to": sent_to(asked),
         "name": name(&about.domain, &asked.question).ok().map(|name| name.to_string()),
         "index": format!("{:06x}", asked.question.index().number()),
         "modulus": residue.map(|residue| format!("{:016x}", residue.modulus())),
@@ -46,6 +47,14 @@ fn question(about: &About, asked: &Asked) -> Value {
         }
     }
     object
+}
+
+/// The domain that the message would have been sent to.
+fn sent_to(asked: &Asked) -> Option<&str> {
+    match &asked.subject {
+        Subject::Message(domain) => Some(domain.as_ascii()),
+        Subject::Identity => None,
+    }
 }
 
 /// Why there is no answer.
@@ -68,12 +77,12 @@ const fn word(answer: Answer) -> &'static str {
 }
 
 /// A paragraph for each question, and a line at the end.
-pub fn text(about: &About, asked: &[Asked], meaning: Meaning) -> String {
+pub fn text(about: &About, asked: &[Asked], meaning: &Meaning) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail, here and below.
     for asked in asked {
-        let _ = match &asked.recipient {
-            Some(recipient) => writeln!(text, "the message, to {}", recipient.as_ascii()),
+        let _ = match sent_to(asked) {
+            Some(domain) => writeln!(text, "the message, to {domain}"),
             None => writeln!(text, "its reverse-path and Message-ID"),
         };
         if let Ok(name) = name(&about.domain, &asked.question) {
@@ -108,7 +117,7 @@ pub fn text(about: &About, asked: &[Asked], meaning: Meaning) -> String {
 }
 
 /// What it comes to.
-fn sentence(about: &About, asked: &[Asked], meaning: Meaning) -> String {
+fn sentence(about: &About, asked: &[Asked], meaning: &Meaning) -> String {
     let domain = about.domain.as_ascii();
     let absent = asked
         .iter()
@@ -118,6 +127,10 @@ fn sentence(about: &About, asked: &[Asked], meaning: Meaning) -> String {
         Meaning::SentToSome => {
             format!("sent to some: it is {domain}'s own message, but not to all of these")
         }
+        Meaning::SentElsewhere(other) => format!(
+            "sent elsewhere: it is {domain}'s own message, sent to {}",
+            other.as_ascii()
+        ),
         Meaning::Altered => format!(
             "altered: {domain} sent a message of this name, but not in these words or not to these"
         ),
