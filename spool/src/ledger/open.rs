@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use vouchsafe_proto::residue::{Digest, Index};
+use vouchsafe_proto::residue::{Digest, INDEXES, Index};
 
 use super::prefetch::prefetch;
 use super::question::{Entry, Hours, Kind, Question};
@@ -50,7 +50,8 @@ impl Lists {
         if number == NONE {
             return false;
         }
-        if self.links.len() >= self.heads.len() {
+        // The index has 24 bits: more lists would tell no digests apart.
+        if self.links.len() >= self.heads.len() && self.heads.len() < INDEXES as usize {
             self.grow();
         }
         let list = self.list(digest.index());
@@ -82,7 +83,6 @@ impl Lists {
     /// Where an index belongs.
     #[inline]
     fn list(&self, index: Index) -> usize {
-        // The index has 24 bits, and what is beyond them tells no digests apart.
         index.number() as usize & self.heads.len().saturating_sub(1)
     }
 

@@ -3,6 +3,7 @@
 //! `VOUCHSAFE_LEDGER_QUESTIONS` says how many questions are asked; each is asked of a ledger in all its states.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vouchsafe_proto::residue::{Congruences, Digest, Hour, INDEXES, Index, Residue};
 use vouchsafe_spool::ledger::{
@@ -347,6 +348,36 @@ fn an_hour_in_many_pieces_becomes_one() {
     for each in all {
         assert_eq!(ask(&ledger, question(each, &[PRIME])), Answer::Sent);
     }
+}
+
+#[test]
+fn questions_are_answered_while_hours_are_sealed_merged_and_moved() {
+    let disk = MemoryDisk::default();
+    let ledger = open(&disk);
+    let all: Vec<_> = (0..72)
+        .map(|past| entry(Kind::Message, MIDNIGHT + past, u128::from(past) << 90 | 5))
+        .collect();
+    let entered = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for (number, each) in all.iter().enumerate() {
+                ledger.enter(each.hour, &[*each]).unwrap();
+                entered.store(number + 1, Ordering::Release);
+                ledger.turn(each.hour).unwrap();
+            }
+        });
+        let mut there = 0;
+        while there < all.len() {
+            there = entered.load(Ordering::Acquire);
+            let questions: Vec<_> = all[..there]
+                .iter()
+                .map(|each| question(*each, &[PRIME]))
+                .collect();
+            let mut answers = vec![Answer::NotFound; there];
+            ledger.look_up(&questions, &mut answers);
+            assert_eq!(answers, vec![Answer::Sent; there]);
+        }
+    });
 }
 
 /// A ledger of one day, merged, and of an hour behind it.
