@@ -3,7 +3,7 @@
 //!
 //! Prints a line for each number of digests, all of one hour; look-ups are medians of rounds, in batches of 32, one
 //! thread. `open` are look-ups while the hour is open, `memory` in its segment, `disk` in its file (as far as the page
-//! cache does not have it). `load` is what it takes to have the segment in memory again.
+//! cache does not have it). `user` and `sys` are the CPU time of sealing. `load` is what it takes to have the segment in memory again.
 //!
 //! ```text
 //! cargo bench -p vouchsafe-spool --bench ledger -- FOLDER [DIGESTS...]
@@ -60,7 +60,7 @@ fn main() {
         counts = vec![1_000_000, 10_000_000, 100_000_000];
     }
     println!(
-        "  digests  octets  enter ns  seal ns  open hit  miss  memory hit  miss  disk hit us  miss  start ms  load ms"
+        "  digests  octets  enter ns  seal ns  user  sys  open hit  miss  memory hit  miss  disk hit us  miss  start ms  load ms"
     );
     for count in counts {
         measure(Path::new(&folder), count);
@@ -91,9 +91,14 @@ fn measure(folder: &Path, count: u64) {
     }
     ledger.flush().expect("a flush");
     let open = look_ups(&ledger, now, count, ROUNDS, ROUND);
-    let start = Instant::now();
+    let (cpu, start) = (cpu_times(), Instant::now());
     ledger.turn(now).expect("a segment");
     let sealing = start.elapsed();
+    let sealed = cpu_times();
+    let (user, system) = (
+        sealed.0.saturating_sub(cpu.0),
+        sealed.1.saturating_sub(cpu.1),
+    );
     let octets: u64 = std::fs::read_dir(folder.join("ledger"))
         .expect("the folder")
         .map(|file| file.and_then(|file| file.metadata()).expect("a file").len())
@@ -112,10 +117,12 @@ fn measure(folder: &Path, count: u64) {
     let loading = start.elapsed();
     let each = |time: Duration| time.as_secs_f64() * 1e9 / count as f64;
     println!(
-        "{count:9}  {:6.2}  {:8.1}  {:7.1}  {:8.0}  {:4.0}  {:10.0}  {:4.0}  {:11.2}  {:4.2}  {:8.1}  {:7.0}",
+        "{count:9}  {:6.2}  {:8.1}  {:7.1}  {:4.0}  {:3.0}  {:8.0}  {:4.0}  {:10.0}  {:4.0}  {:11.2}  {:4.2}  {:8.1}  {:7.0}",
         octets as f64 / count as f64,
         each(entering),
         each(sealing),
+        each(user),
+        each(system),
         open.0,
         open.1,
         memory.0,
@@ -125,6 +132,19 @@ fn measure(folder: &Path, count: u64) {
         starting.as_secs_f64() * 1e3,
         loading.as_secs_f64() * 1e3,
     );
+}
+
+/// User and system time of this process so far.
+fn cpu_times() -> (Duration, Duration) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let mut fields = fields.split_whitespace().skip(11);
+    // USER_HZ is 100 on every Linux.
+    let mut next = || {
+        let ticks = fields.next().and_then(|field| field.parse::<u64>().ok());
+        Duration::from_millis(ticks.unwrap_or_default().saturating_mul(10))
+    };
+    (next(), next())
 }
 
 fn question(hour: Hour, digest: Digest) -> Question {

@@ -18,7 +18,7 @@ const PIECE: u32 = 13;
 const MOST_PIECES: u32 = 10;
 
 /// Digests that a group has, about: as 2 to this power.
-const GROUP: u32 = 2;
+const GROUP: u32 = 1;
 
 /// As it lies in memory.
 #[inline]
