@@ -13,6 +13,7 @@
 //!
 //! Left to others: when a report is due ([`crate::retry`]), and taking it into custody.
 
+pub mod recognise;
 mod returned;
 mod status;
 mod text;
