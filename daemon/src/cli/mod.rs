@@ -2,6 +2,7 @@
 
 mod ask;
 mod asking;
+mod bounce;
 mod check;
 mod config;
 mod exit;
@@ -58,6 +59,9 @@ enum Command {
     /// Look at the mail that waits, and say what becomes of it
     #[command(subcommand)]
     Queue(queue::Command),
+    /// Say whether a message is a bounce, and of which message
+    #[command(subcommand)]
+    Bounce(bounce::Command),
     /// Tell one message's life: custody, verdict, attempts, replies, reports, with their times
     Trace(trace::Command),
 }
@@ -103,6 +107,7 @@ Examples:
   vouchsafe queue top                         where it waits; queue --help: hold, retry, remove, reroute
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
   vouchsafe trace 1M2RA1CGT0QK7XHBD4ZN        its whole life, also after it has left
+  vouchsafe bounce parse message.eml          is it a bounce, and of what?
 
 Exit codes are those of sysexits.h: 0 done, 64 wrong usage, 66 not found, 69 not reachable,
 70 a mistake of ours, 74 read or write error, 75 try again later, 78 wrong configuration.";
@@ -130,6 +135,7 @@ pub fn run() -> Exit {
         Command::Simulate(command) => crate::simulate::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),
+        Command::Bounce(command) => bounce::run(&command),
         Command::Trace(command) => trace::run(&command),
     };
     ended.unwrap_or_else(|failure| {

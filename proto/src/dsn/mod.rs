@@ -11,6 +11,8 @@
 //! folded; the boundary occurs in no part; all of it is ASCII, unless the reverse-path itself is
 //! not, in which case the forms of RFC 6533 are used and SMTPUTF8 is asked for.
 //!
+//! The reports of others are read in [`recognise`].
+//!
 //! Left to others: when a report is due ([`crate::retry`]), and taking it into custody.
 
 pub mod recognise;

@@ -78,6 +78,45 @@ fn a_report_is_kept_as_its_message_was() {
 }
 
 #[test]
+fn our_own_reports_are_recognised_and_name_the_message() {
+    let plain = "Message-ID: <1234@out.example.org>\r\nDate: today\r\nTo: x@example.net\r\n";
+    for (kind, header) in [
+        (Kind::Failed, plain),
+        (
+            Kind::Delayed {
+                until: Wall::from_secs(1_795_300_000),
+            },
+            plain,
+        ),
+        // Returned as quoted-printable.
+        (Kind::Failed, &format!("Subject: \u{e9}\r\n{plain}")),
+        (Kind::Failed, ""),
+    ] {
+        let mut envelope = envelope("a@b.example", VerdictResult::Authorised);
+        envelope.requests.envid = Some("QQ=314159".into());
+        envelope.recipients[0].notify = Some(Notify::On {
+            success: true,
+            failure: true,
+            delay: true,
+        });
+        let report = report_of(
+            kind,
+            None,
+            &envelope,
+            "bob@example.net",
+            "550 no",
+            header.as_bytes(),
+        );
+        let bounce = recognise::recognise(&report.unwrap().content, false).unwrap();
+        assert_eq!(bounce.sign, recognise::Sign::Report);
+        assert_eq!(bounce.original_envelope_id.as_deref(), Some("QQ=314159"));
+        let id = (!header.is_empty()).then_some("1234@out.example.org");
+        assert_eq!(bounce.original_message_id.as_deref(), id);
+        assert_eq!(bounce.recipients, ["bob@example.net"]);
+    }
+}
+
+#[test]
 fn nobody_hears_who_did_not_send() {
     for (reverse_path, verdict, to) in [
         ("", VerdictResult::Authorised, None),

@@ -3,33 +3,36 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::keep;
 use super::lines::Lines;
-use super::{MAX_RECIPIENTS, keep};
 
 /// Octets of an address (RFC 5321 §4.5.3.1: local-part, @, domain).
 const MAX_ADDRESS: usize = 320;
 
 /// Those in the text, each once: those that begin a line if any does, since that is how whom a report
-/// is about is set off from prose; else all. Without those for whom `known` holds.
-pub(super) fn in_text(text: &[u8], known: impl Fn(&str) -> bool) -> Vec<String> {
-    let (mut leading, mut others) = (Vec::new(), Vec::new());
+/// is about is set off from prose; else all. The `known` ones, who wrote or get the report, count only
+/// where no other does, and where they begin a line.
+pub(super) fn in_text(text: &[u8], known: &[String]) -> Vec<String> {
+    let mut lists: [Vec<String>; 3] = Default::default();
+    let [leading, others, known_ones] = &mut lists;
     for line in Lines::of(text) {
         let line = line.text.trim_ascii();
-        let mut first = true;
-        for word in line.split(|octet| is_between(*octet)) {
-            if word.is_empty() {
+        let words = line.split(|octet| is_between(*octet));
+        for (at, word) in words.filter(|word| !word.is_empty()).enumerate() {
+            let Some(address) = address(word) else {
                 continue;
+            };
+            let is_known = known.iter().any(|it| it.eq_ignore_ascii_case(&address));
+            match (at, is_known) {
+                (0, false) => keep(leading, address),
+                (0, true) => keep(known_ones, address),
+                (_, false) => keep(others, address),
+                (_, true) => {}
             }
-            if let Some(address) = address(word).filter(|address| !known(address)) {
-                keep(if first { &mut leading } else { &mut others }, address);
-            }
-            first = false;
-        }
-        if leading.len() >= MAX_RECIPIENTS {
-            break;
         }
     }
-    if leading.is_empty() { others } else { leading }
+    let found = lists.into_iter().find(|list| !list.is_empty());
+    found.unwrap_or_default()
 }
 
 /// All in the value of a field.

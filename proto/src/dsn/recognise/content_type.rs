@@ -2,6 +2,9 @@
 
 use alloc::string::String;
 
+/// The report-type of RFC 3464.
+pub(super) const DELIVERY: &str = "delivery-status";
+
 /// What a part says that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ContentType {
@@ -39,6 +42,11 @@ impl ContentType {
     pub(super) fn is_multipart(&self) -> bool {
         self.kind.starts_with("multipart/")
     }
+
+    /// Whether it calls itself a report of delivery (RFC 3464 §2).
+    pub(super) fn is_delivery_report(&self) -> bool {
+        self.kind == "multipart/report" && self.report_type.as_deref() == Some(DELIVERY)
+    }
 }
 
 /// The value of a parameter, and what stands behind it.
@@ -75,7 +83,11 @@ mod tests {
             let read = ContentType::read(value);
             assert_eq!(read.kind, "multipart/report", "{value}");
             assert_eq!(read.boundary.as_deref(), Some("a;=b"), "{value}");
-            assert_eq!(read.report_type.as_deref(), Some("delivery-status"), "{value}");
+            assert_eq!(
+                read.report_type.as_deref(),
+                Some("delivery-status"),
+                "{value}"
+            );
         }
         let open = ContentType::read("multipart/mixed; boundary=\"abc");
         assert_eq!(open.boundary.as_deref(), Some("abc"));

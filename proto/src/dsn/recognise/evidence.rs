@@ -2,6 +2,7 @@
 //! the way of RFC 3464.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::addresses;
 use super::lines::{Fields, Lines};
@@ -10,14 +11,23 @@ use super::original::message_id;
 /// Who sent it, as far as its own header shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
-    /// A mail system, by its name.
-    MailSystem,
+    /// MAILER-DAEMON, in whose name no person writes; or postmaster, with the null reverse-path.
+    Daemon,
+    /// Postmaster, who may be a person.
+    Postmaster,
     /// Nobody: the null reverse-path.
     Nobody,
     /// Somebody with a reverse-path.
     Somebody,
     /// It has no Return-Path yet.
     Unsaid,
+}
+
+impl From {
+    /// Whether a program may have sent it, and not for a person.
+    pub(super) const fn may_be_system(self) -> bool {
+        matches!(self, Self::Daemon | Self::Postmaster | Self::Nobody)
+    }
 }
 
 /// The header of the report itself.
@@ -72,26 +82,32 @@ impl Header {
 
     /// Who sent it.
     pub(super) fn sender(&self, null_reverse_path: bool) -> From {
-        let named = |value: &Option<String>| value.as_deref().is_some_and(is_mail_system);
-        let return_path = self.return_path.as_deref().map(str::trim);
-        if named(&self.from) || named(&self.return_path) {
-            From::MailSystem
-        } else if null_reverse_path || return_path == Some("<>") {
+        let named = |name: &str| {
+            let fields = [&self.from, &self.return_path];
+            let mut values = fields.into_iter().flatten();
+            values.any(|value| is_named(value, name))
+        };
+        let is_null = |value: &Option<String>| value.as_deref().map(str::trim) == Some("<>");
+        let is_null = null_reverse_path || is_null(&self.return_path) || is_null(&self.from);
+        if named("mailerdaemon") || (is_null && named("postmaster")) {
+            From::Daemon
+        } else if is_null {
             From::Nobody
-        } else if return_path.is_some() {
+        } else if named("postmaster") {
+            From::Postmaster
+        } else if self.return_path.is_some() {
             From::Somebody
         } else {
             From::Unsaid
         }
     }
 
-    /// Whether the address is that of the one who sent it, or who gets it.
-    pub(super) fn knows(&self, address: &str) -> bool {
-        let mut fields = [&self.from, &self.to].into_iter().flatten();
-        fields.any(|value| {
-            let found = addresses::in_field(value);
-            found.iter().any(|known| known.eq_ignore_ascii_case(address))
-        })
+    /// The addresses of the one who sent it, and of who gets it.
+    pub(super) fn known(&self) -> Vec<String> {
+        let fields = [&self.from, &self.to].into_iter().flatten();
+        fields
+            .flat_map(|value| addresses::in_field(value))
+            .collect()
     }
 
     /// Whether Subject says that something was not delivered.
@@ -110,17 +126,16 @@ fn only_id(value: &str) -> Option<String> {
     one.then(|| message_id(value)).flatten()
 }
 
-/// Whether the one named is a mail system: the names of RFC 5321 §4.5.1 and RFC 2821's MAILER-DAEMON.
-fn is_mail_system(value: &str) -> bool {
+/// Whether the local-part is this name, in letters of either size and whatever stands between them: the names
+/// of RFC 5321 §4.5.1 and §4.5.5 are written in many ways.
+fn is_named(value: &str, name: &str) -> bool {
     let found = addresses::in_field(value);
-    let address = match found.as_slice() {
-        [address, ..] => address.as_str(),
-        [] => value.trim().trim_matches(['<', '>']),
-    };
+    let address = found.first().map_or(value, String::as_str);
     let local_part = address.rsplit_once('@').map_or(address, |(local, _)| local);
-    ["mailer-daemon", "postmaster"]
-        .iter()
-        .any(|name| local_part.eq_ignore_ascii_case(name))
+    let letters = local_part.chars().filter(char::is_ascii_alphanumeric);
+    letters
+        .map(|letter| letter.to_ascii_lowercase())
+        .eq(name.chars())
 }
 
 /// Whether the text quotes a reply or a status that says that something failed: `550 ...` at the start of a

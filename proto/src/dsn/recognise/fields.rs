@@ -3,8 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::lines::{Lines, field, is_blank};
 use super::MAX_VALUE;
+use super::lines::{Lines, field, is_blank};
 
 /// What they say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,9 @@ impl Status {
 fn recipient(value: &str) -> Option<String> {
     let (_, address) = value.split_once(';').unwrap_or(("", value));
     let address = address.trim();
-    let inside = address.split_once('<').map_or(address, |(_, behind)| behind);
+    let inside = address
+        .split_once('<')
+        .map_or(address, |(_, behind)| behind);
     let inside = inside.split_once('>').map_or(inside, |(inside, _)| inside);
     let inside = inside.trim();
     (inside.contains('@') && !inside.contains(' ')).then(|| String::from(inside))

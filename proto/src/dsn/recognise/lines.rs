@@ -157,9 +157,10 @@ impl<'a> Iterator for Fields<'a> {
                 .saturating_sub(value.len());
             let mut end = line.next;
             let prefix = self.prefix;
-            while let Some(more) = self.lines.next_if(|line| {
-                is_continuation(line.text.strip_prefix(prefix).unwrap_or_default())
-            }) {
+            while let Some(more) = self
+                .lines
+                .next_if(|line| is_continuation(line.text.strip_prefix(prefix).unwrap_or_default()))
+            {
                 end = more.next;
             }
             let raw = self.text.get(start..end).unwrap_or_default();

@@ -26,8 +26,10 @@ mod tests;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use content_type::DELIVERY;
 use evidence::{From, Header, MAX_PROSE};
 use fields::Status;
+use lines::Lines;
 use original::Original;
 use parts::{Part, Parts};
 
@@ -84,6 +86,8 @@ pub struct Bounce {
 /// What the parts hold together.
 #[derive(Debug, Default)]
 struct Contents {
+    /// Whether the message calls itself a report of delivery.
+    claims: bool,
     status: Status,
     original: Option<Original>,
     /// Whether the original came as a part of its own.
@@ -97,101 +101,123 @@ struct Contents {
 /// Says whether a message is a bounce, and what of. `null_reverse_path`: it came with one; where that is
 /// not known, its Return-Path says it.
 pub fn recognise(message: &[u8], null_reverse_path: bool) -> Option<Bounce> {
-    let message = message.get(..MAX_READ).unwrap_or(message);
-    let header = Header::read(message);
-    let taken = parts::take_apart(message);
-    let claims = claims_report(&taken);
-    let contents = Contents::of(&taken, claims);
-    let sign = sign(&header, &contents, claims, null_reverse_path)?;
-    let original = contents.original.clone().unwrap_or_default();
+    let message = with_line_feeds(message);
+    let header = Header::read(&message);
+    let contents = Contents::of(&parts::take_apart(&message));
+    let known = header.known();
+    let sign = sign(&header, &contents, &known, null_reverse_path)?;
+    let recipients = recipients(&header, &contents, &known);
+    let original = contents.original.unwrap_or_default();
     Some(Bounce {
         sign,
-        recipients: recipients(&header, &contents, &original),
         original_envelope_id: contents.status.envelope_id,
         original_message_id: original.message_id.or(header.answers),
         original_date: original.date,
+        recipients,
     })
 }
 
-/// Whether the message calls itself a report of delivery (RFC 3464 §2).
-fn claims_report(taken: &Parts<'_>) -> bool {
-    let of_delivery = |kind: &str| kind == "delivery-status";
-    let kind = taken.top.report_type.as_deref();
-    taken.top.kind == "multipart/report" && kind.is_some_and(of_delivery)
+/// What is read of the message, each line ended by LF: so both forms of line ends give the same.
+fn with_line_feeds(message: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(message.len().min(MAX_READ));
+    for line in Lines::of(message) {
+        let left = MAX_READ.saturating_sub(text.len());
+        if left == 0 {
+            break;
+        }
+        text.extend_from_slice(line.text.get(..left).unwrap_or(line.text));
+        text.push(b'\n');
+    }
+    text
 }
 
 /// The evidence, weighed.
-fn sign(header: &Header, contents: &Contents, claims: bool, null: bool) -> Option<Sign> {
+fn sign(header: &Header, contents: &Contents, known: &[String], null: bool) -> Option<Sign> {
     if contents.is_other {
         return None;
     }
     let sender = header.sender(null);
-    let is_system = matches!(sender, From::MailSystem | From::Nobody);
-    let returned = contents.original.as_ref().filter(|it| it.has_trace);
-    if contents.status.is_report && (claims || is_system) {
+    let may_be_system = sender.may_be_system();
+    let returned = contents.original.as_ref().is_some_and(|it| it.has_trace);
+    let fields = contents.status.is_report;
+    if fields && (contents.claims || may_be_system) {
         return Some(Sign::Report);
     }
-    if claims && is_system && returned.is_some() {
+    if contents.claims && may_be_system && returned {
         return Some(Sign::Report);
     }
-    if header.failed.is_some() && is_system {
+    if header.failed.is_some() && may_be_system {
         return Some(Sign::FailedRecipients);
     }
     let quotes = evidence::quotes_failure(&contents.prose);
-    let says = quotes
-        || evidence::says_undelivered(&contents.prose)
-        || header.subject_says_undelivered();
-    if returned.is_some() {
+    let says =
+        quotes || evidence::says_undelivered(&contents.prose) || header.subject_says_undelivered();
+    if returned {
         let is_bounce = match sender {
-            _ if header.is_reply => is_system && says,
-            From::MailSystem => true,
-            From::Nobody => says,
-            From::Unsaid => says && contents.is_attached && header.answers.is_none(),
+            From::Daemon => says || !header.is_reply,
+            From::Postmaster => says,
+            From::Nobody => says && (quotes || !header.is_reply),
+            From::Unsaid => {
+                let answers = header.is_reply || header.answers.is_some();
+                says && contents.is_attached && !answers
+            }
             From::Somebody => false,
         };
         return is_bounce.then_some(Sign::ReturnedMessage);
     }
-    let names = || !addresses::in_text(&contents.prose, |it| header.knows(it)).is_empty();
-    (sender == From::MailSystem && quotes && !header.is_reply && names())
-        .then_some(Sign::Transcript)
+    let names = || !addresses::in_text(&contents.prose, known).is_empty();
+    let is_bounce = sender == From::Daemon && quotes && !header.is_reply && names();
+    is_bounce.then_some(Sign::Transcript)
 }
 
 /// Whom it is about: the best list that there is.
-fn recipients(header: &Header, contents: &Contents, original: &Original) -> Vec<String> {
-    if !contents.status.recipients.is_empty() {
-        return contents.status.recipients.clone();
-    }
-    let listed = header.failed.as_deref().map(addresses::in_field);
-    if let Some(listed) = listed.filter(|listed| !listed.is_empty()) {
-        return listed;
-    }
-    let told = addresses::in_text(&contents.prose, |address| header.knows(address));
-    if !told.is_empty() {
-        return told;
-    }
-    let to = original.to.as_deref().map(addresses::in_field);
-    to.unwrap_or_default()
+fn recipients(header: &Header, contents: &Contents, known: &[String]) -> Vec<String> {
+    let in_field = |value: Option<&String>| {
+        let found = value.map(|value| addresses::in_field(value));
+        found.unwrap_or_default()
+    };
+    let reported = contents.status.recipients.clone();
+    let to = contents.original.as_ref().and_then(|it| it.to.as_ref());
+    let found = Some(reported)
+        .filter(|list| !list.is_empty())
+        .or_else(|| Some(in_field(header.failed.as_ref())).filter(|list| !list.is_empty()))
+        .or_else(|| {
+            let told = addresses::in_text(&contents.prose, known);
+            Some(told).filter(|list| !list.is_empty())
+        });
+    found.unwrap_or_else(|| in_field(to))
 }
 
 impl Contents {
     /// Of all parts.
-    fn of(taken: &Parts<'_>, claims: bool) -> Self {
-        let mut contents = Self::default();
+    fn of(taken: &Parts<'_>) -> Self {
         let mut types = taken.top.report_type.iter().chain(&taken.report_types);
-        contents.is_other = types.any(|kind| kind != "delivery-status");
+        let mut contents = Self {
+            claims: taken.top.is_delivery_report(),
+            is_other: types.any(|kind| kind != DELIVERY),
+            ..Self::default()
+        };
         for part in &taken.parts {
-            contents.add(part, claims);
+            contents.add(part);
+        }
+        let of_kind = |kind: &'static str| {
+            let parts = taken.parts.iter();
+            parts.filter(move |part| (part.kind == "text/html") == (kind == "text/html"))
+        };
+        if contents.claims && !contents.status.is_report {
+            // Its boundaries were lost, and its fields stand in the text.
+            of_kind("text/plain").for_each(|part| contents.status.add(&part.content));
+        }
+        if contents.prose.is_empty() {
+            of_kind("text/html").for_each(|part| contents.said(&part.content));
         }
         contents
     }
 
     /// One part more.
-    fn add(&mut self, part: &Part<'_>, claims: bool) {
+    fn add(&mut self, part: &Part<'_>) {
         let content = part.content.as_ref();
         match part.kind.as_str() {
-            "message/delivery-status" | "message/global-delivery-status" => {
-                self.status.add(content);
-            }
             "message/feedback-report"
             | "message/disposition-notification"
             | "message/global-disposition-notification" => self.is_other = true,
@@ -201,29 +227,41 @@ impl Contents {
             | "text/rfc822-header"
             | "message/rfc822-headers"
             | "message/global-headers" => self.returned(Original::of_part(content), true),
+            "message/delivery-status" | "message/global-delivery-status" => {
+                let fields = self.in_text(content);
+                self.status.add(fields);
+            }
+            "text/html" => {}
             kind if kind.starts_with("text/") || kind.starts_with("message/") => {
-                let found = original::in_text(content);
-                let prose = content.get(..found.as_ref().map_or(content.len(), |it| it.start));
-                let prose = prose.unwrap_or_default();
-                if claims {
-                    // A report whose boundaries were lost has its fields here.
-                    self.status.add(prose);
-                }
-                let left = MAX_PROSE.saturating_sub(self.prose.len());
-                self.prose
-                    .extend_from_slice(prose.get(..left).unwrap_or(prose));
-                if let Some(found) = found {
-                    self.returned(found.original, false);
-                }
+                let prose = self.in_text(content);
+                self.said(prose);
             }
             _ => {}
         }
     }
 
+    /// Takes the header of a returned message out of text; gives what stands before it. In the fields of
+    /// a report there is one where the boundary between the two was lost.
+    fn in_text<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
+        let Some(found) = original::in_text(text) else {
+            return text;
+        };
+        self.returned(found.original, false);
+        text.get(..found.start).unwrap_or(text)
+    }
+
+    /// What is said to people.
+    fn said(&mut self, prose: &[u8]) {
+        let left = MAX_PROSE.saturating_sub(self.prose.len());
+        let prose = prose.get(..left).unwrap_or(prose);
+        self.prose.extend_from_slice(prose);
+    }
+
     /// A returned message: the first that names itself counts, else the first.
     fn returned(&mut self, original: Original, attached: bool) {
         let named = |original: &Original| original.message_id.is_some();
-        if self.original.as_ref().is_none_or(|kept| !named(kept) && named(&original)) {
+        let kept = self.original.as_ref();
+        if kept.is_none_or(|kept| !named(kept) && named(&original)) {
             self.original = Some(original);
             self.is_attached = attached;
         }

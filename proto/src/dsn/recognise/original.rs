@@ -3,10 +3,15 @@
 //!
 //! In text no words are looked for ("below this line ..." is said in every language): a header is lines
 //! of fields, one below the other, among them those that only a message has.
+//!
+//! Nothing is reported to the author of a report (RFC 5321 §6.1). So where text goes before one, somebody has
+//! wrapped it up to pass it on, and the message is the one that it returns itself. A part that holds a report is
+//! another matter: that report could not be delivered, and postmaster is told.
 
 use alloc::string::String;
 use core::mem::take;
 
+use super::content_type::ContentType;
 use super::lines::{Field, Fields, Line, Lines, field, is_blank, is_continuation};
 
 /// What is known of it.
@@ -20,6 +25,8 @@ pub(super) struct Original {
     pub to: Option<String>,
     /// Whether a host has written in it, or a program that makes messages: no person quotes that.
     pub has_trace: bool,
+    /// Whether it is a report itself.
+    is_report: bool,
 }
 
 impl Original {
@@ -35,6 +42,8 @@ impl Original {
                 said(&mut read.date, &field);
             } else if field.is("To") {
                 said(&mut read.to, &field);
+            } else if field.is("Content-Type") {
+                read.is_report |= ContentType::read(&field.value()).is_delivery_report();
             }
             read.has_trace |= MACHINES.iter().any(|name| field.is(name));
         }
@@ -136,7 +145,7 @@ const fn is_quoting(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'>' | b'|')
 }
 
-/// The first header in the text that names its message, else the first.
+/// The first header in the text that names its message and is not that of a report, else the first.
 pub(super) fn in_text(text: &[u8]) -> Option<Found> {
     let mut first = None;
     let mut block = Block::default();
@@ -156,7 +165,7 @@ pub(super) fn in_text(text: &[u8]) -> Option<Found> {
                 original: Original::read(Fields::behind(header, ended.prefix)),
                 start: ended.start,
             };
-            if found.original.message_id.is_some() {
+            if found.original.message_id.is_some() && !found.original.is_report {
                 return Some(found);
             }
             first.get_or_insert(found);
