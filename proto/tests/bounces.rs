@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use vouchsafe_proto::dsn::recognise::recognise;
+use vouchsafe_proto::dsn::recognise::{Sign, recognise};
 
 /// The folder, and what is expected of each file in it, if it lies beside the checkout.
 fn expected() -> Option<(&'static Path, Map<String, Value>)> {
@@ -60,6 +60,48 @@ impl Share {
     fn is_at_least(&self, percent: usize) -> bool {
         self.of > 0 && self.found * 100 >= self.of * percent
     }
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn of_other_mail_only_what_is_a_delivery_report_is_a_bounce() {
+    let Some((folder, _)) = expected() else {
+        return;
+    };
+    let files = files(&folder.join("../mail"));
+    let mut reports = 0;
+    for path in &files {
+        let message = std::fs::read(path).unwrap();
+        for null_reverse_path in [false, true] {
+            let Some(bounce) = recognise(&message, null_reverse_path) else {
+                continue;
+            };
+            assert_eq!(bounce.sign, Sign::Report, "{}", path.display());
+            let text = String::from_utf8_lossy(&message).to_lowercase();
+            assert!(
+                text.contains("message/delivery-status"),
+                "{}",
+                path.display()
+            );
+            reports += 1;
+        }
+    }
+    println!("{reports} of twice {} messages", files.len());
+    assert!(files.len() > 400 && reports < 20);
 }
 
 #[test]

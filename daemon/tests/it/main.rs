@@ -12,6 +12,7 @@
 mod ask;
 mod backup;
 mod bind;
+mod bounce;
 mod certificate;
 mod check;
 mod cli;

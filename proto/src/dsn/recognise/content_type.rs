@@ -43,9 +43,10 @@ impl ContentType {
         self.kind.starts_with("multipart/")
     }
 
-    /// Whether it calls itself a report of delivery (RFC 3464 §2).
+    /// Whether it calls itself a report of delivery (RFC 3464 §2), or of something that it forgets to name.
     pub(super) fn is_delivery_report(&self) -> bool {
-        self.kind == "multipart/report" && self.report_type.as_deref() == Some(DELIVERY)
+        let named = self.report_type.as_deref();
+        self.kind == "multipart/report" && named.is_none_or(|kind| kind == DELIVERY)
     }
 }
 

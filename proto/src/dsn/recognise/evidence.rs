@@ -183,20 +183,31 @@ fn is_status(word: &[u8]) -> bool {
 /// Octets of text that are read for what it says: whom it is about stands at its top.
 pub(super) const MAX_PROSE: usize = 65_536;
 
-/// Whether the text says in English that something was not delivered.
+/// Whether the text says in English that something was not delivered, or did not reach somebody.
 pub(super) fn says_undelivered(text: &[u8]) -> bool {
-    /// How far from "deliver" the denial stands.
+    /// How far from the verb the denial stands.
     const NEAR: usize = 60;
+    const DENIALS: [&[u8]; 7] = [
+        b"undeliver",
+        b"not ",
+        b"n't ",
+        b"fail",
+        b"unable",
+        b"error",
+        b"problem",
+    ];
     let text = text.get(..MAX_PROSE).unwrap_or(text);
     let text = text.to_ascii_lowercase();
-    let mut places = memchr::memmem::find_iter(&text, b"deliver");
-    places.any(|at| {
+    let is_denied = |at: usize| {
         let from = at.saturating_sub(NEAR);
         let to = at.saturating_add(NEAR).min(text.len());
         let around = text.get(from..to).unwrap_or_default();
-        let denials: [&[u8]; 6] = [b"undeliver", b"not ", b"n't ", b"fail", b"unable", b"error"];
-        denials
+        DENIALS
             .iter()
             .any(|denial| memchr::memmem::find(around, denial).is_some())
-    })
+    };
+    let verbs: [&[u8]; 2] = [b"deliver", b"reach"];
+    verbs
+        .iter()
+        .any(|verb| memchr::memmem::find_iter(&text, verb).any(is_denied))
 }

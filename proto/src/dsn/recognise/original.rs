@@ -136,7 +136,7 @@ impl<'a> Block<'a> {
 
     /// Whether this is the header of a message.
     const fn is_header(&self) -> bool {
-        self.machines >= 1 && self.peoples >= 2
+        self.machines >= 1 && (self.peoples >= 2 || (self.has_message_id && self.peoples >= 1))
     }
 }
 
