@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::MAX_VALUE;
-use super::lines::{Lines, field, is_blank};
+use super::lines::{Lines, field, is_blank, is_continuation};
 
 /// What they say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,11 +30,10 @@ impl Status {
         let mut group = Group::default();
         let mut lines = Lines::of(text).peekable();
         while let Some(line) = lines.next() {
-            if is_blank(line.text) {
-                self.end_group(&mut group);
-                continue;
-            }
             let Some((name, value)) = field(line.text) else {
+                if is_blank(line.text) {
+                    self.end_group(&mut group);
+                }
                 continue;
             };
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
@@ -48,13 +47,9 @@ impl Status {
                     // The empty line between two was lost.
                     self.end_group(&mut group);
                 }
-                // An address that is long enough goes on in the next line.
-                let folded = lines.next_if(|line| {
-                    value.iter().filter(|octet| **octet == b'@').count() == 0
-                        && super::lines::is_continuation(line.text)
-                });
+                let folded = lines.next_if(|line| is_continuation(line.text));
                 let folded = folded.map_or(&b""[..], |line| line.text);
-                group.finally = recipient(&[text_of(value), text_of(folded)].concat());
+                group.finally = recipient(&[text_of(value), text_of(folded)].join(" "));
                 self.is_report = true;
             } else if is("Original-Recipient") {
                 group.originally = recipient(&text_of(value));
@@ -81,13 +76,13 @@ impl Status {
 /// The address behind its type: `rfc822; a@example.org`.
 fn recipient(value: &str) -> Option<String> {
     let (_, address) = value.split_once(';').unwrap_or(("", value));
-    let address = address.trim();
     let inside = address
         .split_once('<')
         .map_or(address, |(_, behind)| behind);
     let inside = inside.split_once('>').map_or(inside, |(inside, _)| inside);
-    let inside = inside.trim();
-    (inside.contains('@') && !inside.contains(' ')).then(|| String::from(inside))
+    // A comment may stand behind it.
+    let address = inside.split_whitespace().next()?;
+    address.contains('@').then(|| String::from(address))
 }
 
 /// A value on one line, bounded.

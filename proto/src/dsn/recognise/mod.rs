@@ -31,7 +31,7 @@ use evidence::{From, Header, MAX_PROSE};
 use fields::Status;
 use lines::Lines;
 use original::Original;
-use parts::{Part, Parts};
+use parts::{Apart, Part};
 
 /// Octets of a message that are read. A report returns a header, which stands at its top; what comes behind
 /// a mebibyte is the returned message's attachments.
@@ -190,7 +190,7 @@ fn recipients(header: &Header, contents: &Contents, known: &[String]) -> Vec<Str
 
 impl Contents {
     /// Of all parts.
-    fn of(taken: &Parts<'_>) -> Self {
+    fn of(taken: &Apart<'_>) -> Self {
         let mut types = taken.top.report_type.iter().chain(&taken.report_types);
         let mut contents = Self {
             claims: taken.top.is_delivery_report(),

@@ -35,7 +35,7 @@ pub(super) struct Part<'a> {
 
 /// A message, taken apart.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Parts<'a> {
+pub(super) struct Apart<'a> {
     /// What the message itself says that it is.
     pub top: ContentType,
     /// What the multiparts within say that they report.
@@ -68,18 +68,18 @@ struct Walk<'a> {
     /// The boundaries of the multiparts whose end has not come.
     open: Vec<Vec<u8>>,
     at: At,
-    found: Parts<'a>,
+    found: Apart<'a>,
     /// Whether the header read is that of a part, not of the message.
     inside: bool,
 }
 
 /// Takes a message apart.
-pub(super) fn take_apart(message: &[u8]) -> Parts<'_> {
+pub(super) fn take_apart(message: &[u8]) -> Apart<'_> {
     let mut walk = Walk {
         message,
         open: Vec::new(),
         at: At::Header(0),
-        found: Parts::default(),
+        found: Apart::default(),
         inside: false,
     };
     for line in Lines::of(message) {
@@ -110,7 +110,7 @@ pub(super) fn take_apart(message: &[u8]) -> Parts<'_> {
     walk.found
 }
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     /// Whether the line parts the parts: of how many open multiparts, and whether it is the last.
     fn boundary(&self, line: &[u8]) -> Option<(usize, bool)> {
         let line = line.strip_prefix(b"--")?.trim_ascii_end();

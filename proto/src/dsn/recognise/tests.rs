@@ -177,11 +177,11 @@ fn returned(from: &str, prose: &str, marker: &str, original: &str) -> String {
 
 #[test]
 fn a_message_in_text_is_found_by_its_form_in_whatever_language() {
-    let quoted: String = ORIGINAL.lines().map(|line| format!("> {line}\n")).collect();
-    let indented: String = ORIGINAL
-        .lines()
-        .map(|line| format!("    {line}\n"))
-        .collect();
+    let behind = |prefix: &str| {
+        let lines = ORIGINAL.trim_end().replace('\n', &format!("\n{prefix}"));
+        format!("{prefix}{lines}\n")
+    };
+    let (quoted, indented) = (behind("> "), behind("    "));
     let without_blanks = ORIGINAL.replace(": ", ":");
     for (marker, original) in [
         ("--- Below this line is a copy of the message.\n", ORIGINAL),

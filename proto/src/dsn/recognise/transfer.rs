@@ -51,22 +51,9 @@ fn quoted_printable(text: &[u8]) -> Vec<u8> {
         while let Some(at) = memchr::memchr(b'=', rest) {
             let (plain, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
             octets.extend_from_slice(plain);
-            rest = match behind {
-                [_, high, low, behind @ ..] => match (hex(*high), hex(*low)) {
-                    (Some(high), Some(low)) => {
-                        octets.push(high.wrapping_shl(4) | low);
-                        behind
-                    }
-                    _ => {
-                        octets.push(b'=');
-                        behind_one(rest, at)
-                    }
-                },
-                _ => {
-                    octets.push(b'=');
-                    behind_one(rest, at)
-                }
-            };
+            let (octet, length) = escaped(behind).map_or((b'=', 1), |octet| (octet, 3));
+            octets.push(octet);
+            rest = behind.get(length..).unwrap_or_default();
         }
         octets.extend_from_slice(rest);
         if soft.is_none() {
@@ -76,9 +63,12 @@ fn quoted_printable(text: &[u8]) -> Vec<u8> {
     octets
 }
 
-/// What stands behind the octet at `at`.
-fn behind_one(text: &[u8], at: usize) -> &[u8] {
-    text.get(at.saturating_add(1)..).unwrap_or_default()
+/// What is written as `=3D`.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let [b'=', high, low, ..] = text else {
+        return None;
+    };
+    Some(hex(*high)?.wrapping_shl(4) | hex(*low)?)
 }
 
 /// A hexadecimal digit.
