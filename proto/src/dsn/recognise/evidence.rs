@@ -110,10 +110,10 @@ impl Header {
             .collect()
     }
 
-    /// Whether Subject says that something was not delivered.
+    /// Whether Subject says that something was not delivered, or was returned.
     pub(super) fn subject_says_undelivered(&self) -> bool {
         let subject = self.subject.as_deref().unwrap_or_default();
-        says_undelivered(subject.as_bytes())
+        says_undelivered(subject.as_bytes()) || subject.to_ascii_lowercase().contains("returned")
     }
 }
 

@@ -232,6 +232,10 @@ impl Contents {
                 self.status.add(fields);
             }
             "text/html" => {}
+            // A message as a file, by a host that does not know the type of its name.
+            "application/octet-stream" => {
+                self.in_text(content);
+            }
             kind if kind.starts_with("text/") || kind.starts_with("message/") => {
                 let prose = self.in_text(content);
                 self.said(prose);

@@ -206,6 +206,16 @@ fn a_message_in_text_is_found_by_its_form_in_whatever_language() {
 }
 
 #[test]
+fn a_message_as_a_file_is_a_message() {
+    let message = format!(
+        "From: MAILER-DAEMON\nTo: alice@example.org\nContent-Type: multipart/mixed; boundary=b\n\n\
+         --b\n\n<bob@example.net>: no such user\n--b\n\
+         Content-Type: application/octet-stream; name=\"original.eml\"\n\n{ORIGINAL}\n\nx\n--b--\n"
+    );
+    assert_found(read(&message, false).as_ref(), Sign::ReturnedMessage);
+}
+
+#[test]
 fn a_report_that_was_wrapped_up_is_about_the_message_inside() {
     let inner = report(
         "multipart/report; report-type=delivery-status",
