@@ -23,9 +23,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vouchsafe_proto::residue::{Congruences, Digest, Hour, Residue};
+use vouchsafe_proto::residue::{Congruences, Digest, Hour, Kind, Residue};
 use vouchsafe_spool::fs::LocalDisk;
-use vouchsafe_spool::ledger::{Answer, Entry, Hours, Kind, Ledger, Question};
+use vouchsafe_spool::ledger::{Answer, Entry, Hours, Ledger, Question};
 
 /// Look-ups of a round.
 const ROUND: usize = 6400 * BATCH;

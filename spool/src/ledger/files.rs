@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::question::{Hours, Kind};
+use vouchsafe_proto::residue::Kind;
+
+use super::question::Hours;
 use crate::fs::Disk;
 
 /// The folder.

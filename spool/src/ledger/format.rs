@@ -15,7 +15,9 @@
 
 use std::ops::Range;
 
-use super::question::{Hours, Kind};
+use vouchsafe_proto::residue::Kind;
+
+use super::question::Hours;
 use super::sort::{INDEX_BITS, Raw, digest};
 
 const MAGIC: [u8; 8] = *b"vouchseg";
@@ -61,7 +63,12 @@ impl Header {
         let mut octets = Vec::with_capacity(HEADER);
         octets.extend(MAGIC);
         let bits = u8::try_from(directory_bits(self.count)).unwrap_or(u8::MAX);
-        octets.extend([VERSION, self.kind.number(), bits, u8::from(self.is_merger)]);
+        octets.extend([
+            VERSION,
+            number_of(self.kind),
+            bits,
+            u8::from(self.is_merger),
+        ]);
         octets.extend(self.hours.first().to_le_bytes());
         octets.extend(self.hours.count().to_le_bytes());
         octets.extend(self.count.to_le_bytes());
@@ -97,7 +104,7 @@ impl Header {
         };
         let is_known = *magic == MAGIC && version == VERSION && is_merger <= 1;
         (is_known && u32::from(bits) == directory_bits(count)).then_some(Self {
-            kind: Kind::of(kind)?,
+            kind: kind_of(kind)?,
             hours,
             is_merger: is_merger == 1,
             serial,
@@ -204,6 +211,23 @@ pub(super) fn between(directory: &[Place], entry: usize) -> Range<usize> {
     match directory.get(entry..entry.saturating_add(2)) {
         Some(&[start, end]) => u32::from_le_bytes(start) as usize..u32::from_le_bytes(end) as usize,
         _ => 0..0,
+    }
+}
+
+/// How a header numbers a kind.
+const fn number_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Message => 0,
+        Kind::Identity => 1,
+    }
+}
+
+/// The kind of this number.
+const fn kind_of(number: u8) -> Option<Kind> {
+    match number {
+        0 => Some(Kind::Message),
+        1 => Some(Kind::Identity),
+        _ => None,
     }
 }
 

@@ -11,11 +11,11 @@
 use std::io;
 use std::sync::Arc;
 
-use vouchsafe_proto::residue::Hour;
+use vouchsafe_proto::residue::{Hour, Kind};
 
 use super::error::LedgerError;
 use super::files::{FOLDER, journal_name};
-use super::question::{Entry, Kind};
+use super::question::Entry;
 use super::sort::{Raw, digest, raw};
 use super::soundness::Soundness;
 use crate::fs::{Access, Disk, DiskFile};

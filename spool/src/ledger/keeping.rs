@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use vouchsafe_proto::residue::Hour;
+use vouchsafe_proto::residue::{Hour, Kind};
 
 use super::error::LedgerError;
 use super::files::{FOLDER, segment_name};
 use super::format::{Header, Sums};
-use super::question::{Hours, Kind};
+use super::question::Hours;
 use super::segment::Segment;
 use super::shelf::{Damage, Shelf};
 use super::sort::{Raw, arrange};

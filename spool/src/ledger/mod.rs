@@ -48,7 +48,7 @@ mod start;
 mod survey;
 
 pub use error::LedgerError;
-pub use question::{Answer, Entry, Hours, Kind, Question};
+pub use question::{Answer, Entry, Hours, Question};
 pub use survey::{Surveyed, survey, verify};
 
 use std::io;

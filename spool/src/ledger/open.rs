@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use vouchsafe_proto::residue::{Digest, INDEXES, Index};
+use vouchsafe_proto::residue::{Digest, INDEXES, Index, Kind};
 
 use super::prefetch::prefetch;
-use super::question::{Entry, Hours, Kind, Question};
+use super::question::{Entry, Hours, Question};
 use super::sort::{Raw, digest, raw};
 
 /// Behind the last of a list.

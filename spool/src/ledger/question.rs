@@ -1,34 +1,6 @@
 //! What is entered, what is asked and what is answered.
 
-use vouchsafe_proto::residue::{Congruences, Digest, Hour, Index};
-
-/// What a digest is of (PROTOCOLS B.1). Each kind has lists and segments of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// A message, as it went to one recipient domain.
-    Message,
-    /// A reverse-path and a Message-ID.
-    Identity,
-}
-
-impl Kind {
-    /// As questions and files number it.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Message => 0,
-            Self::Identity => 1,
-        }
-    }
-
-    /// The kind of this number.
-    pub const fn of(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Message),
-            1 => Some(Self::Identity),
-            _ => None,
-        }
-    }
-}
+use vouchsafe_proto::residue::{Congruences, Digest, Hour, Index, Kind};
 
 /// Hours one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

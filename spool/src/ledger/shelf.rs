@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use super::open::{Lists, OpenHours};
-use super::question::{Answer, Hours, Kind, Question};
+use vouchsafe_proto::residue::Kind;
+
+use super::question::{Answer, Hours, Question};
 use super::segment::{Resident, Segment, is_among};
 use super::sort::Raw;
 

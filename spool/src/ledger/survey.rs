@@ -4,7 +4,9 @@ use std::io;
 
 use super::error::LedgerError;
 use super::files::{self, Named};
-use super::question::{Hours, Kind};
+use vouchsafe_proto::residue::Kind;
+
+use super::question::Hours;
 use super::segment::Segment;
 use crate::fs::Disk;
 

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vouchsafe_proto::residue::{Congruences, Digest, Hour, INDEXES, Index, Residue};
+use vouchsafe_proto::residue::{Congruences, Digest, Hour, INDEXES, Index, Kind, Residue};
 use vouchsafe_spool::ledger::{
-    self, Answer, Entry, Hours, KEPT_HOURS, Kind, Ledger, LedgerError, Question,
+    self, Answer, Entry, Hours, KEPT_HOURS, Ledger, LedgerError, Question,
 };
 
 use crate::chance::Chance;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use vouchsafe_spool::ledger::{self, Answer, Entry, KEPT_HOURS, Kind, Ledger};
+use vouchsafe_proto::residue::Kind;
+use vouchsafe_spool::ledger::{self, Answer, Entry, KEPT_HOURS, Ledger};
 
 use crate::chance::Chance;
 use crate::disk::{Fault, MemoryDisk};
