@@ -18,9 +18,11 @@ pub struct Envelope {
 /// Reads the header at the top of a message.
 pub fn read(message: &[u8]) -> Envelope {
     let mut envelope = Envelope::default();
+    let mut topmost = true;
     for (name, value) in fields(message) {
-        if name.eq_ignore_ascii_case("return-path") && envelope.reverse_path.is_none() {
-            envelope.reverse_path = ReversePath::parse_prefix(&value).ok().map(|(path, _)| path);
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("return-path") && std::mem::take(&mut topmost) {
+            envelope.reverse_path = ReversePath::parse_prefix(value).ok().map(|(path, _)| path);
         }
         let is_recipient = ["delivered-to", "x-original-to"]
             .iter()
@@ -77,6 +79,8 @@ mod tests {
                 .reverse_path
                 .is_none()
         );
+        let two = read(b"Return-Path: nobody\nReturn-Path: <a@b>\n");
+        assert!(two.reverse_path.is_none());
         assert!(read(b"Return-Path: <>\n").reverse_path.unwrap().is_null());
     }
 }
