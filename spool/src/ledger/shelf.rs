@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::open::{Lists, OpenHours};
 use vouchsafe_proto::residue::Kind;
 
+use super::open::{Lists, OpenHours};
 use super::question::{Answer, Hours, Question};
 use super::segment::{Resident, Segment, is_among};
 use super::sort::Raw;

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::error::LedgerError;
-use super::files::{self, Named};
 use vouchsafe_proto::residue::Kind;
 
+use super::error::LedgerError;
+use super::files::{self, Named};
 use super::question::Hours;
 use super::segment::Segment;
 use crate::fs::Disk;
