@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 
 use libfuzzer_sys::fuzz_target;
 use vouchsafe_proto::addr::{Domain, ReversePath};
-use vouchsafe_proto::residue::covered::{Covered, Hasher, Reader, TooLarge};
+use vouchsafe_proto::residue::covered::{Covered, Hasher, NoDigest, Reader};
 use vouchsafe_proto::residue::{Answer, Hours, LONGEST_ANSWER, Offer, Question};
 
 /// A weak hash: sums are not what is tried here.
@@ -26,7 +26,7 @@ impl Hasher for Weak {
     }
 }
 
-fn covered(octets: &[u8], step: usize) -> Result<Covered, TooLarge> {
+fn covered(octets: &[u8], step: usize) -> Result<Covered, NoDigest> {
     let mut reader = Reader::<Weak>::default();
     octets.chunks(step).for_each(|piece| reader.read(piece));
     reader.finish()

@@ -99,10 +99,10 @@ enum Outcome {
 }
 
 impl Asked {
-    /// What was answered.
-    const fn word(&self) -> Option<Word> {
+    /// What was answered about a message of this hour.
+    const fn word(&self, hour: Hour) -> Option<Word> {
         match &self.outcome {
-            Outcome::Said(_, _, Said::Answer(answer)) => Some(answer.word),
+            Outcome::Said(_, _, Said::Answer(answer)) => Some(answer.about(hour)),
             _ => None,
         }
     }
@@ -170,7 +170,7 @@ async fn ask_all(
                 continue;
             };
             let exchange = ask(asker, about, subject, question).await;
-            words.push(exchange.word());
+            words.push(exchange.word(about.hour));
             let is_answered = matches!(exchange.outcome, Outcome::Said(..));
             all.push(exchange);
             if !is_answered {

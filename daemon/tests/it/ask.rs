@@ -85,6 +85,12 @@ fn the_domain_is_asked_and_its_answer_told() {
         (branches(NOT_SENT, NOT_SENT), 1, "not_sent", 2),
         (branches(NOT_SENT, UNKNOWN), 0, "unknown", 2),
         (branches(UNKNOWN, NOT_SENT), 0, "unknown", 2),
+        (
+            branches("\"v=1 s=0 c=79aaa+14f\"", NOT_SENT),
+            0,
+            "unknown",
+            2,
+        ),
         (String::new(), 0, "unknown", 1),
         (branches("\"v=1 s=0\"", NOT_SENT), 75, "unknown", 2),
         (

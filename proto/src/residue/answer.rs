@@ -53,6 +53,14 @@ impl Span {
 }
 
 impl Answer {
+    /// What it says of a digest filed under this hour: "not sent" of an hour that it does not cover says nothing.
+    pub const fn about(self, hour: Hour) -> Word {
+        match self.word {
+            Word::NotSent if !self.covered.contains(hour) => Word::Unknown,
+            word => word,
+        }
+    }
+
     /// The text.
     pub fn to_text(self) -> String {
         let mut text = String::with_capacity(LONGEST_ANSWER);
@@ -167,6 +175,17 @@ mod tests {
     #[test]
     fn a_span_contains_its_hours() {
         let hour = |number| Hour::new(number).unwrap();
+        for (word, first, said) in [
+            (Word::NotSent, 10, Word::NotSent),
+            (Word::NotSent, 9, Word::Unknown),
+            (Word::Sent, 9, Word::Sent),
+        ] {
+            let covered = Span {
+                first: hour(10),
+                hours: 2,
+            };
+            assert_eq!(Answer { word, covered }.about(hour(first)), said);
+        }
         let span = Span {
             first: hour(10),
             hours: 2,

@@ -116,6 +116,7 @@ impl Inquiry {
 
     /// Takes the answers to the questions that were asked last, in their order; none where there was no answer.
     pub fn answered(&mut self, words: &[Option<Word>]) -> Next {
+        let nowhere = self.nowhere;
         self.nowhere &= words.iter().all(|word| *word == Some(Word::NotSent));
         let sent = |word: &Option<Word>| *word == Some(Word::Sent);
         match self.stage {
@@ -141,8 +142,8 @@ impl Inquiry {
                 }
             }
             Stage::Identity => Next::Done(match words {
-                [Some(Word::Sent)] => Meaning::Altered,
-                [Some(Word::NotSent)] if self.nowhere => Meaning::NotSent,
+                [Some(Word::Sent)] if nowhere => Meaning::Altered,
+                [Some(Word::NotSent)] if nowhere => Meaning::NotSent,
                 _ => Meaning::Unknown,
             }),
         }

@@ -38,10 +38,17 @@ pub const MOST_HELD: usize = 128 * 1024;
 /// What holding one field costs besides its value, so that no number of empty ones passes the limit.
 const EACH: usize = 32;
 
-/// There are more covered fields than are held.
+/// Why a message has no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the covered fields have more than {MOST_HELD} octets")]
-pub struct TooLarge;
+pub enum NoDigest {
+    /// There are more covered fields than are held.
+    #[error("the covered fields have more than {MOST_HELD} octets")]
+    TooLarge,
+    /// A line of the header is no field: some readers take it and all below for the body, and nobody could say what
+    /// is covered.
+    #[error("a line of the header is no field")]
+    Malformed,
+}
 
 /// Why a message is filed under no hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +85,9 @@ pub(super) struct Header {
     held: Vec<u8>,
     /// Which of [`NAMES`], and where in `held`.
     values: Vec<(usize, Range<usize>)>,
-    too_large: bool,
+    /// A field came, covered or not, which the next line may belong to.
+    any: bool,
+    fault: Option<NoDigest>,
 }
 
 /// Where in the header the reader is.
@@ -91,7 +100,9 @@ enum Place {
     Empty,
     /// In what may be the name of a covered field.
     Name(Name),
-    /// In the value of one.
+    /// In the name of another field. Blanks came behind it, or not.
+    Other(bool),
+    /// In the value of a covered field.
     Value,
     /// In a line of which no more needs to be known.
     Rest,
@@ -171,21 +182,38 @@ impl Header {
                 Place::Body
             }
             (Place::Start, b' ' | b'\t') if self.field.is_some() => self.take(octet),
-            (Place::Start, b' ' | b'\t') => Place::Rest,
+            (Place::Start, b' ' | b'\t') if self.any => Place::Rest,
             (Place::Start, _) => {
                 self.end_field();
-                Name::default().and(octet).map_or(Place::Rest, Place::Name)
+                self.any = true;
+                self.name(Name::default(), octet)
             }
-            (Place::Name(name), b':') => self.begin_field(&name),
+            (Place::Name(name), b':') if name.len > 0 => self.begin_field(&name),
+            (Place::Name(name), _) => self.name(name, octet),
+            (Place::Other(_), b':') => Place::Rest,
+            (Place::Other(blank), _) => self.other(blank, octet),
             (Place::Value, _) => self.take(octet),
-            (_, b'\n') => Place::Start,
-            (Place::Name(name), _) => name.and(octet).map_or(Place::Rest, Place::Name),
-            // A CR alone begins no line: what it stands in is no field.
-            (Place::Empty, _) => {
-                self.end_field();
-                Place::Rest
-            }
+            (Place::Rest, b'\n') => Place::Start,
+            // A CR alone begins no field.
+            (Place::Empty, _) => self.give_up(NoDigest::Malformed),
             (Place::Rest | Place::Body, _) => self.place,
+        }
+    }
+
+    /// One octet of what may be the name of a covered field.
+    fn name(&mut self, name: Name, octet: u8) -> Place {
+        match name.and(octet) {
+            Some(name) if is_of_name(octet) => Place::Name(name),
+            _ => self.other(name.blank, octet),
+        }
+    }
+
+    /// One octet of the name of another field (RFC 5322 §3.6.8, §4.5).
+    fn other(&mut self, blank: bool, octet: u8) -> Place {
+        match octet {
+            b' ' | b'\t' => Place::Other(true),
+            _ if !blank && is_of_name(octet) && octet != b':' => Place::Other(false),
+            _ => self.give_up(NoDigest::Malformed),
         }
     }
 
@@ -218,7 +246,7 @@ impl Header {
             _ => value.push(octet, &mut self.held),
         }
         if self.held.len() > MOST_HELD {
-            self.give_up()
+            self.give_up(NoDigest::TooLarge)
         } else {
             Place::Value
         }
@@ -230,14 +258,14 @@ impl Header {
             self.values.push((value.name, value.start..self.held.len()));
             let each = self.values.len().saturating_mul(EACH);
             if self.held.len().saturating_add(each) > MOST_HELD {
-                self.give_up();
+                self.give_up(NoDigest::TooLarge);
             }
         }
     }
 
-    /// More than is held: the rest goes by.
-    fn give_up(&mut self) -> Place {
-        self.too_large = true;
+    /// There will be no digest: the rest goes by.
+    fn give_up(&mut self, fault: NoDigest) -> Place {
+        self.fault.get_or_insert(fault);
         self.field = None;
         self.held = Vec::new();
         self.values = Vec::new();
@@ -245,10 +273,10 @@ impl Header {
     }
 
     /// The content is over.
-    pub(super) fn finish(mut self) -> Result<Fields, TooLarge> {
+    pub(super) fn finish(mut self) -> Result<Fields, NoDigest> {
         self.end_field();
-        if self.too_large {
-            return Err(TooLarge);
+        if let Some(fault) = self.fault {
+            return Err(fault);
         }
         let mut canonical = Vec::with_capacity(self.held.len().saturating_add(ORDINARY));
         for (number, name) in NAMES.iter().enumerate() {
@@ -300,6 +328,11 @@ impl Header {
         let hour = u32::try_from(at.as_second().div_euclid(3600)).ok();
         hour.and_then(Hour::new).ok_or(NoHour::Unreadable)
     }
+}
+
+/// Whether a field's name may have this octet, or blanks behind it.
+const fn is_of_name(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | 33..=126)
 }
 
 /// Octets of the names of all covered fields, with their line ends.

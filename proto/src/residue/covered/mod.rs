@@ -3,7 +3,8 @@
 //! Covered are thirteen fields and the body, each in the relaxed form of RFC 6376 §3.4, the envelope's reverse-path
 //! and the domain of the recipient. So the digest stays the same where fields are folded anew, are put in another
 //! order, change the case of their names, or get others above them, where spaces at line ends go, and however the
-//! content was transferred; a word changed makes it another.
+//! content was transferred; a word changed makes it another. A header with a line that is no field has no digest: some
+//! readers show that line, and those below, as the body.
 //!
 //! Promised: the same digest however the content is split; no more memory than [`MOST_HELD`] octets of fields, a
 //! part of it where the message is an ordinary one. The hash is handed in, because the sums are a library's work, and
@@ -22,7 +23,7 @@ use super::{Digest, Hour};
 use crate::addr::{Domain, ReversePath};
 use body::Body;
 use header::Header;
-pub use header::{MOST_HELD, NoHour, TooLarge};
+pub use header::{MOST_HELD, NoDigest, NoHour};
 
 /// A hash of 256 bits, being computed: SHA-256, except where it is shown why.
 pub trait Hasher: Default {
@@ -64,8 +65,8 @@ impl<H: Hasher> Reader<H> {
     /// What the whole comes to.
     ///
     /// # Errors
-    /// There were more covered fields than are held: no digest can be made.
-    pub fn finish(mut self) -> Result<Covered, TooLarge> {
+    /// It has none: too many covered fields, or a header that is none.
+    pub fn finish(mut self) -> Result<Covered, NoDigest> {
         self.body.finish(|octets| self.hash.update(octets));
         let fields = self.header.finish()?;
         Ok(Covered {
