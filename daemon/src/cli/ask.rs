@@ -13,16 +13,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use vouchsafe_proto::addr::{Domain, ForwardPath, ParsePathError, ReversePath};
+use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::residue::covered::{Covered, Reader};
 use vouchsafe_proto::residue::inquiry::{About as Subject, Inquiry, Meaning, Next};
 use vouchsafe_proto::residue::servers::{self, Why};
 use vouchsafe_proto::residue::{
-    Digest, Hour, Hours, Kind, Offer, Question, Residue, Residues, Width, Word, is_prime,
+    Digest, Hour, Hours, Kind, Offer, Question, Residues, Width, Word, is_prime,
 };
 
 use self::envelope::Envelope;
 use super::asking::Dns;
+use super::check::{parse_recipient, parse_reverse_path};
+use super::lint::parse_domain;
 use super::{Ended, Exit, Failure, Format, OrExit, Output, print};
 use crate::chance;
 use crate::ledger::{Asker, Said, Secret, Sha256};
@@ -288,26 +290,10 @@ fn read(path: &Path) -> Result<(Covered, Envelope), Failure> {
     Ok((covered, envelope::read(&top)))
 }
 
-/// What MAIL FROM takes, with or without its brackets.
-fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathError> {
-    super::check::parse_reverse_path(text)
-}
-
-/// What RCPT TO takes between its brackets.
-fn parse_recipient(text: &str) -> Result<ForwardPath, ParsePathError> {
-    ForwardPath::parse_inside(text)
-}
-
-/// A domain name.
-fn parse_domain(text: &str) -> Result<Domain, String> {
-    Domain::parse(text).map_err(|error| error.to_string())
-}
-
 /// A modulus that a question may have.
 fn parse_modulus(text: &str) -> Result<u64, String> {
     let number = u64::from_str_radix(text, 16).map_err(|error| error.to_string())?;
-    let is_good = number >> 63 == 1 && is_prime(number) && Residue::new(number, 0).is_some();
-    if is_good {
+    if number >> 63 == 1 && is_prime(number) {
         Ok(number)
     } else {
         Err("no prime of 64 bits".to_owned())

@@ -149,7 +149,7 @@ const fn without_config() -> Possible {
 }
 
 /// What RCPT TO takes between its brackets.
-fn parse_recipient(text: &str) -> Result<ForwardPath, ParsePathError> {
+pub(super) fn parse_recipient(text: &str) -> Result<ForwardPath, ParsePathError> {
     ForwardPath::parse_inside(text)
 }
 

@@ -105,7 +105,7 @@ pub fn run(command: &Command) -> Ended {
 }
 
 /// A domain name.
-fn parse_domain(text: &str) -> Result<Domain, String> {
+pub(super) fn parse_domain(text: &str) -> Result<Domain, String> {
     Domain::parse(text).map_err(|error| error.to_string())
 }
 
