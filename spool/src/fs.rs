@@ -88,6 +88,14 @@ pub enum Lock {
 /// A lock held.
 pub type Held = Box<dyn Any + Send + Sync>;
 
+/// True if there was no room, or we may not use it.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// What a folder says about one of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::fs::is_full;
+
 /// Why something could not be written, or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,9 +28,10 @@ pub enum LedgerError {
 impl LedgerError {
     /// Of a write that has failed.
     pub(super) fn of_write(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
-            _ => Self::Write(error),
+        if is_full(&error) {
+            Self::NoSpace
+        } else {
+            Self::Write(error)
         }
     }
 }

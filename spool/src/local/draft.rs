@@ -22,8 +22,8 @@ use super::log::body::{Inside, size};
 use super::log::frame::{HEAD, Kind, Sheet, frame_len};
 use super::log::{Log, Purpose};
 use super::record::{ContentRecord, EnvelopeRecord, ProgressRecord};
-use super::soundness::is_full;
 use super::store::Records;
+use crate::fs::is_full;
 use crate::{AppendError, CommitError, Draft, Orders, Pending, Progress, ReadBackError, Waits};
 
 /// Octets of content in one frame, which fills eight pages; and the most a draft holds in memory.

@@ -15,8 +15,7 @@ use super::log::scan::content_of;
 use super::log::segment::Segment;
 use super::log::{Log, Purpose, Room};
 use super::recover::Doomed;
-use super::soundness::is_full;
-use crate::fs::DiskFile;
+use crate::fs::{DiskFile, is_full};
 
 /// Octets in one group: bounds the time a group takes and the memory it needs.
 const MOST: usize = 4 * 1024 * 1024;

@@ -11,10 +11,10 @@ use vouchsafe_proto::time::Wall;
 use super::Taken;
 use super::committer::Operation;
 use super::recover::{Doomed, Finding};
-use super::soundness::is_full;
 use super::store::Read;
 use super::threads::lock;
 use super::{PAUSE, Shared};
+use crate::fs::is_full;
 use crate::{Ask, ClaimError, Entry, Lane, Lease, LeaseError, Leased, Release};
 
 /// What comes of a lease that is begun on a thread that must not wait for the disk.

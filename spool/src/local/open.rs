@@ -21,12 +21,12 @@ use super::log::segment::{FIRST, FOLDER, Segment};
 use super::log::{Log, keeper, seal};
 use super::recover::{Doomed, Finding, Recovered, recover};
 use super::room::Room;
-use super::soundness::{Soundness, is_full};
+use super::soundness::Soundness;
 use super::store::Unopened;
 use super::takeover::{self, Marker};
 use super::threads::{Pool, lock};
 use super::{LOCK, LocalSpool, OpenError, Options, READERS, Shared, aside};
-use crate::fs::{Access, Disk, LocalDisk, Lock};
+use crate::fs::{Access, Disk, LocalDisk, Lock, is_full};
 
 impl LocalSpool {
     /// Opens the queue in `folder`, whose parent must be there, and puts it in order. Blocks.

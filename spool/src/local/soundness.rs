@@ -34,11 +34,3 @@ impl Soundness {
         Ok(())
     }
 }
-
-/// True if there was no room, or we may not use it.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}

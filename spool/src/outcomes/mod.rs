@@ -39,7 +39,7 @@ use vouchsafe_proto::time::Wall;
 use self::kept::Kept;
 use self::record::Line;
 use crate::Pending;
-use crate::fs::{Access, Disk, DiskFile};
+use crate::fs::{Access, Disk, DiskFile, is_full};
 
 /// How long an outcome is kept: longer than any sender tries (RFC 5321 §4.5.4.1 has four to five days).
 pub const KEPT_FOR: Duration = Duration::from_hours(7 * 24);
@@ -484,9 +484,10 @@ enum Failure {
 
 impl Failure {
     fn of(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
-            kind => Self::Write(kind),
+        if is_full(error) {
+            Self::NoSpace
+        } else {
+            Self::Write(error.kind())
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::maker::Maker;
 use super::segment::{FIRST, Segment, name};
 use super::{Head, Log, kept, least, room_in, seal, step};
-use crate::local::soundness::is_full;
+use crate::fs::is_full;
 use crate::local::threads::lock;
 
 /// Spare segments that are kept; any others are removed.

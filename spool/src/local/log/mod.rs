@@ -27,10 +27,10 @@ use self::bell::Bell;
 use self::frame::{PAGE, Stamp};
 use self::maker::{Maker, random};
 use self::segment::{FIRST, Pin, Segment};
-use super::soundness::{Soundness, is_full};
+use super::soundness::Soundness;
 use super::store::Store;
 use super::threads::lock;
-use crate::fs::{Disk, DiskFile};
+use crate::fs::{Disk, DiskFile, is_full};
 
 /// The smallest segment: room for the largest group of small messages, several times.
 pub(in crate::local) const SMALLEST: u32 = 256 * 1024;
