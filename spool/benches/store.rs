@@ -262,6 +262,10 @@ impl Disk for SlowDisk {
         self.inner.lock(name, lock)
     }
 
+    fn born(&self, name: &str) -> io::Result<Option<u64>> {
+        self.inner.born(name)
+    }
+
     fn free(&self) -> io::Result<u64> {
         self.inner.free()
     }

@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// A folder with the spool's files. Every call may block.
 pub trait Disk: Debug + Send + Sync + 'static {
@@ -42,6 +43,10 @@ pub trait Disk: Debug + Send + Sync + 'static {
 
     /// Octets that may still be written here.
     fn free(&self) -> io::Result<u64>;
+
+    /// When a file was made, in nanoseconds since 1970, if the filesystem says so: a copy is another file, whatever its
+    /// other times say.
+    fn born(&self, name: &str) -> io::Result<Option<u64>>;
 }
 
 /// An open file.
@@ -212,6 +217,15 @@ impl Disk for LocalDisk {
     fn free(&self) -> io::Result<u64> {
         let room = rustix::fs::statvfs(&self.root)?;
         Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
+    fn born(&self, name: &str) -> io::Result<Option<u64>> {
+        let made = match fs::metadata(self.path(name))?.created() {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
+            made => made?,
+        };
+        let since = made.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(u64::try_from(since.as_nanos()).ok())
     }
 }
 

@@ -37,6 +37,11 @@ impl Named {
         }
     }
 
+    /// The same, with the folder.
+    pub(super) fn of_path(path: &str) -> Option<Self> {
+        Self::of(path.strip_prefix(FOLDER)?.strip_prefix('/')?)
+    }
+
     /// What the name of a file in the folder says; `None` if it is not one of ours.
     fn of(name: &str) -> Option<Self> {
         if let Some(serial) = name.strip_prefix("journal-") {

@@ -4,9 +4,9 @@
 //! place in the file, that number and the records; the records, of 20 octets: kind (the top bit) and hour (4), digest
 //! (16). All little-endian. A file is added to by one process only; the next begins one of its own.
 //!
-//! Promises: what was written is durable when a later [`Journal::flush`] has ended; what is read back is what was
-//! written, up to the first frame that is not whole. A write that failed leaves nothing that is read, and the next one
-//! takes its place; a flush that failed ends all writing.
+//! Promises: what is read back is what was written, up to the first frame that is not whole. A write that failed leaves
+//! nothing that is read, and the next one takes its place. Left to others: flushing what is [`Journal::due`], and ending
+//! all writing if that fails.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,6 @@ use super::error::LedgerError;
 use super::files::{FOLDER, journal_name};
 use super::question::Entry;
 use super::sort::{Raw, digest, raw};
-use super::soundness::Soundness;
 use crate::fs::{Access, Disk, DiskFile};
 
 /// Octets before a frame's records.
@@ -43,10 +42,22 @@ struct Current {
     serial: u64,
     file: Arc<dyn DiskFile>,
     end: u64,
-    /// Something was written since the last flush.
-    is_dirty: bool,
-    /// Its name is durable.
+    /// Octets that are durable.
+    durable: u64,
+    /// Its name is durable, and in the record.
     is_named: bool,
+}
+
+/// What is to be flushed.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) name: String,
+    serial: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+    /// Octets that are durable afterwards.
+    pub(super) end: u64,
+    /// Its name is already.
+    pub(super) is_named: bool,
 }
 
 impl Journal {
@@ -67,23 +78,34 @@ impl Journal {
             .write_at(current.end, &octets)
             .map_err(LedgerError::of_write)?;
         current.end = current.end.saturating_add(octets.len() as u64);
-        current.is_dirty = true;
         Ok(())
     }
 
-    /// Makes durable what was written.
-    pub(super) fn flush(&mut self, disk: &dyn Disk, sound: &Soundness) -> Result<(), LedgerError> {
-        sound.check()?;
-        let Some(current) = self.current.as_mut().filter(|current| current.is_dirty) else {
-            return Ok(());
-        };
-        sound.flushed(current.file.sync_data())?;
-        if !current.is_named {
-            sound.flushed(disk.sync_dir(FOLDER))?;
+    /// What is to be flushed; none if all is.
+    pub(super) fn due(&self) -> Option<Due> {
+        let current = self.current.as_ref()?;
+        (current.end > current.durable).then(|| Due {
+            name: current.name.clone(),
+            serial: current.serial,
+            file: Arc::clone(&current.file),
+            end: current.end,
+            is_named: current.is_named,
+        })
+    }
+
+    /// That was flushed, and its name too.
+    pub(super) fn flushed(&mut self, due: &Due) {
+        let current = self.current.as_mut();
+        if let Some(current) = current.filter(|current| current.serial == due.serial) {
+            current.durable = current.durable.max(due.end);
             current.is_named = true;
         }
-        current.is_dirty = false;
-        Ok(())
+    }
+
+    /// The file's name, and how much of it is durable.
+    pub(super) fn durable(&self) -> Option<(String, u64)> {
+        let current = self.current.as_ref()?;
+        Some((current.name.clone(), current.durable))
     }
 
     /// Ends the file, and gives its name. It must have been flushed.
@@ -101,7 +123,7 @@ impl Current {
             serial,
             file,
             end: 0,
-            is_dirty: false,
+            durable: 0,
             is_named: false,
         })
     }
@@ -138,13 +160,13 @@ fn sum(serial: u64, at: u64, count: u32, records: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Hands out what a journal holds, frame by frame, and gives how many octets lie behind the last that is whole. What a
+/// Hands out what a journal holds, frame by frame, and gives how many octets that were, and how many lie behind. What a
 /// process has left in the cache is made durable first: it is not to be believed before.
 pub(super) fn read_back(
     disk: &dyn Disk,
     serial: u64,
     mut each: impl FnMut(&[Entry]),
-) -> io::Result<u64> {
+) -> io::Result<(u64, u64)> {
     let file = disk.open(&journal_name(serial), Access::Write)?;
     file.sync_data()?;
     disk.sync_dir(FOLDER)?;
@@ -162,7 +184,7 @@ pub(super) fn read_back(
             rest = behind;
         }
         if at == began {
-            return Ok(left);
+            return Ok((at, left));
         }
     }
 }

@@ -50,7 +50,11 @@ impl Ledger {
         }
         let mut made = Vec::new();
         let written = self.write_all(&closed, &mut made);
-        if let Err(error) = written.and_then(|()| self.flush_names()) {
+        let written = written.and_then(|()| self.flush_names());
+        let journals = || closed.iter().flat_map(|closed| &closed.journals);
+        let names = made.iter().map(|segment| &*segment.name);
+        let kept = written.and_then(|()| self.keep_files(names, journals().map(String::as_str)));
+        if let Err(error) = kept {
             for segment in &made {
                 // Harmless if it stays: it is made again from what it was made of.
                 let _ = self.disk.remove(&segment.name);
@@ -66,7 +70,7 @@ impl Ledger {
         let is_made = |one: &Arc<Closed>| closed.iter().any(|other| Arc::ptr_eq(one, other));
         state.closed.retain(|one| !is_made(one));
         drop(state);
-        for journal in closed.iter().flat_map(|closed| &closed.journals) {
+        for journal in journals() {
             // If one stays, the next start makes the same segments again.
             let _ = self.disk.remove(journal);
         }
@@ -75,9 +79,15 @@ impl Ledger {
 
     /// Ends the journal and the open hours together.
     fn close(&self) -> Result<(), LedgerError> {
-        let mut journal = lock(&self.journal);
-        // Whoever flushes later flushes another one.
-        journal.flush(&*self.disk, &self.sound)?;
+        let _flushing = lock(&self.flushing);
+        let mut journal = loop {
+            self.flush_journal()?;
+            let journal = lock(&self.journal);
+            // Whoever has entered something since, and flushes later, is to flush another one.
+            if journal.due().is_none() {
+                break journal;
+            }
+        };
         let journals: Vec<_> = journal.end().into_iter().collect();
         let mut state = self.write();
         let hours = std::mem::take(&mut state.open);
@@ -144,6 +154,7 @@ impl Ledger {
         if gone.is_empty() {
             return Ok(());
         }
+        self.keep_files([], gone.iter().map(|name| &**name))?;
         self.replace(&gone, None);
         self.remove(&gone)
     }
@@ -176,7 +187,8 @@ impl Ledger {
         self.sound.check()?;
         let merger = self.write_one(kind, hours, true, digests.iter().copied())?;
         self.flush_names()?;
-        let gone = parts.iter().map(|part| Arc::clone(&part.name)).collect();
+        let gone: BTreeSet<_> = parts.iter().map(|part| Arc::clone(&part.name)).collect();
+        self.keep_files([&*merger.name], gone.iter().map(|name| &**name))?;
         self.replace(&gone, Some(merger));
         self.remove(&gone)
     }

@@ -6,9 +6,10 @@
 //! batches, and never waits for any of this. All calls block; look-ups only where an older segment is read.
 //!
 //! Promises: what was entered and flushed is found until it expires, whatever crashes come between; a question is
-//! answered [`Answer::NotFound`] only if everything that is kept for its hours was looked at and sound. Left to
-//! others: that no other process has the ledger open; that the time is right (expiry believes it); whether all was
-//! entered that was sent, and so whether "not found" means "not sent".
+//! answered [`Answer::NotFound`] only if everything that is kept for its hours was looked at and sound; and whether
+//! that means "not sent" [`Ledger::covered`] says, by what has happened to the ledger. Left to others: that no other
+//! process has the ledger open; that what is sent is entered first; telling it the time ([`Ledger::beat`]), and who may
+//! send for a domain ([`Ledger::witness`]).
 //!
 //! **A day answers for each of its hours.** A segment of a day does not say which hour a digest is of; a question for
 //! one hour finds what was sent in another one of that day. That makes no false "sent": the Date field is covered by
@@ -32,11 +33,14 @@
 //! out twice while a file bears them. A segment that is damaged is not merged with others, for a merger would say by its
 //! serial that it holds it.
 
+mod coverage;
+mod covering;
 mod error;
 mod files;
 mod format;
 mod journal;
 mod keeping;
+mod kept;
 mod open;
 mod prefetch;
 mod question;
@@ -47,6 +51,8 @@ mod soundness;
 mod start;
 mod survey;
 
+pub use coverage::{Gap, Why};
+pub use covering::BEAT;
 pub use error::LedgerError;
 pub use question::{Answer, Entry, Hours, Question};
 pub use survey::{Surveyed, survey, verify};
@@ -57,10 +63,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use vouchsafe_proto::residue::Hour;
 
+use self::coverage::{Coverage, Said};
 use self::journal::Journal;
 use self::open::OpenHours;
 use self::shelf::{Shelf, look_up_open};
 use self::soundness::Soundness;
+use self::start::Start;
 use crate::fs::Disk;
 
 /// Hours that something is kept for, 30 days: longer than it is answered for, so that a question on its way still
@@ -79,10 +87,17 @@ pub struct Ledger {
     disk: Arc<dyn Disk>,
     sound: Soundness,
     serial: AtomicU64,
-    /// Held by whoever makes segments. Taken before the journal, and that before the state.
+    /// Held by whoever makes segments. These are taken in this order.
     keeper: Mutex<()>,
+    /// Held by whoever flushes the journal: what comes meanwhile is flushed together.
+    flushing: Mutex<()>,
     journal: Mutex<Journal>,
+    coverage: Mutex<Coverage>,
     state: RwLock<State>,
+    /// What may be said as things stand, for those who must not wait.
+    said: RwLock<Arc<Said>>,
+    /// What the start found, until it is begun.
+    found: Mutex<Option<Start>>,
 }
 
 /// All that is looked at for a question.
@@ -130,15 +145,19 @@ impl Ledger {
             sound: Soundness::default(),
             serial: AtomicU64::new(found.serial),
             keeper: Mutex::default(),
+            flushing: Mutex::default(),
             journal: Mutex::default(),
+            coverage: Mutex::new(found.coverage),
             state: RwLock::new(state),
+            said: RwLock::default(),
+            found: Mutex::new(Some(found.start)),
         };
         Ok((ledger, found.opened))
     }
 
-    /// Enters these, and gives how many. Those dated outside of the hours that are answered are not entered. They are
-    /// found from now on, and durable once a later [`Ledger::flush`] has ended. After an error none of them is
-    /// entered.
+    /// Enters these, and gives how many. Those dated longer ago than is answered are not entered; those dated further
+    /// in the future than clocks differ are not, and their hours are not covered. They are found from now on, and durable
+    /// once a later [`Ledger::flush`] has ended. After an error none of them is entered.
     pub fn enter(&self, now: Hour, entries: &[Entry]) -> Result<usize, LedgerError> {
         self.sound.check()?;
         let first = now.number().saturating_sub(ANSWERED_HOURS);
@@ -148,6 +167,9 @@ impl Ledger {
         let entries = if entries.iter().all(is_entered) {
             entries
         } else {
+            for entry in entries.iter().filter(|entry| entry.hour.number() > last) {
+                self.miss(entry.hour)?;
+            }
             chosen = entries.iter().copied().filter(is_entered).collect();
             &chosen
         };
@@ -163,9 +185,25 @@ impl Ledger {
         Ok(entries.len())
     }
 
-    /// Makes durable what was entered before.
+    /// Makes durable what was entered before. Those who come while another one does are served together.
     pub fn flush(&self) -> Result<(), LedgerError> {
-        lock(&self.journal).flush(&*self.disk, &self.sound)
+        let _flushing = lock(&self.flushing);
+        self.flush_journal()
+    }
+
+    /// The same, for whoever is the one who flushes.
+    fn flush_journal(&self) -> Result<(), LedgerError> {
+        self.sound.check()?;
+        let Some(due) = lock(&self.journal).due() else {
+            return Ok(());
+        };
+        self.sound.flushed(due.file.sync_data())?;
+        if !due.is_named {
+            self.sound.flushed(self.disk.sync_dir(files::FOLDER))?;
+            self.keep_journal(&due.name, due.end)?;
+        }
+        lock(&self.journal).flushed(&due);
+        Ok(())
     }
 
     /// Answers each question, in the place of the same number.

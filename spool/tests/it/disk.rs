@@ -108,6 +108,8 @@ struct State {
     lies: bool,
     /// Cannot be removed.
     stuck: Option<String>,
+    /// When the first file was made.
+    births: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -219,7 +221,14 @@ impl MemoryDisk {
             names: state.names.clone(),
             files: files.map(|file| file.octets.clone().into()).collect(),
         };
-        Self::holding(image, state.now())
+        Self::holding(image, state.now(), state.births)
+    }
+
+    /// The same, as a backup that is put in its place: all files are new ones, made so much later.
+    pub fn restored(&self, births: u64) -> Self {
+        let disk = self.copy();
+        lock(&disk.state).births += births;
+        disk
     }
 
     /// What is on the disk after a crash behind the first `upto` operations.
@@ -227,10 +236,10 @@ impl MemoryDisk {
         let state = lock(&self.state);
         let log = &state.log[..upto - state.origin];
         if !matches!(crash, Crash::Process) {
-            return Self::holding(image::after(&state.base, log, crash), upto);
+            return Self::holding(image::after(&state.base, log, crash), upto, state.births);
         }
         // What was not flushed is still there, and still not flushed.
-        let disk = Self::holding(state.base.clone(), state.origin);
+        let disk = Self::holding(state.base.clone(), state.origin, state.births);
         let mut again = lock(&disk.state);
         for op in log {
             again.apply(op);
@@ -260,7 +269,7 @@ impl MemoryDisk {
     }
 
     /// A disk that holds this, behind `origin` operations.
-    fn holding(base: Image, origin: usize) -> Self {
+    fn holding(base: Image, origin: usize, births: u64) -> Self {
         let files = base.files.iter().map(|octets| Content {
             octets: octets.to_vec(),
             pages: (0..(octets.len() as u64).div_ceil(PAGE)).collect(),
@@ -270,6 +279,7 @@ impl MemoryDisk {
             files: files.collect(),
             base,
             origin,
+            births,
             ..State::default()
         };
         Self {
@@ -495,6 +505,12 @@ impl Disk for MemoryDisk {
 
     fn lock(&self, _name: &str, _lock: Lock) -> io::Result<Option<Held>> {
         Ok(Some(Box::new(())))
+    }
+
+    fn born(&self, name: &str) -> io::Result<Option<u64>> {
+        let state = self.call(Kind::Look)?;
+        let file = state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Some(*file as u64 + state.births))
     }
 
     fn free(&self) -> io::Result<u64> {

@@ -20,6 +20,7 @@ mod hop_key;
 mod image;
 mod kill;
 mod ledger;
+mod ledger_coverage;
 mod ledger_crash;
 mod mail;
 mod model;
