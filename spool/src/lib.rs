@@ -15,7 +15,9 @@
 //!    is held back.
 //! 6. What [`Spool::amend`] says of a message is durable when it has ended, and holds until the next
 //!    such word, across settlements and restarts.
-//! 7. After a failed barrier every operation that would write fails with `Poisoned` until restart.
+//! 7. What a message vouches for ([`Draft::vouch`]) is in the ledger, durably, before it is in custody; so it is before
+//!    anything of the message can leave.
+//! 8. After a failed barrier every operation that would write fails with `Poisoned` until restart.
 //!
 //! It does not promise that a message is delivered only once: a crash between the next hop's 250
 //! and the settlement that records it means one more attempt.
@@ -144,6 +146,13 @@ pub trait Spool: Send + Sync {
     /// One message.
     fn show(&self, id: QueueId) -> Pending<'_, Result<Option<Entry>, ListError>>;
 
+    /// Enters these digests into the ledger, durably: of a message that is about to leave without having been in
+    /// custody here. For others there is [`Draft::vouch`].
+    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>>;
+
+    /// A message is about to leave that should be in the ledger and cannot be entered: what is dated now is not covered.
+    fn miss(&self) -> Pending<'_, Result<(), CommitError>>;
+
     /// False once a barrier has failed.
     fn is_sound(&self) -> bool;
 }
@@ -164,6 +173,10 @@ pub trait Draft: Send {
     /// What was appended so far, a piece of at most 64 KiB at a time, the first numbered 0; `None` behind
     /// the last. Nothing of the draft changes by it, not even by a failure.
     fn piece(&mut self, number: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>>;
+
+    /// What the ledger is to say of the message, when it is asked: durable there before [`Draft::commit`] gives custody,
+    /// whatever becomes of the message.
+    fn vouch(&mut self, entries: Vec<ledger::Entry>);
 
     /// Makes it durable. `due` is the first attempt's time. If it is not waited for to the end, the
     /// message may be taken or not.

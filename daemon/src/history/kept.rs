@@ -11,7 +11,7 @@ use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::{
     Amendment, AppendError, Ask, BeginError, ClaimError, CommitError, Content, ContentError, Draft,
     Entry, Lane, LaneEntry, Lease, LeaseError, Leased, ListError, Pending, Progress, ReadBackError,
-    SettleError, Settlement, Spool,
+    SettleError, Settlement, Spool, ledger,
 };
 
 use super::event::{Lines, Note};
@@ -182,6 +182,14 @@ impl Spool for Kept {
         self.queue.show(id)
     }
 
+    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>> {
+        self.queue.vouch(entries)
+    }
+
+    fn miss(&self) -> Pending<'_, Result<(), CommitError>> {
+        self.queue.miss()
+    }
+
     fn is_sound(&self) -> bool {
         self.queue.is_sound()
     }
@@ -211,6 +219,10 @@ impl Draft for KeptDraft {
 
     fn piece(&mut self, number: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>> {
         self.draft.piece(number)
+    }
+
+    fn vouch(&mut self, entries: Vec<ledger::Entry>) {
+        self.draft.vouch(entries);
     }
 
     fn commit(

@@ -25,6 +25,7 @@ use super::wire::{StartTlsError, Wire};
 use super::words::{Hearing, Word, Words};
 use super::world::{self, Asking, InHand, Told, Trouble};
 use crate::clock;
+use crate::ledger::Vouching;
 use crate::log;
 
 /// One session, from its greeting to its end.
@@ -49,6 +50,8 @@ pub(super) struct Session {
     asked: Option<(AskId, Asking)>,
     /// The message that was begun, and the paths that are held for it.
     in_hand: InHand,
+    /// What the ledger is to have of it, if it is mail of ours.
+    vouching: Option<Box<Vouching>>,
     /// Why the spool did not take all of it.
     refused: Option<Reply>,
     /// The reverse-path that is being verified, for the log.
@@ -116,6 +119,7 @@ impl Session {
             unread: Unread::default(),
             asked: None,
             in_hand: InHand::default(),
+            vouching: None,
             refused: None,
             asked_about: String::new(),
             timer: Box::pin(sleep_until(clock::instant(clock::now().mono))),
@@ -364,6 +368,14 @@ impl Session {
             (Ask::Content { verdict, .. }, Some(_)) => world::ready(Answer::Verdict(verdict)),
             (ask, _) => {
                 self.refused = None;
+                match &ask {
+                    Ask::Begin { is_own, .. } => self.vouching = is_own.then(Box::default),
+                    Ask::Commit(envelope) => {
+                        let vouching = self.vouching.take();
+                        self.in_hand.vouched = vouching.map(|vouching| vouching.finish(envelope));
+                    }
+                    _ => {}
+                }
                 world::ask(&self.site, self.peer, ask, &mut self.in_hand, &self.span)
             }
         };
@@ -374,6 +386,9 @@ impl Session {
     /// the machine reads on to the end of the message, so that the session stays in step.
     async fn append(&mut self, piece: Vec<u8>) {
         let piece = Bytes::from(piece);
+        if let Some(vouching) = &mut self.vouching {
+            vouching.read(&piece);
+        }
         if let Some(held) = &mut self.in_hand.held {
             held.read(&piece);
         }
@@ -412,6 +427,7 @@ impl Session {
     /// Gives up what is in hand for the transaction.
     async fn give_up(&mut self) {
         self.in_hand.draft = None;
+        self.vouching = None;
         if let Some(held) = self.in_hand.held.take() {
             held.abandon().instrument(self.span.clone()).await;
         }

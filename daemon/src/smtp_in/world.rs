@@ -6,17 +6,19 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tracing::{Instrument as _, Span, error};
+use tracing::{Instrument as _, Span, debug, error};
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
 use vouchsafe_proto::route::RouteError;
 use vouchsafe_proto::smtp::receive::{Answer, Ask, Begun, Hold, Peer, Presenter};
+use vouchsafe_spool::ledger::Entry;
 use vouchsafe_spool::{CommitError, Draft};
 
 use super::Site;
 use super::content::{self, About};
 use super::held::{Ending, Held};
+use crate::ledger::NoEntry;
 use crate::metrics::{Watch, figures};
 use crate::{chance, clock};
 
@@ -53,7 +55,12 @@ pub(super) struct InHand {
     pub(super) draft: Option<Box<dyn Draft>>,
     /// The paths that are held. They go on before the draft: what they have said of it counts.
     pub(super) held: Option<Box<Held>>,
+    /// What the ledger is to have of the message before it leaves, if it is one of ours.
+    pub(super) vouched: Option<Vouched>,
 }
+
+/// What the ledger is to have of a message, or why it can have nothing.
+pub(super) type Vouched = Result<Vec<Entry>, NoEntry>;
 
 impl InHand {
     /// What is asked behind the content is asked at its end.
@@ -170,11 +177,8 @@ pub(super) fn ask(
             Some(held) => within(span, async move { begin_held(&site, held).await }),
         },
         Ask::Commit(envelope) => {
-            let InHand { draft, held } = std::mem::take(in_hand);
-            match held {
-                None => Box::pin(async move { commit(draft, *envelope).await }),
-                Some(held) => within(span, end_held(held, draft, *envelope)),
-            }
+            let in_hand = std::mem::take(in_hand);
+            within(span, take(site, in_hand, *envelope))
         }
     }
 }
@@ -269,9 +273,64 @@ fn no_name() -> Reply {
     Reply::new(451, (4, 3, 0), "local error in processing")
 }
 
-/// Brings a message to the end of its paths: it is with the next hops, in the spool, or refused.
-async fn end_held(mut held: Box<Held>, draft: Option<Box<dyn Draft>>, envelope: Envelope) -> Told {
+/// Brings what is in hand to its end, the ledger first.
+async fn take(site: Arc<Site>, in_hand: InHand, envelope: Envelope) -> Told {
+    let InHand {
+        draft,
+        held,
+        vouched,
+    } = in_hand;
+    let entries = match vouch(&site, vouched).await {
+        Ok(entries) => entries,
+        Err(told) => return abandon(held, told).await,
+    };
+    match held {
+        None => commit(draft, envelope, entries).await,
+        Some(held) => end_held(&site, held, draft, envelope, entries).await,
+    }
+}
+
+/// What the ledger is to have of a message of ours. One that nobody can be asked about leaves all the same, and then
+/// the ledger must not say of this hour that all is known: nobody can tell what becomes of it on its way.
+async fn vouch(site: &Site, vouched: Option<Vouched>) -> Result<Vec<Entry>, Told> {
+    let why = match vouched {
+        None => return Ok(Vec::new()),
+        Some(Ok(entries)) => return Ok(entries),
+        Some(Err(why)) => why,
+    };
+    debug!(%why, "a message of ours has no entry in the ledger");
+    site.spool.miss().await.map_err(|error| Told {
+        trouble: Some(Trouble::new("cannot write the ledger", &error)),
+        ..Answer::Committed(Err(error.reply())).into()
+    })?;
+    Ok(Vec::new())
+}
+
+/// Gives up the paths that are held: nothing may leave by them.
+async fn abandon(held: Option<Box<Held>>, told: Told) -> Told {
+    if let Some(held) = held {
+        held.abandon().await;
+    }
+    told
+}
+
+/// Brings a message to the end of its paths: it is with the next hops, in the spool, or refused. What the ledger is to
+/// have of it is there before any of them is given its end.
+async fn end_held(
+    site: &Site,
+    mut held: Box<Held>,
+    draft: Option<Box<dyn Draft>>,
+    envelope: Envelope,
+    entries: Vec<Entry>,
+) -> Told {
     let watch = Watch::start();
+    if let Err(error) = site.spool.vouch(entries).await {
+        held.abandon().await;
+        return Told {
+            trouble: Some(Trouble::new("cannot write the ledger", &error)),
+            ..Answer::Committed(Err(error.reply())).into()
+        };
+    }
     let mut ending = Ending {
         draft,
         envelope,
@@ -293,11 +352,14 @@ async fn end_held(mut held: Box<Held>, draft: Option<Box<dyn Draft>>, envelope: 
 }
 
 /// Brings a message into custody.
-async fn commit(draft: Option<Box<dyn Draft>>, envelope: Envelope) -> Told {
+async fn commit(draft: Option<Box<dyn Draft>>, envelope: Envelope, entries: Vec<Entry>) -> Told {
     // Without a draft something was lost on the way here; nothing may be promised then.
     let watch = Watch::start();
     let committed = match draft {
-        Some(draft) => draft.commit(envelope, clock::now().wall).await,
+        Some(mut draft) => {
+            draft.vouch(entries);
+            draft.commit(envelope, clock::now().wall).await
+        }
         None => Err(CommitError::Poisoned),
     };
     match committed {

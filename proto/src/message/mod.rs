@@ -8,6 +8,7 @@
 
 mod authentication_results;
 mod authserv_id;
+mod completing;
 mod field;
 mod filter;
 pub mod received;
@@ -15,6 +16,7 @@ mod received_spf;
 
 pub use authentication_results::{Method, Property, Results};
 pub use authserv_id::AuthservId;
+pub use completing::{Completion, Missing};
 pub use filter::{HeaderFilter, MOST_HELD};
 pub use received_spf::ReceivedSpf;
 

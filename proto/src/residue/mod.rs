@@ -18,6 +18,7 @@ mod prime;
 mod question;
 pub mod servers;
 pub mod wire;
+pub mod writers;
 
 pub use answer::{Answer, LONGEST_ANSWER, Span, Word};
 pub use congruence::{Congruences, Residue};
@@ -26,6 +27,8 @@ pub use prime::{first_prime, is_prime};
 pub use question::{Hours, Kind, LEAST_REVEALED, Malformed, Question, Residues, Width};
 
 use core::fmt;
+
+use crate::time::Wall;
 
 /// The first 128 bits of a SHA-256, as a big-endian integer (PROTOCOLS B.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +96,11 @@ impl Hour {
         } else {
             None
         }
+    }
+
+    /// The hour of a moment; `None` from 2089 on.
+    pub fn of(moment: Wall) -> Option<Self> {
+        Self::new(u32::try_from(moment.as_secs() / 3600).ok()?)
     }
 
     /// The number, below 2^20.

@@ -285,6 +285,15 @@ impl Verdict {
         }
     }
 
+    /// Whether this is mail of ours, which the ledger may vouch for: the reverse-path has a local domain, and who
+    /// presents it may send in its name here (PROTOCOLS B.2). A local reverse-path that comes in from elsewhere is not,
+    /// whatever else proves it: a forgery would pass through just so.
+    pub fn is_own(&self) -> bool {
+        let is_own =
+            |piece: &Evidence| matches!(piece, Evidence::RelayClient { local_domain: true });
+        self.evidence.iter().any(is_own)
+    }
+
     /// The verdict with more evidence.
     #[must_use]
     pub fn with(&self, more: impl IntoIterator<Item = Evidence>) -> Self {

@@ -17,3 +17,4 @@ mod agreement;
 mod linting;
 mod round_trip;
 mod surveying;
+mod writers;

@@ -7,7 +7,8 @@
 //! barrier that costs, not the barriers. The groups of all have nothing to do with each other: a
 //! settlement comes after its lease, and that after the barrier of its message.
 //!
-//! For one group, in this order: room is reserved; everything is written there in one go; any other
+//! For one group, in this order: what it vouches for is entered into the ledger and flushed there; room is
+//! reserved; everything is written there in one go; any other
 //! segments that have some of its content are flushed; the group's segment is flushed; the index
 //! and the due times are brought in step; everyone is answered. Each writer flushes through a
 //! description of its own: the kernel tells each of them of a failed write, not the first who
@@ -35,7 +36,8 @@ use super::log::index::{Index, Item};
 use super::log::segment::Pin;
 use super::recover::Doomed;
 use super::threads::lock;
-use crate::{Entry, Lease, Waits};
+use super::vouching;
+use crate::{Entry, Lease, Waits, ledger};
 
 /// How many groups are being flushed at most.
 pub(super) const WRITERS: usize = 8;
@@ -80,6 +82,11 @@ pub(super) enum Operation {
     Move(Moved),
     /// A message left, which must be said once more (`compact.rs`).
     Forget(QueueId),
+    /// Digests for the ledger, of a message that is not stored. Nothing of it is written here.
+    Vouch {
+        entries: Vec<ledger::Entry>,
+        reply: oneshot::Sender<Result<(), Failure>>,
+    },
 }
 
 /// What became of a message.
@@ -104,6 +111,8 @@ pub(super) struct New {
     pub(super) rest: Vec<u8>,
     /// As its first lease is to have it, where that is to be kept in memory.
     pub(super) entry: Option<Box<Entry>>,
+    /// What the ledger is to have before it is taken.
+    pub(super) entries: Vec<ledger::Entry>,
 }
 
 /// A message to be written once more.
@@ -141,12 +150,21 @@ impl Operation {
         matches!(self, Self::Commit { reply, .. } if reply.is_closed())
     }
 
+    /// What the ledger is to have before it.
+    pub(super) fn entries(&self) -> &[ledger::Entry] {
+        match self {
+            Self::Commit { new, .. } => &new.entries,
+            Self::Vouch { entries, .. } => entries,
+            _ => &[],
+        }
+    }
+
     /// True if it brings no mail, and may use the room that is kept for such.
     pub(super) fn is_outcome(&self) -> bool {
         match self {
             Self::Commit { .. } | Self::Move(_) => false,
             Self::Settle { reports, .. } | Self::Record { reports, .. } => reports.is_empty(),
-            Self::SetAside(_) | Self::Forget(_) => true,
+            Self::SetAside(_) | Self::Forget(_) | Self::Vouch { .. } => true,
         }
     }
 }
@@ -322,6 +340,14 @@ impl Drop for Unwound<'_> {
 
 /// One group, from its room to the last answer.
 fn commit(shared: &Arc<Shared>, hand: &mut Hand, group: Group) {
+    let group = vouching::enter(shared, group);
+    if !group.is_empty() {
+        store(shared, hand, group);
+    }
+}
+
+/// The rest of it.
+fn store(shared: &Arc<Shared>, hand: &mut Hand, group: Group) {
     match group.write(&shared.log, hand) {
         Ok(laid) => {
             shared.queue.pace.heed(laid.flush);
@@ -341,7 +367,7 @@ fn commit(shared: &Arc<Shared>, hand: &mut Hand, group: Group) {
         Err(Failure::NoSpace) if group.is_mixed() => {
             // Some of it may have room in what is kept for outcomes.
             for part in group.split() {
-                commit(shared, hand, part);
+                store(shared, hand, part);
             }
         }
         Err(failure) => fail(shared, group.operations, &failure),
@@ -423,8 +449,8 @@ fn succeed(shared: &Arc<Shared>, operations: Vec<Operation>, laid: Vec<Laid>) {
                 lock(&shared.fresh).forget(doomed.id);
                 wake |= lock(&shared.due).remove(doomed.id);
             }
-            // Whoever moves messages writes by itself.
-            Operation::Move(_) | Operation::Forget(_) => {}
+            // Whoever moves messages writes by itself; what is vouched for alone is not written.
+            Operation::Move(_) | Operation::Forget(_) | Operation::Vouch { .. } => {}
         }
     }
     shared.tell(wake);
@@ -451,7 +477,7 @@ fn enter(index: &mut Index, reports: &mut [New], items: Vec<Item>) {
 }
 
 /// Answers everyone that nothing of the group is kept, or that nobody knows.
-fn fail(shared: &Arc<Shared>, operations: Vec<Operation>, failure: &Failure) {
+pub(super) fn fail(shared: &Arc<Shared>, operations: Vec<Operation>, failure: &Failure) {
     for operation in operations {
         match operation {
             Operation::Commit { reply, .. } => {
@@ -463,7 +489,7 @@ fn fail(shared: &Arc<Shared>, operations: Vec<Operation>, failure: &Failure) {
                 shared.postpone(id);
                 let _ = reply.send(Err(again(failure)));
             }
-            Operation::Record { reply, .. } => {
+            Operation::Record { reply, .. } | Operation::Vouch { reply, .. } => {
                 let _ = reply.send(Err(again(failure)));
             }
             Operation::SetAside(doomed) => shared.postpone(doomed.id),

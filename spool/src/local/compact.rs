@@ -254,6 +254,7 @@ impl Mover<'_> {
             pieces: Vec::new(),
             rest: Vec::new(),
             entry: None,
+            entries: Vec::new(),
         };
         let is_in = |piece: &Place| victims.contains(&piece.segment);
         let len = usize::try_from(content.size).unwrap_or(usize::MAX);

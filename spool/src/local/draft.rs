@@ -24,6 +24,7 @@ use super::log::{Log, Purpose};
 use super::record::{ContentRecord, EnvelopeRecord, ProgressRecord};
 use super::store::Records;
 use crate::fs::is_full;
+use crate::ledger::Entry;
 use crate::{AppendError, CommitError, Draft, Orders, Pending, Progress, ReadBackError, Waits};
 
 /// Octets of content in one frame, which fills eight pages; and the most a draft holds in memory.
@@ -40,6 +41,8 @@ pub(super) struct LocalDraft {
     buffer: Vec<u8>,
     /// What is.
     pieces: Pieces,
+    /// For the ledger.
+    entries: Vec<Entry>,
 }
 
 /// What of a draft is in the log.
@@ -110,6 +113,7 @@ impl LocalDraft {
             crc: crc32fast::Hasher::new(),
             buffer: Vec::new(),
             pieces: Pieces::Whole(Vec::new()),
+            entries: Vec::new(),
         }
     }
 
@@ -252,6 +256,7 @@ impl LocalDraft {
             pieces,
             rest: self.buffer,
             entry,
+            entries: self.entries,
         })
     }
 }
@@ -278,6 +283,10 @@ impl Draft for LocalDraft {
 
     fn piece(&mut self, number: usize) -> Pending<'_, Result<Option<Bytes>, ReadBackError>> {
         Box::pin(self.read_piece(number))
+    }
+
+    fn vouch(&mut self, mut entries: Vec<Entry>) {
+        self.entries.append(&mut entries);
     }
 
     fn commit(

@@ -128,6 +128,7 @@ impl Operation {
                 progress, reports, ..
             } => settled_len(Some(progress), reports),
             Self::SetAside(_) | Self::Forget(_) => frame_len(0),
+            Self::Vouch { .. } => 0,
         }
     }
 
@@ -136,7 +137,7 @@ impl Operation {
         let news = match self {
             Self::Commit { new, .. } | Self::Move(Moved { new, .. }) => std::slice::from_ref(new),
             Self::Settle { reports, .. } | Self::Record { reports, .. } => reports,
-            Self::SetAside(_) | Self::Forget(_) => &[],
+            Self::SetAside(_) | Self::Forget(_) | Self::Vouch { .. } => &[],
         };
         news.iter().flat_map(|new| &new.pieces)
     }
@@ -189,6 +190,7 @@ impl Operation {
             Self::SetAside(Doomed { id, .. }) | Self::Forget(id) => {
                 sheet.add(Kind::Gone, *id, 0, |_| {});
             }
+            Self::Vouch { .. } => {}
         }
         laid
     }
@@ -277,14 +279,18 @@ impl Group {
 
     /// Its outcomes, and the rest.
     pub(super) fn split(self) -> [Self; 2] {
+        self.parted(Operation::is_outcome)
+    }
+
+    /// Those of which it is so, and the rest.
+    pub(super) fn parted(self, is_so: impl Fn(&Operation) -> bool) -> [Self; 2] {
         let mut parts = [Self::default(), Self::default()];
+        for part in &mut parts {
+            part.purpose = self.purpose;
+        }
         for operation in self.operations {
-            let [outcomes, others] = &mut parts;
-            let part = if operation.is_outcome() {
-                outcomes
-            } else {
-                others
-            };
+            let [those, others] = &mut parts;
+            let part = if is_so(&operation) { those } else { others };
             part.push(operation);
         }
         parts

@@ -27,6 +27,7 @@ mod soundness;
 mod store;
 mod takeover;
 mod threads;
+mod vouching;
 
 pub use due::{Due as Index, Taken};
 pub use offline::OfflineSpool;
@@ -41,11 +42,12 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::residue::Hour;
 use vouchsafe_proto::time::Wall;
 
-use self::committer::{Failure, Queue};
+use self::committer::{Failure, Operation, Queue};
 use self::content::LocalContent;
 use self::draft::LocalDraft;
 use self::due::Due;
@@ -57,9 +59,11 @@ use self::soundness::Soundness;
 use self::store::{Store, Unopened};
 use self::threads::{Pool, lock};
 use crate::fs::{Disk, Held};
+use crate::ledger::{self, Ledger, LedgerError};
 use crate::{
-    Amendment, Ask, BeginError, ClaimError, Content, ContentError, Draft, Entry, Lane, LaneEntry,
-    Lease, LeaseError, Leased, ListError, Pending, Release, SettleError, Settlement, Spool, Waits,
+    Amendment, Ask, BeginError, ClaimError, CommitError, Content, ContentError, Draft, Entry, Lane,
+    LaneEntry, Lease, LeaseError, Leased, ListError, Pending, Release, SettleError, Settlement,
+    Spool, Waits,
 };
 
 /// The file whose lock says that a process has the queue.
@@ -133,6 +137,9 @@ pub enum OpenError {
     /// The log, or the store of an older queue, cannot be opened.
     #[error("the log of the queue")]
     Store(#[source] io::Error),
+    /// The ledger cannot be opened.
+    #[error("the ledger")]
+    Ledger(#[source] io::Error),
     /// No threads to be had.
     #[error("starting a thread")]
     Thread(#[source] io::Error),
@@ -156,6 +163,8 @@ pub struct LocalSpool {
     keeper: Option<JoinHandle<()>>,
     mover: Option<JoinHandle<()>>,
     findings: Vec<Finding>,
+    /// What was found of the ledger.
+    ledger_found: ledger::Opened,
     /// The youngest of those that had left when it was opened.
     left: BTreeSet<QueueId>,
     /// Last, so that the folder is let go of last.
@@ -177,6 +186,8 @@ struct Shared {
     untold: Mutex<Vec<Finding>>,
     /// To the committer.
     queue: Queue,
+    /// What was sent.
+    ledger: Arc<Ledger>,
     /// The next settlement's number.
     settlements: AtomicU64,
     /// For reads and writes.
@@ -196,6 +207,16 @@ impl LocalSpool {
     /// What was not in order when it was opened.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// What was sent: it is of the same folder, and of the process that has the queue.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.shared.ledger
+    }
+
+    /// What was not in order of it when it was opened.
+    pub const fn ledger_found(&self) -> &ledger::Opened {
+        &self.ledger_found
     }
 
     /// True if this message is in the queue, or was until shortly before it was opened: of one whose taking
@@ -239,6 +260,36 @@ impl Shared {
     /// The number of a settlement: later ones of a message have higher ones.
     fn next_state(&self) -> u64 {
         self.settlements.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Enters digests into the ledger, durably. Blocks.
+    fn enter(&self, entries: &[ledger::Entry]) -> Result<(), Failure> {
+        let entered = self.ledger.enter(self.hour()?, entries);
+        self.blame_ledger(entered.and_then(|_| self.ledger.flush()))
+    }
+
+    /// Says of this hour that not all of it is entered, durably. Blocks.
+    fn miss(&self) -> Result<(), Failure> {
+        let missed = self.ledger.miss(self.hour()?);
+        self.blame_ledger(missed)
+    }
+
+    fn hour(&self) -> Result<Hour, Failure> {
+        Hour::of(lock(&self.due).now()).ok_or(Failure::Poisoned)
+    }
+
+    /// A ledger whose flush has failed closes the queue too: no more of ours may leave, and nobody knows what did.
+    fn blame_ledger(&self, result: Result<(), LedgerError>) -> Result<(), Failure> {
+        result.map_err(|error| {
+            if !self.ledger.is_sound() {
+                self.soundness.poison();
+            }
+            match error {
+                LedgerError::Poisoned => Failure::Poisoned,
+                LedgerError::NoSpace => Failure::NoSpace,
+                error => Failure::Write(io::Error::other(error)),
+            }
+        })
     }
 
     /// Fails if no message may be begun.
@@ -426,6 +477,23 @@ impl Spool for LocalSpool {
                 .await
                 .unwrap_or_else(|_| Err(closed()))
                 .map_err(ListError::Read)
+        })
+    }
+
+    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>> {
+        if entries.is_empty() {
+            return Box::pin(ready(Ok(())));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.shared.queue.push(Operation::Vouch { entries, reply });
+        Box::pin(async move { Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?) })
+    }
+
+    fn miss(&self) -> Pending<'_, Result<(), CommitError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let missed = self.shared.io.run(move || shared.miss());
+            Ok(missed.await.unwrap_or(Err(Failure::Poisoned))?)
         })
     }
 

@@ -27,6 +27,7 @@ use super::takeover::{self, Marker};
 use super::threads::{Pool, lock};
 use super::{LOCK, LocalSpool, OpenError, Options, READERS, Shared, aside};
 use crate::fs::{Access, Disk, LocalDisk, Lock, is_full};
+use crate::ledger::Ledger;
 
 impl LocalSpool {
     /// Opens the queue in `folder`, whose parent must be there, and puts it in order. Blocks.
@@ -43,6 +44,7 @@ impl LocalSpool {
             .ok_or(OpenError::InUse)?;
         disk.create_dir(FOLDER).map_err(OpenError::Folder)?;
         let opened = Opened::open(&disk, options)?;
+        let (ledger, ledger_found) = Ledger::open(Arc::clone(&disk)).map_err(OpenError::Ledger)?;
         let io = Pool::start("spool-io", READERS).map_err(OpenError::Thread)?;
         let shared = Arc::new_cyclic(|myself: &Weak<Shared>| Shared {
             disk,
@@ -54,6 +56,7 @@ impl LocalSpool {
             arrived: Notify::new(),
             untold: Mutex::default(),
             queue: Queue::default(),
+            ledger: Arc::new(ledger),
             settlements: AtomicU64::new(opened.settlements + 1),
             io,
             room: Room::new(options.reserve),
@@ -65,6 +68,7 @@ impl LocalSpool {
             keeper: opened.keeper.into_inner(),
             mover: None,
             findings: opened.findings,
+            ledger_found,
             left: opened.left,
             _lock: held,
         };

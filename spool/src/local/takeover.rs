@@ -210,6 +210,7 @@ impl Takeover<'_> {
             pieces: Vec::new(),
             rest: Vec::new(),
             entry: None,
+            entries: Vec::new(),
         };
         if content.file {
             let file = self.log.disk.open(&content_name(id), Access::Read)?;

@@ -19,9 +19,9 @@ use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::{
-    Amendment, Ask, BeginError, ClaimError, Content, ContentError, Draft, Entry, Lane, LaneEntry,
-    Lease, LeaseError, Leased, ListError, LocalSpool, Options, Pending, Progress, SettleError,
-    Settlement, Spool,
+    Amendment, Ask, BeginError, ClaimError, CommitError, Content, ContentError, Draft, Entry, Lane,
+    LaneEntry, Lease, LeaseError, Leased, ListError, LocalSpool, Options, Pending, Progress,
+    SettleError, Settlement, Spool, ledger,
 };
 
 use super::{Environment, Runner};
@@ -163,6 +163,13 @@ impl Spool for Watched {
     fn show(&self, id: QueueId) -> Pending<'_, Result<Option<Entry>, ListError>> {
         self.spool.show(id)
     }
+    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>> {
+        self.spool.vouch(entries)
+    }
+    fn miss(&self) -> Pending<'_, Result<(), CommitError>> {
+        self.spool.miss()
+    }
+
     fn is_sound(&self) -> bool {
         let unsound = self.unsound.load(std::sync::atomic::Ordering::SeqCst);
         self.spool.is_sound() && !unsound

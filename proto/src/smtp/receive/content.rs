@@ -14,7 +14,7 @@ use crate::addr::ReversePath;
 use crate::custody::Custody;
 use crate::envelope::{BodyType, Envelope, Origin};
 use crate::message::received::Run;
-use crate::message::{HeaderFilter, ReceivedCount};
+use crate::message::{Completion, HeaderFilter, Missing, ReceivedCount};
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::framing::{DotText, LineEnds};
@@ -64,6 +64,8 @@ pub(super) struct Draft {
     run: Option<Box<Run>>,
     /// What its header goes through.
     filter: HeaderFilter,
+    /// What completes it, where it is of ours.
+    completion: Option<Box<Completion>>,
     /// The line ends of its chunks.
     line_ends: LineEnds,
     /// An octet above 127 was in it.
@@ -85,12 +87,18 @@ impl Draft {
             received: ReceivedCount::default(),
             run: from_perimeter.then(Box::default),
             filter: HeaderFilter::default(),
+            completion: None,
             line_ends: LineEnds::default(),
             eight_bit: false,
             stray: false,
             refused: None,
             abandoned: false,
         }
+    }
+
+    /// It gets what it lacks of this.
+    pub(super) fn complete(&mut self, missing: Missing) {
+        self.completion = Some(Box::new(Completion::new(missing)));
     }
 
     /// Its name.
@@ -133,6 +141,20 @@ impl Draft {
             return self.abandon(turn);
         }
         let octets = self.filter.pass(octets, &settings.authserv_id);
+        let octets = match &mut self.completion {
+            Some(completion) => completion.pass(octets),
+            None => octets,
+        };
+        append(octets, turn);
+    }
+
+    /// The content is whole: the rest of it is handed on.
+    fn finish(&mut self, settings: &Settings, turn: &mut Turn<'_>) {
+        let mut octets = self.filter.finish(&settings.authserv_id);
+        if let Some(completion) = &mut self.completion {
+            octets = completion.pass(octets);
+            octets.append(&mut completion.finish());
+        }
         append(octets, turn);
     }
 
@@ -297,7 +319,7 @@ impl Session {
         }
         let (queue_id, size) = draft.identity();
         let Some(failure) = draft.failure(&self.settings.limits) else {
-            append(draft.filter.finish(&self.settings.authserv_id), turn);
+            draft.finish(&self.settings, turn);
             // What has gone on as it came has nothing left to be found out for.
             if open.head.is_some() {
                 self.take_custody(turn);

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use super::content::{Arriving, Content, Draft};
 use super::session::{Progress, Session, Transaction, Turn, Waiting};
 use super::{Action, Ask, Begun, replies};
+use crate::message::Missing;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
 use crate::smtp::command::Chunk;
@@ -69,8 +70,11 @@ impl Session {
         let Transaction::Open(open) = &self.transaction else {
             return;
         };
-        let declared = open.mail.size;
-        self.ask(Ask::Begin { declared }, Waiting::Begin(upcoming), turn);
+        let ask = Ask::Begin {
+            declared: open.mail.size,
+            is_own: open.verdict.is_own(),
+        };
+        self.ask(ask, Waiting::Begin(upcoming), turn);
     }
 
     /// Goes on with DATA or BDAT, once the spool has answered.
@@ -95,7 +99,12 @@ impl Session {
         }
         let head = begun.passes_on.then(|| self.head(begun.queue_id, turn));
         if let Transaction::Open(open) = &mut self.transaction {
-            open.progress = Progress::Begun(Draft::new(begun.queue_id, open.from_perimeter));
+            let mut draft = Draft::new(begun.queue_id, open.from_perimeter);
+            if open.verdict.is_own() {
+                let host = &self.settings.hostname;
+                draft.complete(Missing::new(begun.queue_id, host, turn.now.wall));
+            }
+            open.progress = Progress::Begun(Box::new(draft));
             open.head = head.flatten();
         }
         match upcoming {

@@ -268,6 +268,8 @@ pub enum Ask {
     Begin {
         /// SIZE of MAIL, if given.
         declared: Option<u64>,
+        /// It is mail of ours ([`Verdict::is_own`]): the ledger is to have it before it leaves.
+        is_own: bool,
     },
     /// XCLIENT put this client, or [`UNKNOWN_CLIENT`], in the peer's place: what may it? Answered
     /// by [`Answer::Peer`]; all that is asked from then on is on account of that peer.

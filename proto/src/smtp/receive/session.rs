@@ -159,7 +159,7 @@ pub(super) enum Progress {
     /// Not begun.
     Envelope,
     /// Begun, by DATA or a first BDAT.
-    Begun(Draft),
+    Begun(Box<Draft>),
     /// A BDAT failed; only RSET helps (RFC 3030 §2).
     Failed,
 }
