@@ -34,6 +34,7 @@ use crate::control::{Control, Sources};
 use crate::current::{Current, InForce};
 use crate::dns::{Resolver, Swappable};
 use crate::history::{Keeping, Kept, Notebook};
+use crate::ledger::keeping::{self, Keeper};
 use crate::log::{Logging, chain};
 use crate::metrics::serve::Monitor;
 use crate::next_hop::caps::Caps;
@@ -132,6 +133,7 @@ impl Service {
         let copies = read_copies(config, &spool).await?;
         let shared = Shared::new(&current, kept, notebook, copies).await?;
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
+        let keeper = shared.keep_ledger(&current, &spool).await?;
         let sockets = bind(&config.listen)?;
         let control =
             Control::bind(&control_socket(&config.data_dir)).or_exit(Exit::Unavailable)?;
@@ -155,6 +157,7 @@ impl Service {
         let sources = Arc::new(Sources {
             rates: Arc::clone(&rates),
             hand: Hand::new(Arc::clone(&shared.spool), runner.desk(), &config.data_dir),
+            ledger: Arc::clone(spool.ledger()),
             current: Arc::clone(&current),
             shutdown,
             started: clock::now().wall,
@@ -169,6 +172,7 @@ impl Service {
             attendants.spawn(monitor.serve(Arc::clone(&sources)));
         }
         attendants.spawn(control.serve(sources));
+        attendants.spawn(keeper.keep());
         attendants.spawn(follow_reloads(current, shared, site));
         let saying = Arc::clone(&rates);
         attendants.spawn(async move { saying.keep_saying().await });
@@ -215,7 +219,11 @@ impl Service {
         self.tls.tally().say();
         let spool = self.spool;
         // Closing waits for the disk. That a panic there is not passed on matters to nobody now.
-        let _ = tokio::task::spawn_blocking(move || drop(spool)).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            keeping::end(spool.ledger());
+            drop(spool);
+        })
+        .await;
     }
 }
 
@@ -459,6 +467,18 @@ impl Shared {
             }
         });
         attendants
+    }
+
+    /// What keeps the ledger.
+    async fn keep_ledger(
+        &self,
+        current: &Arc<Current>,
+        spool: &LocalSpool,
+    ) -> Result<Keeper, Failure> {
+        let resolver = Arc::clone(&self.resolver) as Arc<dyn Resolver>;
+        let (ledger, found) = (spool.ledger(), spool.ledger_found());
+        let keeper = Keeper::begin(ledger, found, current, resolver).await;
+        keeper.context("cannot keep the ledger").or_exit(Exit::Io)
     }
 
     /// What the sessions to come work with.

@@ -3,7 +3,7 @@
 //! Asks as the service would (PROTOCOLS B.3): the domain's own servers, with a prime that nobody knew before. What the
 //! answers come to is proto's to say. How to read what it prints stands in docs/ledger.md.
 
-mod envelope;
+pub(super) mod envelope;
 mod report;
 
 use std::fs::File;

@@ -6,6 +6,7 @@ mod bounce;
 mod check;
 mod config;
 mod exit;
+mod ledger;
 mod lint;
 mod listing;
 mod print;
@@ -59,6 +60,9 @@ enum Command {
     /// Look at the mail that waits, and say what becomes of it
     #[command(subcommand)]
     Queue(queue::Command),
+    /// Look at the ledger of what was sent, and enter what other hosts send
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Say whether a message is a bounce, and of which message
     #[command(subcommand)]
     Bounce(bounce::Command),
@@ -107,6 +111,7 @@ Examples:
   vouchsafe queue top                         where it waits; queue --help: hold, retry, remove, reroute
   vouchsafe queue show 1M2RA1CGT0QK7XHBD4ZN   all about one message
   vouchsafe trace 1M2RA1CGT0QK7XHBD4ZN        its whole life, also after it has left
+  vouchsafe ledger stat                       what was sent, and since when all of it is known
   vouchsafe bounce parse message.eml          is it a bounce, and of what?
 
 Exit codes are those of sysexits.h: 0 done, 64 wrong usage, 66 not found, 69 not reachable,
@@ -135,6 +140,7 @@ pub fn run() -> Exit {
         Command::Simulate(command) => crate::simulate::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Queue(command) => queue::run(&command),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Bounce(command) => bounce::run(&command),
         Command::Trace(command) => trace::run(&command),
     };

@@ -11,11 +11,14 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWrit
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tracing::{error, warn};
+use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::time::Wall;
+use vouchsafe_spool::ledger::Ledger;
 
-use super::wire::{Refusal, Reply, Request, Status};
+use super::wire::{Refusal, Reply, Request, Status, parse_digest};
 use crate::clock;
 use crate::current::Current;
+use crate::ledger::keeping;
 use crate::log::chain;
 use crate::operator::{self, FreezeError, Gone, Hand};
 use crate::rates::Rates;
@@ -38,6 +41,8 @@ const WAITING: usize = 256;
 pub struct Sources {
     /// The queue, and what an operator may do there.
     pub hand: Hand,
+    /// What was sent.
+    pub ledger: Arc<Ledger>,
     /// The configuration in force.
     pub current: Arc<Current>,
     /// Whether the service is stopping.
@@ -189,6 +194,17 @@ async fn answer(request: &Request, sources: &Arc<Sources>, out: &mut Out) -> io:
                 }
             }
         }
+        Request::Enter {
+            host,
+            domain,
+            entries,
+        } => match enter(sources, host.as_deref(), domain.as_deref(), entries).await {
+            Ok(()) => {
+                say(out, &Reply::Entered).await?;
+                Reply::End
+            }
+            Err(refusal) => Reply::Error(refusal),
+        },
         Request::Show { id } => {
             let found = match id.parse() {
                 Ok(id) => sources.hand.spool.show(id).await,
@@ -207,6 +223,42 @@ async fn answer(request: &Request, sources: &Arc<Sources>, out: &mut Out) -> io:
         }
     };
     say(out, &last).await
+}
+
+/// Enters what another host sends, durably, and notes that it was heard of.
+async fn enter(
+    sources: &Sources,
+    host: Option<&str>,
+    domain: Option<&str>,
+    entries: &[String],
+) -> Result<(), Refusal> {
+    let in_force = sources.current.take();
+    let config = &in_force.config;
+    let host = host.map(|host| Domain::parse(host).map_err(|_| Refusal::Writer));
+    let host = host.transpose()?;
+    if host
+        .as_ref()
+        .is_some_and(|host| !keeping::hands_in(config, host))
+    {
+        return Err(Refusal::Writer);
+    }
+    let is_local = |domain: &str| {
+        let domain = Domain::parse(domain);
+        domain.is_ok_and(|domain| config.domains.contains_key(&domain))
+    };
+    if !entries.is_empty() && !domain.is_some_and(is_local) {
+        return Err(Refusal::Domain);
+    }
+    let entries: Option<Vec<_>> = entries.iter().map(|text| parse_digest(text)).collect();
+    let entries = entries.ok_or(Refusal::Request)?;
+    sources.hand.spool.vouch(entries).await.map_err(|why| {
+        error!(error = %chain(&why), "the ledger cannot be written");
+        Refusal::Ledger
+    })?;
+    if let Some(host) = host {
+        sources.ledger.hear(clock::now().wall, host.as_ascii());
+    }
+    Ok(())
 }
 
 /// What takes a while: answers go out as they come; whoever goes ends it. Gives the last line.
@@ -258,7 +310,11 @@ async fn operate(
             operator::act(hand, &terms, (act, filter, *dry_run), told).await?
         }
         Request::Top { rows, sample } => operator::top(hand, (*rows, *sample), told).await?,
-        Request::Ping | Request::Status | Request::Show { .. } | Request::Freeze { .. } => Ok(()),
+        Request::Ping
+        | Request::Status
+        | Request::Show { .. }
+        | Request::Freeze { .. }
+        | Request::Enter { .. } => Ok(()),
     };
     Ok(match done {
         Ok(()) => Reply::End,

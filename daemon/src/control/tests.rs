@@ -41,7 +41,9 @@ impl World {
         let config = parse(&text, Path::new("test")).unwrap().config;
         let options = Options::default().with_reserve(0);
         let spool = LocalSpool::open(folder.path(), options).unwrap();
+        let ledger = Arc::clone(spool.ledger());
         let sources = Arc::new(Sources {
+            ledger,
             hand: Hand::new(Arc::new(spool), Desk::empty(), folder.path()),
             current: Arc::new(Current::new(config, None).unwrap()),
             shutdown: Shutdown::new(),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use vouchsafe_proto::envelope::{BodyType, Origin};
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
+use vouchsafe_proto::residue::{Digest, Hour, Kind};
 use vouchsafe_proto::time::Wall;
-use vouchsafe_spool::{Entry, Progress};
+use vouchsafe_spool::{Entry, Progress, ledger};
 
 use crate::bounded::Figures;
 use crate::operator::{Act, Filter, LaneRow, ReasonRow, Summary, Touched};
@@ -57,6 +58,15 @@ pub enum Request {
         /// False to thaw it.
         frozen: bool,
     },
+    /// Digests of what another host sends, for the ledger.
+    Enter {
+        /// The host, if it is one that must be heard of.
+        host: Option<String>,
+        /// The domain of the reverse-path.
+        domain: Option<String>,
+        /// What [`digest_text`] makes of each.
+        entries: Vec<String>,
+    },
     /// One message.
     Show {
         /// Its queue id.
@@ -88,6 +98,8 @@ pub enum Reply {
     Summary(Summary),
     /// To [`Request::Freeze`]: false if it was so before.
     Frozen(bool),
+    /// To [`Request::Enter`]: they are in the ledger, durably.
+    Entered,
     /// That was all.
     End,
     /// It cannot be done.
@@ -108,9 +120,46 @@ pub enum Refusal {
     /// The list of frozen domains cannot be read or written; the service's log says why.
     #[error("the service cannot keep the list of frozen domains; see its log")]
     List,
+    /// No such domain is served here.
+    #[error("this domain is not one of the service's: nothing is entered for others")]
+    Domain,
+    /// No such host is known.
+    #[error("this host is not one of [ledger.writers]")]
+    Writer,
+    /// The ledger cannot be written; the service's log says why.
+    #[error("the service cannot write its ledger; see its log")]
+    Ledger,
     /// The queue cannot be read; the service's log says why.
     #[error("the service cannot read its queue; see its log")]
     Queue,
+}
+
+/// An entry of the ledger, as a request has it.
+pub fn digest_text(entry: &ledger::Entry) -> String {
+    let kind = match entry.kind {
+        Kind::Message => 'm',
+        Kind::Identity => 'i',
+    };
+    format!(
+        "{kind}{:x}.{:032x}",
+        entry.hour.number(),
+        entry.digest.number()
+    )
+}
+
+/// What a request says; `None` if that is none.
+pub fn parse_digest(text: &str) -> Option<ledger::Entry> {
+    let (kind, rest) = match text.split_at_checked(1)? {
+        ("m", rest) => (Kind::Message, rest),
+        ("i", rest) => (Kind::Identity, rest),
+        _ => return None,
+    };
+    let (hour, digest) = rest.split_once('.')?;
+    Some(ledger::Entry {
+        kind,
+        hour: Hour::new(u32::from_str_radix(hour, 16).ok()?)?,
+        digest: Digest::new(u128::from_str_radix(digest, 16).ok()?),
+    })
 }
 
 /// How the service is.

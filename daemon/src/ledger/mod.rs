@@ -6,6 +6,7 @@
 //! Left to others: what is hashed, what a question looks like, who is to be asked, and what the answer means (proto).
 
 mod asking;
+pub mod keeping;
 mod vouching;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -15,7 +16,7 @@ use vouchsafe_proto::residue::covered::Hasher;
 use vouchsafe_proto::residue::{Digest, first_prime};
 
 pub use asking::{Asker, Said, name};
-pub use vouching::{NoEntry, Vouching};
+pub use vouching::{NoEntry, Vouching, entries};
 
 /// SHA-256, being computed.
 pub struct Sha256(Context);

@@ -29,6 +29,7 @@ mod held;
 mod history;
 mod interop;
 mod kill;
+mod ledger;
 mod lint;
 mod load;
 mod mail;

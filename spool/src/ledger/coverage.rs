@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use vouchsafe_proto::residue::{Hour, Span};
 use vouchsafe_proto::time::{Now, Wall};
 
+use super::files::Named;
+use super::survey::Recorded;
 use super::{ANSWERED_HOURS, FUTURE_HOURS};
 
 /// Seconds of an hour.
@@ -72,6 +74,27 @@ pub(super) struct Record {
     pub(super) segments: BTreeSet<Box<str>>,
     /// The journals there are, and how many octets of each are durable.
     pub(super) journals: BTreeMap<Box<str>, u64>,
+}
+
+impl Record {
+    /// For an operator; `files` are those there are.
+    pub(super) fn recorded(self, files: &[(String, Named)]) -> Recorded {
+        let is_there = |name: &str| files.iter().any(|(file, _)| file == name);
+        let known = self.segments.iter().chain(self.journals.keys());
+        let missing = known.filter(|name| !is_there(name)).cloned().collect();
+        let domain = |(domain, standing): (Box<str>, Standing)| {
+            (domain, Wall::from_secs(standing.until), standing.is_whole)
+        };
+        let heard = |(writer, at): (Box<str>, u64)| (writer, Wall::from_secs(at));
+        Recorded {
+            beat: Wall::from_secs(self.beat),
+            gap: self.gap,
+            domains: self.domains.into_iter().map(domain).collect(),
+            writers: self.heard.into_iter().map(heard).collect(),
+            holes: self.holes.len(),
+            missing,
+        }
+    }
 }
 
 /// A gap.

@@ -55,7 +55,7 @@ pub use coverage::{Gap, Why};
 pub use covering::BEAT;
 pub use error::LedgerError;
 pub use question::{Answer, Entry, Hours, Question};
-pub use survey::{Surveyed, survey, verify};
+pub use survey::{Recorded, Surveyed, recorded, survey, verify};
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

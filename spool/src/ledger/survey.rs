@@ -3,9 +3,12 @@
 use std::io;
 
 use vouchsafe_proto::residue::Kind;
+use vouchsafe_proto::time::Wall;
 
+use super::coverage::Gap;
 use super::error::LedgerError;
 use super::files::{self, Named};
+use super::kept;
 use super::question::Hours;
 use super::segment::Segment;
 use crate::fs::Disk;
@@ -22,6 +25,34 @@ pub struct Surveyed {
     pub hours: Hours,
     /// How many there are, or what is wrong with the file.
     pub digests: Result<u32, LedgerError>,
+}
+
+/// What the record says of coverage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// When the service last said that it runs.
+    pub beat: Wall,
+    /// The last gap, of all domains.
+    pub gap: Gap,
+    /// Each domain's own last gap, and whether nobody else may send in its name.
+    pub domains: Vec<(Box<str>, Wall, bool)>,
+    /// When each writer was last heard of.
+    pub writers: Vec<(Box<str>, Wall)>,
+    /// Hours that single messages are missing of.
+    pub holes: usize,
+    /// Files that should be there and are not.
+    pub missing: Vec<Box<str>>,
+}
+
+/// What is recorded of coverage; none if nothing is, or if it is damaged.
+pub fn recorded(disk: &dyn Disk) -> io::Result<Option<Recorded>> {
+    let (record, _) = kept::read(disk)?;
+    let files = match files::list(disk) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        files => files?,
+    };
+    Ok(record.map(|record| record.recorded(&files)))
 }
 
 /// The segments there are, by kind and hour. Reads no more than their headers.

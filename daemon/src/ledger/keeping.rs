@@ -1,0 +1,211 @@
+//! Keeps the ledger: its hours, its coverage, and whether others may send in our domains' names.
+//!
+//! Promises: what the ledger covers is never more than what was seen; everything that opens a gap is in the log. Left
+//! to others: entering (smtp_in, the spool), answering (responder), and what a gap is (the spool).
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep_until;
+use tracing::{error, info, warn};
+use vouchsafe_proto::addr::Domain;
+use vouchsafe_proto::dns::Name;
+use vouchsafe_proto::residue::Hour;
+use vouchsafe_proto::residue::writers::{Standing, Writers};
+use vouchsafe_proto::survey::Survey;
+use vouchsafe_proto::survey::cover::Cover;
+use vouchsafe_proto::time::Mono;
+use vouchsafe_spool::ledger::{BEAT, Gap, Ledger, LedgerError, Opened};
+
+use crate::clock;
+use crate::config::Config;
+use crate::current::Current;
+use crate::dns::Resolver;
+use crate::log::chain;
+use crate::verify::drive;
+
+/// How often it is looked whether others may send: a record that is changed has a TTL of five minutes at most (draft
+/// 3.5), and answers come from a cache in between.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// Keeps one ledger.
+pub struct Keeper {
+    ledger: Arc<Ledger>,
+    current: Arc<Current>,
+    resolver: Arc<dyn Resolver>,
+}
+
+/// When things are to be done next.
+struct Due {
+    beat: Mono,
+    look: Mono,
+    /// The hour whose turn was made.
+    turned: Option<Hour>,
+}
+
+impl Keeper {
+    /// Begins: what was found is told, and only from now on is anything covered.
+    pub async fn begin(
+        ledger: &Arc<Ledger>,
+        found: &Opened,
+        current: &Arc<Current>,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Self, LedgerError> {
+        for name in &found.damaged {
+            error!(file = %name, "a file of the ledger is damaged");
+        }
+        for (name, octets) in &found.unread {
+            info!(file = %name, octets, "the ledger's journal ends in what was never flushed");
+        }
+        let keeper = Self {
+            ledger: Arc::clone(ledger),
+            current: Arc::clone(current),
+            resolver,
+        };
+        let domains = domains(&current.take().config);
+        let gaps = keeper.blocking(move |ledger| ledger.begin(clock::now(), &domains));
+        for gap in gaps.await? {
+            tell(&gap);
+        }
+        Ok(keeper)
+    }
+
+    /// Does what is due, for ever.
+    pub async fn keep(self) {
+        let mut reloads = self.current.reloads();
+        let now = clock::mono();
+        let mut due = Due {
+            beat: now,
+            look: now,
+            turned: None,
+        };
+        loop {
+            self.attend(&mut due).await;
+            let next = clock::instant(due.beat.min(due.look));
+            tokio::select! {
+                () = sleep_until(next) => {}
+                changed = reloads.changed() => {
+                    if changed.is_err() {
+                        return pending().await;
+                    }
+                    self.follow().await;
+                    due.look = clock::mono();
+                }
+            }
+        }
+    }
+
+    /// Does what is due.
+    async fn attend(&self, due: &mut Due) {
+        if due.beat <= clock::mono() {
+            due.beat = clock::mono().plus(BEAT);
+            self.beat().await;
+        }
+        let hour = Hour::of(clock::now().wall);
+        if due.turned != hour
+            && let Some(hour) = hour
+        {
+            due.turned = Some(hour);
+            self.said("the ledger's hours cannot be sealed", self.turn(hour).await);
+        }
+        if due.look <= clock::mono() {
+            due.look = clock::mono().plus(LOOK);
+            self.look().await;
+        }
+    }
+
+    async fn beat(&self) {
+        match self.blocking(|ledger| ledger.beat(clock::now())).await {
+            Ok(gap) => gap.iter().for_each(tell),
+            Err(error) => error!(error = %chain(&error), "the ledger's coverage cannot be written"),
+        }
+    }
+
+    async fn turn(&self, hour: Hour) -> Result<(), LedgerError> {
+        self.blocking(move |ledger| ledger.turn(hour)).await
+    }
+
+    /// Goes by a new configuration.
+    async fn follow(&self) {
+        let domains = domains(&self.current.take().config);
+        let set = self.blocking(move |ledger| ledger.set_domains(clock::now().wall, &domains));
+        self.said("the ledger's coverage cannot be written", set.await);
+    }
+
+    fn said(&self, what: &'static str, result: Result<(), LedgerError>) {
+        if let Err(error) = result {
+            error!(error = %chain(&error), "{what}");
+        }
+    }
+
+    /// Looks who may send for each domain.
+    async fn look(&self) {
+        let in_force = self.current.take();
+        for domain in in_force.config.domains.keys() {
+            let standing = self.look_at(&in_force.config, domain).await;
+            // What cannot be known now is as it was, for as long as the ledger believes that.
+            if standing != Standing::Trouble {
+                let is_whole = standing == Standing::Whole;
+                let domain = domain.clone();
+                let witnessed = self
+                    .blocking(move |ledger| ledger.witness(clock::now().wall, &domain, is_whole))
+                    .await;
+                self.said("the ledger's coverage cannot be written", witnessed);
+            }
+            tracing::debug!(%domain, %standing, "who may send in its name");
+        }
+    }
+
+    async fn look_at(&self, config: &Config, domain: &Domain) -> Standing {
+        let study = Writers {
+            domain: domain.clone(),
+            hosts: [&config.hostname].into_iter().map(Name::from).collect(),
+            networks: listening(config),
+        };
+        drive(Survey::new(study), None, &self.resolver)
+            .await
+            .findings
+    }
+
+    /// Does something that waits for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let done = tokio::task::spawn_blocking(move || what(&ledger)).await;
+        done.unwrap_or(Err(LedgerError::Poisoned))
+    }
+}
+
+/// The last beat of a process that ends as it should: a start within minutes makes no gap.
+pub fn end(ledger: &Ledger) {
+    if let Err(error) = ledger.beat(clock::now()) {
+        error!(error = %chain(&error), "the ledger's coverage cannot be written");
+    }
+}
+
+/// The names of the local domains.
+fn domains(config: &Config) -> BTreeSet<Box<str>> {
+    let names = config.domains.keys();
+    names.map(|domain| domain.as_ascii().into()).collect()
+}
+
+/// Whether this host hands in what it sends, and must be heard of.
+pub fn hands_in(_config: &Config, _host: &Domain) -> bool {
+    false
+}
+
+/// The addresses that this host listens on, and may send from.
+fn listening(config: &Config) -> Cover {
+    let ours = config.listening().into_iter();
+    let ours = ours.map(|address| address.ip().to_canonical());
+    ours.filter(|ip| !ip.is_unspecified()).collect()
+}
+
+fn tell(gap: &Gap) {
+    let until = vouchsafe_proto::time::Wall::from_secs(gap.until);
+    warn!(%until, why = %gap.why, "the ledger does not cover what was sent before");
+}

@@ -1,0 +1,76 @@
+//! A look into the ledger that a service has left, by the digests of messages as they came to the next hop.
+
+use std::path::Path;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use vouchsafe_proto::addr::{Domain, ReversePath};
+use vouchsafe_proto::residue::covered::{Covered, Hasher, Reader};
+use vouchsafe_proto::residue::{Congruences, Digest, Kind, Residue};
+use vouchsafe_spool::ledger::{Answer, Hours, Question};
+use vouchsafe_spool::{LocalSpool, Options};
+
+pub struct Sha256(Context);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Hasher for Sha256 {
+    fn update(&mut self, octets: &[u8]) {
+        self.0.update(octets);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finish().as_ref().try_into().unwrap()
+    }
+}
+
+/// A ledger at rest.
+pub struct Known(LocalSpool);
+
+impl Known {
+    /// That of the service which had this folder.
+    pub fn open(folder: &Path) -> Self {
+        Self(LocalSpool::open(&folder.join("data"), Options::default()).unwrap())
+    }
+
+    /// Whether this message is in it, as one to this domain.
+    pub fn has(&self, reverse_path: &str, domain: &str, content: &[u8]) -> bool {
+        let covered = read(content);
+        let domain = Domain::parse(domain).unwrap();
+        let digest = covered.digest::<Sha256>(&domain, &path(reverse_path));
+        self.finds(Kind::Message, &covered, digest.unwrap())
+    }
+
+    /// Whether the identity of this message is.
+    pub fn has_identity(&self, reverse_path: &str, content: &[u8]) -> bool {
+        let covered = read(content);
+        let digest = covered.identity::<Sha256>(&path(reverse_path));
+        self.finds(Kind::Identity, &covered, digest.unwrap())
+    }
+
+    fn finds(&self, kind: Kind, covered: &Covered, digest: Digest) -> bool {
+        let residue = Residue::of(digest, u64::MAX - 58).unwrap();
+        let question = Question {
+            kind,
+            hours: Hours::one(covered.hour().unwrap()),
+            index: digest.index(),
+            congruences: Congruences::of(&[residue]).unwrap(),
+        };
+        let mut answers = [Answer::NotFound];
+        self.0.ledger().look_up(&[question], &mut answers);
+        answers == [Answer::Sent]
+    }
+}
+
+fn path(text: &str) -> ReversePath {
+    ReversePath::parse_inside(text).unwrap()
+}
+
+fn read(content: &[u8]) -> Covered {
+    let mut reader = Reader::<Sha256>::default();
+    reader.read(content);
+    reader.finish().unwrap()
+}
