@@ -25,7 +25,7 @@
 mod error;
 mod frozen;
 pub mod fs;
-mod hop_key;
+mod keys;
 mod lane;
 pub mod ledger;
 pub mod local;
@@ -40,7 +40,7 @@ pub use error::{
     ReadBackError, SettleError,
 };
 pub use frozen::Frozen;
-pub use hop_key::{HOP_KEY, hop_key};
+pub use keys::{KEY, asking_key, hop_key, kept_asking_key};
 pub use lane::{Ask, Lane, LaneEntry, Waits};
 pub use local::{Corruption, Finding, Index, LocalSpool, OfflineSpool, OpenError, Options, Taken};
 pub use orders::{Amendment, Orders};
