@@ -17,12 +17,13 @@ use tokio::net::{TcpStream, UdpSocket};
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 
 use super::turns::MAX_OPEN;
-use super::wire::{Query, Reading, Response, UDP_PAYLOAD};
+use super::wire::{Query, Reading, Response, UDP_PAYLOAD, Whose};
 
 /// One server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    whose: Whose,
     /// Sockets that may be used again; none, unless it is on loopback.
     idle: Mutex<Vec<UdpSocket>>,
 }
@@ -33,9 +34,10 @@ const MAX_IDLE: usize = MAX_OPEN / 2;
 
 impl Server {
     /// The server at this address.
-    pub fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr, whose: Whose) -> Self {
         Self {
             address,
+            whose,
             idle: Mutex::default(),
         }
     }
@@ -92,7 +94,7 @@ async fn ask(server: &Server, name: &Name, kind: RecordType) -> Result<Response,
     };
     loop {
         // Over TCP a forger cannot answer, and some servers there do not keep the case.
-        let query = Query::new(name, kind, !form.tcp, form.edns);
+        let query = Query::new((name, kind), server.whose, !form.tcp, form.edns);
         let query = query.ok_or(Trouble::Unreadable)?;
         let reading = if form.tcp {
             over_tcp(server.address, &query).await
@@ -100,7 +102,11 @@ async fn ask(server: &Server, name: &Name, kind: RecordType) -> Result<Response,
             over_udp(server, &query).await
         };
         form = match reading {
-            Ok(Reading::Definite(response)) => return Ok(response),
+            Ok(Reading::Definite(response)) if speaks_for_it(server.whose, &response) => {
+                return Ok(response);
+            }
+            // It was made a server of the zone, and does not know it; or it leads on to others.
+            Ok(Reading::Definite(_)) => return Err(Trouble::Refused),
             Ok(Reading::Trouble(trouble)) => return Err(trouble),
             Ok(Reading::Truncated | Reading::CaseChanged) if !form.tcp => {
                 Form { tcp: true, ..form }
@@ -115,6 +121,14 @@ async fn ask(server: &Server, name: &Name, kind: RecordType) -> Result<Response,
                 return Err(Trouble::Timeout);
             }
         };
+    }
+}
+
+/// Whether a response may count, coming from such a server.
+const fn speaks_for_it(whose: Whose, response: &Response) -> bool {
+    match whose {
+        Whose::Ours => true,
+        Whose::Zones => response.is_authoritative(),
     }
 }
 

@@ -37,6 +37,7 @@ pub use servers::{ServersError, system_servers};
 pub use stub::{Settings, Stub};
 pub use swappable::Swappable;
 pub use turns::MAX_OPEN;
+pub use wire::Whose;
 
 /// An answer on its way.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;

@@ -18,7 +18,7 @@ use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 use vouchsafe_proto::time::Mono;
 
 use super::exchange::Server;
-use super::wire::Response;
+use super::wire::{Response, Whose};
 use crate::clock;
 use crate::together::Together;
 
@@ -43,9 +43,10 @@ const ROUNDS: usize = 3;
 
 impl Servers {
     /// These servers, the first preferred.
-    pub fn new(all: Vec<SocketAddr>) -> Self {
+    pub fn new(all: Vec<SocketAddr>, whose: Whose) -> Self {
+        let server = |address| Server::new(address, whose);
         Self {
-            all: all.into_iter().map(Server::new).collect(),
+            all: all.into_iter().map(server).collect(),
             preferred: AtomicUsize::new(0),
         }
     }

@@ -29,6 +29,7 @@ use super::filed::{ByNumber, Filed, Filing};
 use super::interpret::{MAX_TTL, Step, interpret};
 use super::servers::{Servers, ServersError, system_servers};
 use super::turns::{Turn, Turns};
+use super::wire::Whose;
 use super::{Asking, Resolver};
 use crate::bounded::Figures;
 use crate::clock;
@@ -40,6 +41,8 @@ use crate::metrics::{Watch, figures};
 pub struct Settings {
     /// The servers, the first preferred. Without any, every question ends in a timeout.
     pub servers: Vec<SocketAddr>,
+    /// Whose they are.
+    pub whose: Whose,
     /// Whether their AD bit is believed; `None` believes those on loopback (RFC 6840 §5.8).
     pub trust_ad: Option<bool>,
     /// How long a question may take, its aliases included.
@@ -60,6 +63,7 @@ pub struct Stub(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     servers: Servers,
+    whose: Whose,
     trust_ad: Option<bool>,
     deadline: Duration,
     cache: Mutex<Cache>,
@@ -78,15 +82,28 @@ impl Settings {
         };
         Ok(Self {
             servers,
+            whose: Whose::Ours,
             trust_ad: config.dns.trust_ad,
             deadline: config.dns.timeout,
         })
+    }
+
+    /// A zone's own servers: they are not asked to ask others, what they say without AA or to lead on is trouble with
+    /// them, and aliases are not followed.
+    pub fn of_zone(servers: Vec<SocketAddr>, deadline: Duration) -> Self {
+        Self {
+            servers,
+            whose: Whose::Zones,
+            trust_ad: Some(false),
+            deadline,
+        }
     }
 
     /// These servers, everything else as usual.
     pub fn new(servers: Vec<SocketAddr>) -> Self {
         Self {
             servers,
+            whose: Whose::Ours,
             trust_ad: None,
             deadline: DEADLINE,
         }
@@ -97,7 +114,8 @@ impl Stub {
     /// A resolver with an empty cache.
     pub fn new(settings: Settings) -> Self {
         Self(Arc::new(Shared {
-            servers: Servers::new(settings.servers),
+            servers: Servers::new(settings.servers, settings.whose),
+            whose: settings.whose,
             trust_ad: settings.trust_ad,
             deadline: settings.deadline,
             cache: Mutex::new(Cache::new(BOUNDS)),
@@ -303,6 +321,10 @@ impl Shared {
             );
             answer.ttl = answer.ttl.min(said.ttl);
             match said.step {
+                Step::AskOn(_) if self.whose == Whose::Zones => {
+                    answer.lookup = Lookup::Trouble(Trouble::Refused);
+                    break;
+                }
                 // Each step on follows an alias, of which there are eight at most.
                 Step::AskOn(target) => at = target,
                 Step::End(lookup) => {

@@ -495,3 +495,76 @@ fn lines_that_are_no_zone_are_named() {
         );
     }
 }
+
+/// What an authority is made to say: flags, and where it leads.
+#[derive(Clone, Copy)]
+struct Conduct {
+    aa: bool,
+    leads_on: bool,
+    alias: bool,
+}
+
+/// A server that says so of everything, and notes whether it was asked to ask others.
+async fn odd_authority(conduct: Conduct) -> (SocketAddr, JoinSet<()>, Arc<AtomicUsize>) {
+    use hickory_proto::rr::rdata::{A, CNAME, NS};
+    use hickory_proto::rr::{Name, RData, Record};
+
+    let recursive = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&recursive);
+    let (server, tasks) = odd_server(move |query| {
+        let mut message = respond(&query, ResponseCode::NoError);
+        counted.fetch_add(
+            usize::from(message.metadata.recursion_desired),
+            Ordering::Relaxed,
+        );
+        message.metadata.authoritative = conduct.aa;
+        let owner = message.queries[0].name().clone();
+        let elsewhere = Name::from_ascii("elsewhere.example.").expect("a name");
+        if conduct.leads_on {
+            let data = RData::NS(NS(elsewhere));
+            message.add_authority(Record::from_rdata(owner, 60, data));
+        } else if conduct.alias {
+            let data = RData::CNAME(CNAME(elsewhere));
+            message.add_answer(Record::from_rdata(owner, 60, data));
+        } else {
+            let data = RData::A(A(a(7)));
+            message.add_answer(Record::from_rdata(owner, 60, data));
+        }
+        async move { vec![message.to_vec().expect("octets")] }
+    })
+    .await;
+    (server, tasks, recursive)
+}
+
+#[tokio::test]
+async fn a_zones_own_server_is_believed_only_where_it_speaks_for_the_zone() {
+    let of_zone = |servers| Stub::new(Settings::of_zone(servers, Duration::from_secs(5)));
+    let conduct = |aa, leads_on, alias| Conduct {
+        aa,
+        leads_on,
+        alias,
+    };
+    let found = Lookup::Found(Records::A(vec![a(7)]));
+    let refused = Lookup::Trouble(Trouble::Refused);
+    let (good, _good_tasks, _) = odd_authority(conduct(true, false, false)).await;
+    for (conduct, expected) in [
+        (conduct(true, false, false), &found),
+        (conduct(false, false, false), &refused),
+        (conduct(false, true, false), &refused),
+        (conduct(true, false, true), &refused),
+    ] {
+        let (server, _tasks, recursive) = odd_authority(conduct).await;
+        let asked = question("mail.example.org", RecordType::A);
+        let alone = of_zone(vec![server]).ask(asked.clone()).await;
+        assert_eq!(alone.lookup, *expected);
+        assert_eq!(alone.aliases.len(), usize::from(conduct.alias));
+        // A lame one hands on to the next; an alias is the zone's word.
+        let both = of_zone(vec![server, good]).ask(asked.clone()).await;
+        let last = if conduct.alias { &refused } else { &found };
+        assert_eq!(both.lookup, *last);
+        assert_eq!(recursive.load(Ordering::Relaxed), 0);
+        // Of a resolver AA is not wanted, and recursion is.
+        stub(&[server]).ask(asked).await;
+        assert!(recursive.load(Ordering::Relaxed) > 0);
+    }
+}

@@ -16,6 +16,16 @@ use crate::chance;
 /// 2020). A larger one comes truncated and is asked for over TCP.
 pub const UDP_PAYLOAD: u16 = 1232;
 
+/// Whose servers are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Ours, which ask others.
+    #[default]
+    Ours,
+    /// The zone's: nobody is to be asked on our account, and only what they speak for is an answer.
+    Zones,
+}
+
 /// One query as it goes to one server.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -27,14 +37,23 @@ pub struct Query {
 }
 
 impl Query {
-    /// A query with recursion, AD and DO asked for (RFC 1035 §4.1, RFC 6891 §6.1.2). `exact_case`
+    /// A query with AD and DO asked for (RFC 6891 §6.1.2), of servers of ours with recursion, too (RFC 1035 §4.1). `exact_case`
     /// mixes the letters' case and asks for it back. Id and case are by chance, of which there may
     /// be none to be had.
-    pub fn new(name: &Name, kind: RecordType, exact_case: bool, edns: bool) -> Option<Self> {
+    pub fn new(
+        (name, kind): (&Name, RecordType),
+        whose: Whose,
+        exact_case: bool,
+        edns: bool,
+    ) -> Option<Self> {
         let mut octets = Vec::with_capacity(MAX_QUERY);
         let [i0, i1] = chance::octets::<2>()?;
         // AD asks for the AD bit without the records that make it up (RFC 6840 §5.7).
-        let [f0, f1] = (RECURSION_DESIRED | AUTHENTIC_DATA).to_be_bytes();
+        let flags = match whose {
+            Whose::Ours => RECURSION_DESIRED | AUTHENTIC_DATA,
+            Whose::Zones => 0,
+        };
+        let [f0, f1] = flags.to_be_bytes();
         octets.extend_from_slice(&[i0, i1, f0, f1, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
         push_name(&mut octets, name);
         if exact_case {

@@ -84,11 +84,8 @@ impl Asker {
             return Said::Odd(Oddity::TooLong);
         };
         let at_port = |address: &IpAddr| SocketAddr::new(*address, self.port);
-        let stub = Stub::new(Settings {
-            servers: servers.iter().map(at_port).collect(),
-            trust_ad: Some(false),
-            deadline: DEADLINE,
-        });
+        let servers = servers.iter().map(at_port).collect();
+        let stub = Stub::new(Settings::of_zone(servers, DEADLINE));
         let asked = dns::Question {
             name,
             kind: RecordType::Txt,
@@ -110,7 +107,8 @@ pub fn name(domain: &Domain, question: &Question) -> Result<Name, dns::ParseName
 /// What a server's answer says.
 fn read(answer: &dns::Answer) -> Said {
     match &answer.lookup {
-        Lookup::Found(Records::Txt(texts)) if answer.aliases.is_empty() => match &texts[..] {
+        _ if !answer.aliases.is_empty() => Said::Odd(Oddity::Junk),
+        Lookup::Found(Records::Txt(texts)) => match &texts[..] {
             [text] => Answer::parse(text).map_or(Said::Odd(Oddity::Junk), Said::Answer),
             _ => Said::Odd(Oddity::Junk),
         },
@@ -138,7 +136,9 @@ mod tests {
         assert_eq!(answer.word, Word::NotSent);
         let mut alias = texts(&[good]);
         alias.aliases.push(Name::root());
-        for odd in [alias, texts(&[good, good]), texts(&["v=1 s=0"])] {
+        let mut away = dns::Answer::trouble(Trouble::Refused);
+        away.aliases.push(Name::root());
+        for odd in [alias, away, texts(&[good, good]), texts(&["v=1 s=0"])] {
             assert_eq!(read(&odd), Said::Odd(Oddity::Junk));
         }
         let none = dns::Answer::bare(Lookup::NxDomain);

@@ -34,7 +34,7 @@ fn gone_over(message: &Message) -> Response {
 }
 
 fn query(name: &Name, kind: RecordType, exact_case: bool, edns: bool) -> Query {
-    Query::new(name, kind, exact_case, edns).expect("chance")
+    Query::new((name, kind), Whose::Ours, exact_case, edns).expect("chance")
 }
 
 fn mx(owner: &str, ttl: u32) -> Record {
