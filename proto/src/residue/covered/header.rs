@@ -236,14 +236,9 @@ impl Header {
         let Some(value) = &mut self.field else {
             return Place::Rest;
         };
-        if core::mem::take(&mut value.cr) && octet != b'\n' {
-            value.push(b'\r', &mut self.held);
-        }
-        match octet {
-            b'\n' => return Place::Start,
-            b'\r' => value.cr = true,
-            b' ' | b'\t' => value.blank = true,
-            _ => value.push(octet, &mut self.held),
+        value.take(octet, &mut self.held);
+        if octet == b'\n' {
+            return Place::Start;
         }
         if self.held.len() > MOST_HELD {
             self.give_up(NoDigest::TooLarge)
@@ -338,7 +333,33 @@ const fn is_of_name(octet: u8) -> bool {
 /// Octets of the names of all covered fields, with their line ends.
 const ORDINARY: usize = 256;
 
+/// The value of a field as it stands in a header, or was taken out of one, in the form in which it is held.
+pub(super) fn relaxed(value: &[u8]) -> Vec<u8> {
+    let mut held = Vec::with_capacity(value.len());
+    let mut state = Value {
+        name: 0,
+        start: 0,
+        blank: false,
+        cr: false,
+    };
+    value.iter().for_each(|octet| state.take(*octet, &mut held));
+    held
+}
+
 impl Value {
+    /// Any octet.
+    fn take(&mut self, octet: u8, held: &mut Vec<u8>) {
+        if core::mem::take(&mut self.cr) && octet != b'\n' {
+            self.push(b'\r', held);
+        }
+        match octet {
+            b'\n' => {}
+            b'\r' => self.cr = true,
+            b' ' | b'\t' => self.blank = true,
+            _ => self.push(octet, held),
+        }
+    }
+
     /// An octet that is no blank and no line end.
     fn push(&mut self, octet: u8, held: &mut Vec<u8>) {
         if core::mem::take(&mut self.blank) && held.len() > self.start {

@@ -99,7 +99,7 @@ impl Covered {
 
     /// The identity digest; `None` too where there is not just one Message-ID.
     pub fn identity<H: Hasher>(&self, reverse_path: &ReversePath) -> Option<Digest> {
-        identity::<H>(reverse_path, self.message_id.as_deref()?)
+        relaxed_identity::<H>(reverse_path, self.message_id.as_deref()?)
     }
 
     /// The hour of its Date field: where its digests are filed.
@@ -111,14 +111,22 @@ impl Covered {
     }
 }
 
-/// The identity digest of the message with this Message-ID (brackets and all) that `reverse_path` sent; `None` where
-/// the reverse-path has no domain that could be asked.
+/// The identity digest of the message with this Message-ID that `reverse_path` sent: the field's value, brackets and all,
+/// folded or not. `None` where the reverse-path has no domain that could be asked, or the value is empty.
 pub fn identity<H: Hasher>(reverse_path: &ReversePath, message_id: &[u8]) -> Option<Digest> {
+    relaxed_identity::<H>(reverse_path, &header::relaxed(message_id))
+}
+
+/// The same of a value in relaxed form.
+fn relaxed_identity<H: Hasher>(reverse_path: &ReversePath, message_id: &[u8]) -> Option<Digest> {
+    if message_id.is_empty() {
+        return None;
+    }
     let mut hash = H::default();
     hash.update(b"vouch1 id\0");
     add_reverse_path(&mut hash, reverse_path)?;
     hash.update(b"\0");
-    hash.update(message_id.trim_ascii());
+    hash.update(message_id);
     Some(first_half(hash))
 }
 

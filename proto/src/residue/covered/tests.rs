@@ -232,6 +232,12 @@ fn an_identity_wants_one_message_id() {
     assert_eq!(identity("Subject: x"), None);
     let given = super::identity::<Sha256>(&alice, format!(" {id}\r\n").as_bytes());
     assert_eq!(given, Some(Digest::new(IDENTITY)));
+    // One that holds blanks, however it is folded.
+    let folded = "<a\r\n  b@example.org>\r\n\t(x)";
+    let given = super::identity::<Sha256>(&alice, folded.as_bytes()).map(Digest::number);
+    assert_eq!(given, identity(&format!("Message-ID: {folded}")));
+    assert_eq!(given, identity("Message-ID:<a b@example.org> (x) "));
+    assert_eq!(super::identity::<Sha256>(&alice, b" \r\n\t"), None);
 }
 
 #[test]
@@ -280,6 +286,13 @@ fn more_fields_than_are_held_have_no_digest() {
 const EMPTY: usize = 32;
 
 proptest! {
+    #[test]
+    fn an_identity_is_the_same_by_the_header_and_by_the_value(value in "([<>a-c@ \t\r\x0c]|\r\n[ \t]|\n ){0,20}") {
+        let alice = path("<alice@example.org>");
+        let by_header = covered(&format!("Message-ID:{value}\r\n\r\n")).identity::<Sha256>(&alice);
+        prop_assert_eq!(identity::<Sha256>(&alice, format!("{value}\r\n").as_bytes()), by_header);
+    }
+
     #[test]
     fn it_is_the_same_however_it_is_split(message in "((From|To|Subject|X|date) ?:|[a-z \t]|\r\n|\r|\n){0,60}", step in 1..20_usize) {
         prop_assert_eq!(covered_by(message.as_bytes(), step), covered_by(message.as_bytes(), usize::MAX));
