@@ -5,7 +5,7 @@
 //! nobody could have prepared a message that leaves the same ones, and a domain that did not send it cannot tell
 //! which digest it was. [`Congruences`] test the digests that are kept, without a division.
 //!
-//! Promised: no input makes anything here panic; a question has one encoding. Left to others: what is kept and found
+//! Promised: no input makes anything here panic; a question is written in one way. Left to others: what is kept and found
 //! again (spool), who is asked (daemon), and the sums of the hash, which is handed in.
 
 mod answer;

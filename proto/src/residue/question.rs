@@ -1,7 +1,8 @@
 //! The question as a name (PROTOCOLS B.3): `<q>.<x>._sent.<domain>`, where `q` is base32hex of a few octets and `x`
 //! the first five bits of the index, by which a large domain delegates.
 //!
-//! Promised: a question has one encoding, whatever the case of its letters; what is read was well-formed in every
+//! Promised: a question is written in one way (the whole window with the first hour 0) and read whatever the case of its
+//! letters, and whatever first hour the whole window has; what is read was well-formed in every
 //! respect, and what is not is told apart before a ledger is looked at. Left to others: names and packets.
 
 use alloc::string::String;

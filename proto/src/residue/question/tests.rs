@@ -165,6 +165,19 @@ fn hours_are_one_to_fifteen_or_the_window() {
     assert_eq!(of(Hours::From(hour, 16)), Err(Malformed));
 }
 
+#[test]
+fn the_whole_window_is_written_with_the_first_hour_0_and_read_with_any() {
+    let residues = Residues::of(DIGEST, Width::Bits64, &[LARGEST]).unwrap();
+    let window = Question::new(Kind::Message, Hours::Window, DIGEST.index(), residues).unwrap();
+    let mut octets = octets();
+    for first in [[0, 0, 0x0f], [0x79, 0xbf, 0x9f], [0xff, 0xff, 0xff]] {
+        octets[1..4].copy_from_slice(&first);
+        assert_eq!(read(&labels(&octets)), Ok(window));
+    }
+    octets[1..4].copy_from_slice(&[0, 0, 0x0f]);
+    assert_eq!(window.to_labels(), labels(&octets));
+}
+
 proptest! {
     #[test]
     fn a_question_is_read_as_it_was_written(
