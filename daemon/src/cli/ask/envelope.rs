@@ -1,17 +1,18 @@
 //! What delivery has written of the envelope into a message's header: Return-Path (RFC 5321 §4.4), and the recipient,
-//! for which there are two customs.
+//! for which there are two customs. Only what stands above the first Received field is read: delivery writes there, and
+//! what stands below came with the message.
 
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 
 /// Octets of a message that are looked through: delivery writes above all else.
 pub const MOST: usize = 64 * 1024;
 
-/// What the header says.
+/// What delivery wrote.
 #[derive(Debug, Default)]
 pub struct Envelope {
-    /// By the topmost Return-Path.
+    /// By the topmost Return-Path of them.
     pub reverse_path: Option<ReversePath>,
-    /// By all Delivered-To and X-Original-To fields that hold an address.
+    /// By all Delivered-To and X-Original-To fields of them that hold an address.
     pub recipients: Vec<ForwardPath>,
 }
 
@@ -20,6 +21,9 @@ pub fn read(message: &[u8]) -> Envelope {
     let mut envelope = Envelope::default();
     let mut topmost = true;
     for (name, value) in fields(message) {
+        if name.eq_ignore_ascii_case("received") {
+            break;
+        }
         let value = value.trim();
         if name.eq_ignore_ascii_case("return-path") && std::mem::take(&mut topmost) {
             envelope.reverse_path = ReversePath::parse_prefix(value).ok().map(|(path, _)| path);
@@ -74,6 +78,13 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(recipients, ["b@example.net", "c@example.com"]);
+        let below = read(
+            b"Delivered-To: b@example.net\nreceived : from x\n by y\nReturn-Path: <a@b>\n\
+              Delivered-To: c@example.net\nX-Original-To: d@example.net\n",
+        );
+        assert!(below.reverse_path.is_none());
+        let recipients: Vec<_> = below.recipients.iter().map(ToString::to_string).collect();
+        assert_eq!(recipients, ["b@example.net"]);
         assert!(
             read(b"To: x\n\nReturn-Path: <a@b>\n")
                 .reverse_path
