@@ -342,7 +342,9 @@ pub(super) fn relaxed(value: &[u8]) -> Vec<u8> {
         blank: false,
         cr: false,
     };
-    value.iter().for_each(|octet| state.take(*octet, &mut held));
+    for octet in value {
+        state.take(*octet, &mut held);
+    }
     held
 }
 

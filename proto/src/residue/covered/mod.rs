@@ -13,6 +13,7 @@
 //! Left to others: content without dot-stuffing, with CRLF line ends (a bare LF is taken for one, a bare CR for an
 //! octet like others); whether a message is entered, or asked about, at all.
 
+mod addressees;
 mod body;
 mod header;
 
@@ -100,6 +101,15 @@ impl Covered {
     /// The identity digest; `None` too where there is not just one Message-ID.
     pub fn identity<H: Hasher>(&self, reverse_path: &ReversePath) -> Option<Digest> {
         relaxed_identity::<H>(reverse_path, self.message_id.as_deref()?)
+    }
+
+    /// The first `most` domains that its To and Cc fields name.
+    pub fn addressees(&self, most: usize) -> Vec<Domain> {
+        let lines = || self.fields.split(|octet| *octet == b'\n');
+        let of = |name: &'static [u8]| lines().filter_map(move |line| line.strip_prefix(name));
+        let values = of(b"to:").chain(of(b"cc:"));
+        let bare = values.map(|value| value.strip_suffix(b"\r").unwrap_or(value));
+        addressees::domains(bare, most)
     }
 
     /// The hour of its Date field: where its digests are filed.

@@ -187,6 +187,22 @@ fn several_fields_of_a_name_are_hashed_from_the_bottom() {
 }
 
 #[test]
+fn the_domains_it_names_are_those_of_to_and_cc() {
+    let named = |message: &str, most| {
+        let all = covered(message).addressees(most);
+        all.iter()
+            .map(Domain::as_ascii)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(named(MESSAGE, 9), "example.net");
+    let message = "Cc: c@c.example\r\nTo: A\r\n <a@A.example>,\r\n b@b.example\r\nSubject: to:x@x.example\r\n\
+                   Reply-To: y@y.example\r\nBcc: z@z.example\r\n\r\nTo: body@body.example\r\n";
+    assert_eq!(named(message, 9), "a.example b.example c.example");
+    assert_eq!(named(message, 1), "a.example");
+}
+
+#[test]
 fn the_hour_is_that_of_the_only_date() {
     let hour = |field: &str| covered(&format!("{field}\r\nTo: x\r\n\r\n")).hour();
     let at = Ok(Hour::new(498_681).unwrap());
