@@ -125,6 +125,18 @@ impl Stub {
         }))
     }
 
+    /// Asks without cache and turns, and says which server answered, if one did. For a zone's own servers, whose
+    /// answers are asked for once.
+    pub async fn ask_once(&self, question: &Question) -> (Answer, Option<SocketAddr>) {
+        let shared = &self.0;
+        let watch = Watch::start();
+        let deadline = clock::mono().plus(shared.deadline);
+        let (answer, server) = shared.walk(question, deadline).await;
+        watch.stop(&figures().dns.duration);
+        figures().dns.questions.count([found(&answer.lookup)]);
+        (answer, server)
+    }
+
     /// What has come of its cache so far.
     pub fn figures(&self) -> Figures {
         lock(&self.0.cache).figures()
@@ -276,7 +288,7 @@ impl Shared {
             let shared = &closing.shared;
             let question = closing.question.question();
             let watch = Watch::start();
-            let answer = shared.walk(question, now.plus(shared.deadline)).await;
+            let (answer, _) = shared.walk(question, now.plus(shared.deadline)).await;
             watch.stop(&figures().dns.duration);
             figures().dns.questions.count([found(&answer.lookup)]);
             tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
@@ -290,8 +302,9 @@ impl Shared {
         })))
     }
 
-    /// Asks at the question's name, then on at each alias's target that no answer spoke of.
-    async fn walk(&self, question: &Question, deadline: Mono) -> Answer {
+    /// Asks at the question's name, then on at each alias's target that no answer spoke of. Gives who answered last, too.
+    async fn walk(&self, question: &Question, deadline: Mono) -> (Answer, Option<SocketAddr>) {
+        let mut server = None;
         let mut answer = Answer {
             ttl: MAX_TTL,
             secure: true,
@@ -312,6 +325,7 @@ impl Shared {
                     break;
                 }
             };
+            server = Some(given.server);
             answer.secure &= given.response.is_authentic() && self.trusts(given.server);
             let said = interpret(
                 &given.response,
@@ -338,7 +352,7 @@ impl Shared {
             answer.ttl = 0;
             answer.secure = false;
         }
-        answer
+        (answer, server)
     }
 
     /// Whether a server's AD bit counts.

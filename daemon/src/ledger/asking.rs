@@ -38,6 +38,15 @@ pub enum Said {
     Odd(Oddity),
 }
 
+/// What was heard, and of whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// It.
+    pub said: Said,
+    /// The server; none where no server gave a definite answer.
+    pub server: Option<IpAddr>,
+}
+
 /// What came in place of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oddity {
@@ -72,16 +81,19 @@ impl Asker {
         }
     }
 
-    /// Who answers a question to this domain.
-    pub async fn find(&self, domain: &Domain, question: &Question) -> Report {
-        let search = Search::new(domain, question.branch_label(), self.special);
+    /// Who answers a question to this domain, in the order of this seed ([`Secret::seed`](super::Secret::seed)).
+    pub async fn find(&self, domain: &Domain, question: &Question, seed: u64) -> Report {
+        let search = Search::new(domain, question.branch_label(), self.special, seed);
         drive(search, None, &self.resolver).await
     }
 
     /// Asks these servers, one after the other until one has answered.
-    pub async fn ask(&self, domain: &Domain, question: &Question, servers: &[IpAddr]) -> Said {
+    pub async fn ask(&self, domain: &Domain, question: &Question, servers: &[IpAddr]) -> Heard {
         let Ok(name) = name(domain, question) else {
-            return Said::Odd(Oddity::TooLong);
+            return Heard {
+                said: Said::Odd(Oddity::TooLong),
+                server: None,
+            };
         };
         let at_port = |address: &IpAddr| SocketAddr::new(*address, self.port);
         let servers = servers.iter().map(at_port).collect();
@@ -91,7 +103,32 @@ impl Asker {
             kind: RecordType::Txt,
             freshness: Freshness::Fresh,
         };
-        read(&stub.ask(asked).await)
+        let (answer, server) = stub.ask_once(&asked).await;
+        Heard {
+            said: read(&answer),
+            server: server.map(|server| server.ip()),
+        }
+    }
+
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the verdict, which wants it, does not ask yet")
+    )]
+    /// Asks the same question again, of the others: what `first` has said is to be confirmed by another (PROTOCOLS B.5).
+    /// `None` where there is no other.
+    pub async fn ask_another(
+        &self,
+        domain: &Domain,
+        question: &Question,
+        servers: &[IpAddr],
+        first: IpAddr,
+    ) -> Option<Heard> {
+        let others = servers.iter().copied().filter(|other| *other != first);
+        let others: Vec<_> = others.collect();
+        if others.is_empty() {
+            return None;
+        }
+        Some(self.ask(domain, question, &others).await)
     }
 }
 
@@ -120,8 +157,45 @@ fn read(answer: &dns::Answer) -> Said {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use vouchsafe_proto::residue::{Digest, Hours, Kind, Residues, Width, Word};
+
     use super::*;
-    use vouchsafe_proto::residue::Word;
+    use crate::dns::authority::{Authority, Zones};
+
+    #[tokio::test]
+    async fn another_server_is_asked_the_same_again() {
+        let digest = Digest::new(0x0049_d26a);
+        let residues = Residues::of(digest, Width::Bits64, &[u64::MAX - 58]).unwrap();
+        let question = Question::new(Kind::Message, Hours::Window, digest.index(), residues);
+        let question = question.unwrap();
+        let domain = Domain::parse("example.org").unwrap();
+        let name = name(&domain, &question).unwrap();
+        let zone = |said| format!("zone example.org\n{name} TXT \"v=1 s={said} c=79aaa+150\"\n");
+        let zones = |said| Zones::parse(&zone(said)).unwrap();
+        let one = Authority::start((Ipv4Addr::LOCALHOST, 0).into(), zones(0));
+        let one = one.await.unwrap();
+        let port = one.address().port();
+        let second = Ipv4Addr::new(127, 0, 0, 2);
+        let two = Authority::start((second, port).into(), zones(1));
+        let _two = two.await.unwrap();
+        let servers = [Ipv4Addr::LOCALHOST.into(), second.into()];
+        let resolver = Arc::new(Stub::new(Settings::new(Vec::new())));
+        let asker = Asker::new(resolver, port, true);
+        let word = |heard: Heard| match heard.said {
+            Said::Answer(answer) => Some(answer.word),
+            Said::Odd(_) => None,
+        };
+        let heard = asker.ask(&domain, &question, &servers).await;
+        assert_eq!(heard.server, Some(servers[0]));
+        assert_eq!(word(heard), Some(Word::NotSent));
+        let again = |servers| asker.ask_another(&domain, &question, servers, heard.server.unwrap());
+        let heard = again(&servers).await.unwrap();
+        assert_eq!(heard.server, Some(servers[1]));
+        assert_eq!(word(heard), Some(Word::Sent));
+        assert_eq!(again(&servers[..1]).await, None);
+    }
 
     #[test]
     fn what_is_odd_is_no_answer() {

@@ -103,7 +103,7 @@ impl Keeper {
             due.beat = clock::mono().plus(BEAT);
             self.beat().await;
         }
-        let hour = Hour::of(clock::now().wall);
+        let hour = Hour::at(clock::now().wall);
         if due.turned != hour
             && let Some(hour) = hour
         {

@@ -15,7 +15,7 @@ use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::residue::covered::Hasher;
 use vouchsafe_proto::residue::{Digest, first_prime};
 
-pub use asking::{Asker, Said, name};
+pub use asking::{Asker, Oddity, Said, name};
 pub use vouching::{NoEntry, Vouching, entries};
 
 /// SHA-256, being computed.
@@ -51,18 +51,27 @@ impl Secret {
     /// The prime of 64 bits by which this domain is asked about this digest; none if a thousand draws have none, which
     /// a sound HMAC does not do.
     pub fn prime(&self, digest: Digest, domain: &Domain) -> Option<u64> {
-        let drawn = (0_u8..=u8::MAX).flat_map(|round| {
-            let mut context = hmac::Context::with_key(&self.0);
-            context.update(b"vouch1 prime\0");
-            context.update(&digest.number().to_be_bytes());
-            context.update(&[round]);
-            context.update(domain.as_ascii().as_bytes());
-            let tag: [u8; 32] = context.sign().as_ref().try_into().unwrap_or_default();
-            let number =
-                |octets: &[u8]| octets.iter().fold(0, |all, one| all << 8 | u64::from(*one));
-            [0, 8, 16, 24].map(|from| number(tag.get(from..from + 8).unwrap_or_default()))
-        });
+        let drawn = (0_u8..=u8::MAX)
+            .flat_map(|round| self.numbers(b"vouch1 prime\0", digest, round, domain));
         first_prime(drawn)
+    }
+
+    /// In which order this domain's servers are asked about this digest.
+    pub fn seed(&self, digest: Digest, domain: &Domain) -> u64 {
+        let [seed, ..] = self.numbers(b"vouch1 server\0", digest, 0, domain);
+        seed
+    }
+
+    /// Numbers for a purpose.
+    fn numbers(&self, purpose: &[u8], digest: Digest, round: u8, domain: &Domain) -> [u64; 4] {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(purpose);
+        context.update(&digest.number().to_be_bytes());
+        context.update(&[round]);
+        context.update(domain.as_ascii().as_bytes());
+        let tag: [u8; 32] = context.sign().as_ref().try_into().unwrap_or_default();
+        let number = |octets: &[u8]| octets.iter().fold(0, |all, one| all << 8 | u64::from(*one));
+        [0, 8, 16, 24].map(|from| number(tag.get(from..from + 8).unwrap_or_default()))
     }
 }
 
@@ -83,5 +92,8 @@ mod tests {
         assert_ne!(prime(&Secret::new(b"b"), 1, &domain), Some(one));
         let other = Domain::parse("example.net").unwrap();
         assert_ne!(prime(&secret, 1, &other), Some(one));
+        let seed = |digest| secret.seed(Digest::new(digest), &domain);
+        assert_eq!(seed(1), seed(1));
+        assert_ne!(seed(1), seed(2));
     }
 }

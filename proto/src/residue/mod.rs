@@ -22,7 +22,7 @@ pub mod writers;
 
 pub use answer::{Answer, LONGEST_ANSWER, Span, Word};
 pub use congruence::{Congruences, Residue};
-pub use offer::{Offer, Policy};
+pub use offer::{Offer, Policy, Unanswered};
 pub use prime::{first_prime, is_prime};
 pub use question::{Hours, Kind, LEAST_REVEALED, Malformed, Question, Residues, Width};
 
@@ -98,9 +98,11 @@ impl Hour {
         }
     }
 
-    /// The hour of a moment; `None` from 2089 on.
-    pub fn of(moment: Wall) -> Option<Self> {
-        Self::new(u32::try_from(moment.as_secs() / 3600).ok()?)
+    /// The hour that this moment lies in.
+    pub fn at(moment: Wall) -> Option<Self> {
+        u32::try_from(moment.as_secs() / 3600)
+            .ok()
+            .and_then(Self::new)
     }
 
     /// The number, below 2^20.
@@ -120,5 +122,7 @@ mod tests {
         assert_eq!(Index::new(INDEXES), None);
         assert_eq!(Hour::new(HOURS), None);
         assert_eq!(Hour::new(498_681).unwrap().number(), 0x79bf9);
+        let at = |hours: u64| Hour::at(Wall::from_secs(hours * 3600 + 3599));
+        assert_eq!((at(498_681), at(1 << 20)), (Hour::new(498_681), None));
     }
 }

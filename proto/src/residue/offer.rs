@@ -7,6 +7,8 @@
 use alloc::format;
 use alloc::string::String;
 
+use super::{Hour, Residues};
+
 /// What a domain offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -27,6 +29,17 @@ pub enum Policy {
     Reject,
 }
 
+/// Why a domain's offer leaves a question out: it is not to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// It reveals too little. Asking by more moduli would tell the domain too much of a message that is not its own.
+    #[error("it answers only questions that reveal {0} bits")]
+    Reveals(u32),
+    /// The message is too old.
+    #[error("it answers only for the last {0} hours")]
+    TooOld(u16),
+}
+
 /// What stands first.
 const VERSION: &str = "v=vouch1";
 
@@ -41,6 +54,20 @@ impl Offer {
             "{VERSION} h=sha256-128 b=24 w={} l={} p={policy}",
             self.window, self.least_revealed
         )
+    }
+
+    /// Whether a question by these residues, about a message of this hour, is one that is answered.
+    ///
+    /// # Errors
+    /// It is not: it is not to be asked.
+    pub fn answers(&self, residues: &Residues, hour: Hour, now: Hour) -> Result<(), Unanswered> {
+        if residues.revealed() < self.least_revealed {
+            return Err(Unanswered::Reveals(self.least_revealed));
+        }
+        if now.number().saturating_sub(hour.number()) > u32::from(self.window) {
+            return Err(Unanswered::TooOld(self.window));
+        }
+        Ok(())
     }
 
     /// Reads the TXT records at `_sent.<domain>`, each with its strings joined. `None` without just one that begins as
@@ -93,6 +120,7 @@ fn decimal(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::residue::{Digest, Width};
 
     fn read(records: &[&str]) -> Option<Offer> {
         Offer::of_records(records.iter().map(|text| text.as_bytes()))
@@ -118,6 +146,34 @@ mod tests {
             "v=vouch1 h=sha256-128 b=24 w=24 l=90 p=quarantine",
         ] {
             assert_eq!(read(&["v=spf1 -all", text]), Some(offer), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_offer_leaves_out_is_not_to_be_asked() {
+        let residues = |moduli: &[u64]| Residues::of(Digest::new(1), Width::Bits64, moduli);
+        let one = residues(&[u64::MAX - 58]).unwrap();
+        let least = residues(&[(1 << 63) + 29]).unwrap();
+        let hour = |number| Hour::new(number).unwrap();
+        let offer = |window, least_revealed| Offer {
+            window,
+            least_revealed,
+            policy: Policy::None,
+        };
+        assert_eq!((one.revealed(), least.revealed()), (87, 87));
+        for (least_revealed, window, now, expected) in [
+            (80, 336, 1000, Ok(())),
+            (87, 336, 1000, Ok(())),
+            (0, 336, 1336, Ok(())),
+            (88, 336, 1000, Err(Unanswered::Reveals(88))),
+            (80, 336, 1337, Err(Unanswered::TooOld(336))),
+            (80, 0, 1001, Err(Unanswered::TooOld(0))),
+            (80, 0, 1000, Ok(())),
+            // A date in the future is another matter.
+            (80, 336, 900, Ok(())),
+        ] {
+            let given = offer(window, least_revealed).answers(&one, hour(1000), hour(now));
+            assert_eq!(given, expected, "{least_revealed} {window} {now}");
         }
     }
 

@@ -149,17 +149,21 @@ impl Residues {
         let moduli = || self.iter().map(Residue::modulus);
         let fits = |modulus| modulus >= self.width.least() && self.width.holds(modulus);
         let ascends = moduli().zip(moduli().skip(1)).all(|(one, next)| one < next);
-        // A modulus of n bits reveals more than n - 1.
-        let revealed = moduli()
-            .map(|modulus| modulus.ilog2())
-            .fold(INDEX_BITS, u32::saturating_add);
         let coprime = || {
             moduli().enumerate().all(|(at, one)| {
                 let behind = at.saturating_add(1);
                 moduli().skip(behind).all(|other| are_coprime(one, other))
             })
         };
-        moduli().all(fits) && ascends && revealed >= LEAST_REVEALED && coprime()
+        moduli().all(fits) && ascends && self.revealed() >= LEAST_REVEALED && coprime()
+    }
+
+    /// Bits of the digest that they and the index reveal, at least.
+    pub fn revealed(&self) -> u32 {
+        // A modulus of n bits reveals more than n - 1.
+        self.iter()
+            .map(|residue| residue.modulus().ilog2())
+            .fold(INDEX_BITS, u32::saturating_add)
     }
 
     /// All of them, their moduli ascending.

@@ -4,6 +4,9 @@
 //! directly: names never repeat, so a shared cache would gain nothing, and learn what mail came. That zone may be the
 //! branch that a large domain delegates, `_sent.<domain>`, the domain's, or one above it; the nearest NS set counts.
 //!
+//! Servers are given in an order of their own for each message, which a seed says: so they share the load, and who asks
+//! again about a message begins with the same one.
+//!
 //! Promised: no conclusion from trouble, and none from an address of special use unless that was allowed, since a
 //! domain could have us ask our own neighbours otherwise. Left to others: the asking, and keeping what was found.
 
@@ -47,6 +50,9 @@ pub enum Why {
     /// Names with the labels of a question are too long.
     #[error("its name is too long")]
     TooLong,
+    /// Its aliases have no end, or too many.
+    #[error("the aliases of its offer lead nowhere")]
+    Aliases,
     /// The DNS did not answer.
     #[error("the DNS does not answer: {0}")]
     Dns(Trouble),
@@ -65,6 +71,8 @@ pub struct Search {
     branch: char,
     /// Servers may have addresses of special use.
     special: bool,
+    /// Which of the servers come first.
+    seed: u64,
     stage: Stage,
     open: Vec<(AskId, Question)>,
     asked: u32,
@@ -86,12 +94,14 @@ enum Stage {
 }
 
 impl Search {
-    /// For a question of this branch (its label `x`). `special`: servers may have addresses of special use.
-    pub fn new(domain: &Domain, branch: char, special: bool) -> Self {
+    /// For a question of this branch (its label `x`). `special`: servers may have addresses of special use. `seed`: says
+    /// their order, and should be another for each message.
+    pub fn new(domain: &Domain, branch: char, special: bool, seed: u64) -> Self {
         Self {
             domain: Name::from(domain),
             branch,
             special,
+            seed,
             stage: Stage::Offer,
             open: Vec::new(),
             asked: 0,
@@ -108,9 +118,7 @@ impl Machine for Search {
         match input {
             Input::Begin => self.begin(now.mono),
             Input::Answer(id, answer) => self.answered(id, answer),
-            Input::TimerFired if now.mono >= self.deadline => {
-                self.end(Report::NotKnown(Why::Dns(Trouble::Timeout)))
-            }
+            Input::TimerFired if now.mono >= self.deadline => self.late(),
             Input::TimerFired => alloc::vec![Action::SetTimer(self.deadline)],
         }
     }
@@ -162,6 +170,19 @@ impl Search {
         next.unwrap_or_else(|report| self.end(report))
     }
 
+    /// Time is over: what is known by now counts, if that is an address.
+    fn late(&mut self) -> Vec<Action<Report>> {
+        let timeout = Report::NotKnown(Why::Dns(Trouble::Timeout));
+        let report = match self.stage {
+            Stage::Hosts(offer) => match self.after_hosts(offer) {
+                known @ Report::Answers(..) => known,
+                _ => timeout,
+            },
+            _ => timeout,
+        };
+        self.end(report)
+    }
+
     fn end(&mut self, report: Report) -> Vec<Action<Report>> {
         self.open.clear();
         match mem::replace(&mut self.stage, Stage::Ended) {
@@ -194,6 +215,7 @@ impl Search {
                 Offer::of_records(texts.iter().map(|text| &**text))
             }
             Some(Lookup::Trouble(trouble)) => return Err(Report::NotKnown(Why::Dns(*trouble))),
+            Some(Lookup::AliasLimit) => return Err(Report::NotKnown(Why::Aliases)),
             _ => None,
         };
         let offer = offer.ok_or(Report::Absent)?;
@@ -226,8 +248,8 @@ impl Search {
                 _ => {}
             }
         }
-        // In no order that answers came in.
-        found.sort_unstable();
+        // In no order that answers came in, nor in one that every message has.
+        found.sort_unstable_by_key(|address| (place(self.seed, *address), *address));
         found.dedup();
         let any = !found.is_empty();
         found.retain(|address| self.special || !is_special_use(*address));
@@ -239,6 +261,22 @@ impl Search {
             (true, false, None) => Report::NotKnown(Why::NoServer),
         }
     }
+}
+
+/// Where an address comes in the order of this seed: its octets and the seed, stirred (as splitmix64 does it).
+fn place(seed: u64, address: IpAddr) -> u64 {
+    let stir = |number: u64| {
+        let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        number ^ number >> 31
+    };
+    let octets = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    octets.iter().fold(stir(seed), |state, octet| {
+        stir(state.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ u64::from(*octet))
+    })
 }
 
 /// The hosts of the nearest zone that has any. Trouble nearer than that hides which it is.

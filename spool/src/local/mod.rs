@@ -275,7 +275,7 @@ impl Shared {
     }
 
     fn hour(&self) -> Result<Hour, Failure> {
-        Hour::of(lock(&self.due).now()).ok_or(Failure::Poisoned)
+        Hour::at(lock(&self.due).now()).ok_or(Failure::Poisoned)
     }
 
     /// A ledger whose flush has failed closes the queue too: no more of ours may leave, and nobody knows what did.

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::residue::inquiry::{About as Subject, Meaning};
-use vouchsafe_proto::residue::{Answer, Word};
+use vouchsafe_proto::residue::{Answer, Hour, Word};
 
+use super::key::Primes;
 use super::{About, Asked, Outcome};
 use crate::ledger::{Said, name};
 
@@ -17,6 +18,7 @@ pub fn json(about: &About, asked: &[Asked], meaning: &Meaning) -> Value {
         "reverse_path": about.reverse_path.to_string(),
         "recipients": about.recipients.iter().map(Domain::as_ascii).collect::<Vec<_>>(),
         "hour": about.hour.number(),
+        "primes": primes(&about.primes),
         "meaning": meaning.as_str(),
         "explanation": sentence(about, asked, meaning),
         "questions": asked.iter().map(|asked| question(about, asked)).collect::<Vec<_>>(),
@@ -35,6 +37,10 @@ fn question(about: &About, asked: &Asked) -> Value {
         "remainder": residue.map(|residue| format!("{:016x}", residue.remainder())),
         "trouble": trouble(&asked.outcome),
     });
+    if let (Outcome::Unanswered(offer, _), Some(object)) = (&asked.outcome, object.as_object_mut())
+    {
+        object.insert("offer".into(), offer.to_text().into());
+    }
     if let (Outcome::Said(offer, servers, said), Some(object)) =
         (&asked.outcome, object.as_object_mut())
     {
@@ -43,7 +49,7 @@ fn question(about: &About, asked: &Asked) -> Value {
         object.insert("servers".into(), servers.into());
         if let Said::Answer(answer) = said {
             object.insert("answer".into(), answer.to_text().into());
-            object.insert("said".into(), word(*answer).into());
+            object.insert("said".into(), word(*answer, about.hour).into());
         }
     }
     object
@@ -62,15 +68,26 @@ fn trouble(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Said(_, _, Said::Answer(_)) => None,
         Outcome::Said(_, _, Said::Odd(oddity)) => Some(oddity.to_string()),
+        Outcome::Unanswered(_, why) => Some(why.to_string()),
         Outcome::Absent => Some("the domain does not offer to answer".to_owned()),
         Outcome::NotKnown(why) => Some(why.to_string()),
     }
 }
 
-/// What an answer says.
-const fn word(answer: Answer) -> &'static str {
+/// Where the primes come from, in a word.
+const fn primes(primes: &Primes) -> &'static str {
+    match primes {
+        Primes::Kept => "kept",
+        Primes::Fresh(_) => "fresh",
+        Primes::Given => "given",
+    }
+}
+
+/// What an answer says about a message of this hour.
+fn word(answer: Answer, hour: Hour) -> &'static str {
     match answer.word {
         Word::Sent => "sent",
+        Word::NotSent if answer.about(hour) == Word::Unknown => "unknown, the hour is not covered",
         Word::NotSent => "not sent",
         Word::Unknown => "unknown",
     }
@@ -80,6 +97,9 @@ const fn word(answer: Answer) -> &'static str {
 pub fn text(about: &About, asked: &[Asked], meaning: &Meaning) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail, here and below.
+    if let Primes::Fresh(Some(why)) = &about.primes {
+        let _ = writeln!(text, "{why}: another call asks by other primes");
+    }
     for asked in asked {
         let _ = match sent_to(asked) {
             Some(domain) => writeln!(text, "the message, to {domain}"),
@@ -104,7 +124,12 @@ pub fn text(about: &About, asked: &[Asked], meaning: &Meaning) -> String {
         }
         match &asked.outcome {
             Outcome::Said(_, _, Said::Answer(answer)) => {
-                let _ = writeln!(text, "  answer    {}: {}", answer.to_text(), word(*answer));
+                let _ = writeln!(
+                    text,
+                    "  answer    {}: {}",
+                    answer.to_text(),
+                    word(*answer, about.hour)
+                );
             }
             outcome => {
                 let why = trouble(outcome).unwrap_or_default();
@@ -116,6 +141,12 @@ pub fn text(about: &About, asked: &[Asked], meaning: &Meaning) -> String {
     text
 }
 
+/// The domains that it was sent to, by what was answered.
+fn sent_to_these<'a>(about: &About, asked: &'a [Asked]) -> Vec<&'a str> {
+    let sent = |asked: &&Asked| asked.word(about.hour) == Some(Word::Sent);
+    asked.iter().filter(sent).filter_map(sent_to).collect()
+}
+
 /// What it comes to.
 fn sentence(about: &About, asked: &[Asked], meaning: &Meaning) -> String {
     let domain = about.domain.as_ascii();
@@ -125,7 +156,14 @@ fn sentence(about: &About, asked: &[Asked], meaning: &Meaning) -> String {
     match meaning {
         Meaning::Sent => format!("sent: it is {domain}'s own message"),
         Meaning::SentToSome => {
-            format!("sent to some: it is {domain}'s own message, but not to all of these")
+            let sent = sent_to_these(about, asked);
+            let others = about.recipients.iter().map(Domain::as_ascii);
+            let others: Vec<_> = others.filter(|other| !sent.contains(other)).collect();
+            format!(
+                "sent to some: it is {domain}'s own message, sent to {}; that it was sent to {} is not known",
+                sent.join(", "),
+                others.join(", ")
+            )
         }
         Meaning::SentElsewhere(other) => format!(
             "sent elsewhere: it is {domain}'s own message, sent to {}",

@@ -1,6 +1,6 @@
 //! Searches in zones written down here, a line a record; the answers come in both orders.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 
 use super::*;
@@ -18,7 +18,7 @@ fn now(seconds: u64) -> Now {
     }
 }
 
-/// What the world says: records, `!` for trouble, `>` for an alias.
+/// What the world says: records, `!` for trouble, `>` for an alias, `@` for aliases without end.
 fn answer(world: &str, question: &Question) -> Answer {
     let name = question.name.to_string();
     let kind = question.kind.to_string();
@@ -32,6 +32,7 @@ fn answer(world: &str, question: &Question) -> Answer {
     let names = || rows().map(|value| Name::parse(value).unwrap()).collect();
     match (rows().next(), question.kind) {
         (None, _) => Answer::bare(Lookup::NoData),
+        (Some("@"), _) => Answer::bare(Lookup::AliasLimit),
         (Some("!"), _) => Answer::trouble(Trouble::ServFail),
         (Some(">"), _) => Answer {
             aliases: alloc::vec![Name::root()],
@@ -51,8 +52,12 @@ fn answer(world: &str, question: &Question) -> Answer {
 }
 
 fn search_from(world: &str, special: bool, last_first: bool) -> Report {
+    search_by(world, special, last_first, 0)
+}
+
+fn search_by(world: &str, special: bool, last_first: bool, seed: u64) -> Report {
     let domain = Domain::parse("example.org").unwrap();
-    let mut search = Search::new(&domain, '9', special);
+    let mut search = Search::new(&domain, '9', special, seed);
     let mut open: VecDeque<(AskId, Question)> = VecDeque::new();
     let mut input = Input::Begin;
     loop {
@@ -87,6 +92,8 @@ fn addresses(report: &Report) -> String {
     match report {
         Report::Answers(_, all) => all
             .iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" "),
@@ -138,6 +145,8 @@ fn trouble_is_no_conclusion() {
     let dns = Report::NotKnown(Why::Dns(Trouble::ServFail));
     let ns = "example.org NS ns.example.net";
     assert_eq!(search("_sent.example.org TXT !"), dns);
+    let aliases = Report::NotKnown(Why::Aliases);
+    assert_eq!(search("_sent.example.org TXT @"), aliases);
     assert_eq!(
         search(&world(&[OFFER, ns, "_sent.example.org NS !", ADDRESSES])),
         dns
@@ -208,9 +217,62 @@ fn addresses_of_special_use_are_not_asked_unless_allowed() {
 }
 
 #[test]
+fn each_server_comes_first_for_some_messages_and_always_for_the_same() {
+    let world = world(&[
+        OFFER,
+        "example.org NS ns.example.net\nexample.org NS ns2.example.net",
+        ADDRESSES,
+    ]);
+    let mut first: BTreeMap<IpAddr, u32> = BTreeMap::new();
+    for seed in 0..300 {
+        let report = search_by(&world, false, false, seed);
+        assert_eq!(search_by(&world, false, true, seed), report, "{seed}");
+        let Report::Answers(_, all) = report else {
+            panic!("{report:?}");
+        };
+        assert_eq!(all.len(), 3);
+        *first.entry(all[0]).or_default() += 1;
+    }
+    assert!(
+        first.len() == 3 && first.values().all(|count| *count > 50),
+        "{first:?}"
+    );
+}
+
+#[test]
+fn one_silent_address_does_not_hide_the_others() {
+    let domain = Domain::parse("example.org").unwrap();
+    let world = world(&[OFFER, "example.org NS ns.example.net", ADDRESSES]);
+    for (silent, expected) in [
+        (&[RecordType::Aaaa][..], "192.0.9.1"),
+        (&[RecordType::A], "2600::1"),
+        (&[RecordType::A, RecordType::Aaaa], "NotKnown(Dns(Timeout))"),
+        (&[RecordType::Ns], "NotKnown(Dns(Timeout))"),
+    ] {
+        let mut search = Search::new(&domain, '9', false, 0);
+        let mut open: VecDeque<_> = search.step(Input::Begin, now(0)).into();
+        while let Some(action) = open.pop_front() {
+            match action {
+                Action::Ask(_, question) if silent.contains(&question.kind) => {}
+                Action::Ask(id, question) => {
+                    let answer = answer(&world, &question);
+                    open.extend(search.step(Input::Answer(id, answer), now(0)));
+                }
+                Action::SetTimer(_) => {}
+                Action::Done(report) => panic!("too early: {report:?}"),
+            }
+        }
+        let Some(Action::Done(report)) = search.step(Input::TimerFired, now(6)).pop() else {
+            panic!("it goes on");
+        };
+        assert_eq!(addresses(&report), expected);
+    }
+}
+
+#[test]
 fn what_is_late_ends_it() {
     let domain = Domain::parse("example.org").unwrap();
-    let mut search = Search::new(&domain, '9', false);
+    let mut search = Search::new(&domain, '9', false, 0);
     let begun = search.step(Input::Begin, now(0));
     assert!(matches!(
         begun[..],
@@ -226,7 +288,7 @@ fn what_is_late_ends_it() {
     assert!(search.step(late, now(7)).is_empty());
     assert!(search.step(Input::TimerFired, now(8)).is_empty());
     // Unasked for.
-    let mut search = Search::new(&domain, '9', false);
+    let mut search = Search::new(&domain, '9', false, 0);
     search.step(Input::Begin, now(0));
     assert!(
         search
@@ -245,7 +307,7 @@ fn a_name_that_is_too_long_is_not_asked() {
     let Ok(domain) = Domain::parse(&long) else {
         panic!("{} octets", long.len());
     };
-    let done = Search::new(&domain, '9', false)
+    let done = Search::new(&domain, '9', false, 0)
         .step(Input::Begin, now(0))
         .pop();
     assert!(
