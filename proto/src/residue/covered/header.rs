@@ -59,7 +59,7 @@ pub enum NoHour {
     /// There are more than one.
     #[error("several Date fields")]
     Several,
-    /// It is no date of RFC 5322 §3.3 or §4.3, or none between 1970 and 2089.
+    /// It is no date of the grammar in docs/ledger.md (RFC 5322 §3.3 and most of §4.3), or none between 1970 and 2089.
     #[error("unreadable Date field")]
     Unreadable,
 }

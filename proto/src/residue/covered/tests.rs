@@ -10,6 +10,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod dates;
+
 /// SHA-256 as it is handed in.
 struct Sha256(Context);
 
