@@ -158,9 +158,10 @@ impl Search {
         };
         let (_, question) = self.open.swap_remove(at);
         self.known.push((question, answer));
-        if !self.open.is_empty() {
+        if !self.open.is_empty() && !self.is_zone_known() {
             return Vec::new();
         }
+        self.open.clear();
         let next = match self.stage {
             Stage::Offer => self.after_offer(),
             Stage::Zones(offer) => self.after_zones(offer),
@@ -181,6 +182,19 @@ impl Search {
             _ => timeout,
         };
         self.end(report)
+    }
+
+    /// Which zone is the nearest is known, whatever is still to come of those above.
+    fn is_zone_known(&self) -> bool {
+        let (Stage::Zones(_), Ok(zones)) = (self.stage, self.zones()) else {
+            return false;
+        };
+        let is_open = |zone: &Name| self.open.iter().any(|(_, question)| question.name == *zone);
+        let nearer: Vec<_> = zones
+            .into_iter()
+            .take_while(|zone| !is_open(zone))
+            .collect();
+        nearest(&nearer, &self.known) != Err(Why::NoServer)
     }
 
     fn end(&mut self, report: Report) -> Vec<Action<Report>> {

@@ -270,6 +270,36 @@ fn one_silent_address_does_not_hide_the_others() {
 }
 
 #[test]
+fn a_silent_zone_above_the_nearest_is_not_waited_for() {
+    let domain = Domain::parse("example.org").unwrap();
+    for (zone, silent, expected) in [
+        ("_sent.example.org", "example.org", "192.0.9.1 2600::1"),
+        ("example.org", "org", "192.0.9.1 2600::1"),
+        // One that is nearer could have others.
+        ("example.org", "_sent.example.org", ""),
+    ] {
+        let near = alloc::format!("{zone} NS ns.example.net");
+        let world = world(&[OFFER, &near, ADDRESSES]);
+        let mut search = Search::new(&domain, '9', false, 0);
+        let mut open: VecDeque<_> = search.step(Input::Begin, now(0)).into();
+        let mut given = String::new();
+        while let Some(action) = open.pop_front() {
+            match action {
+                Action::Ask(_, question)
+                    if question.kind == RecordType::Ns && question.name.to_string() == silent => {}
+                Action::Ask(id, question) => {
+                    let answer = answer(&world, &question);
+                    open.extend(search.step(Input::Answer(id, answer), now(0)));
+                }
+                Action::SetTimer(_) => {}
+                Action::Done(report) => given = addresses(&report),
+            }
+        }
+        assert_eq!(given, expected, "{zone} {silent}");
+    }
+}
+
+#[test]
 fn what_is_late_ends_it() {
     let domain = Domain::parse("example.org").unwrap();
     let mut search = Search::new(&domain, '9', false, 0);
