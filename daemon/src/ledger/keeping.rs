@@ -1,7 +1,7 @@
 //! Keeps the ledger: its hours, its coverage, and whether others may send in our domains' names.
 //!
 //! Promises: what the ledger covers is never more than what was seen; everything that opens a gap is in the log. Left
-//! to others: entering (smtp_in, the spool), answering (responder), and what a gap is (the spool).
+//! to others: entering (`smtp_in`, the spool), answering (responder), and what a gap is (the spool).
 
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -108,7 +108,7 @@ impl Keeper {
             && let Some(hour) = hour
         {
             due.turned = Some(hour);
-            self.said("the ledger's hours cannot be sealed", self.turn(hour).await);
+            Self::said("the ledger's hours cannot be sealed", self.turn(hour).await);
         }
         if due.look <= clock::mono() {
             due.look = clock::mono().plus(LOOK);
@@ -131,10 +131,10 @@ impl Keeper {
     async fn follow(&self) {
         let domains = domains(&self.current.take().config);
         let set = self.blocking(move |ledger| ledger.set_domains(clock::now().wall, &domains));
-        self.said("the ledger's coverage cannot be written", set.await);
+        Self::said("the ledger's coverage cannot be written", set.await);
     }
 
-    fn said(&self, what: &'static str, result: Result<(), LedgerError>) {
+    fn said(what: &'static str, result: Result<(), LedgerError>) {
         if let Err(error) = result {
             error!(error = %chain(&error), "{what}");
         }
@@ -152,7 +152,7 @@ impl Keeper {
                 let witnessed = self
                     .blocking(move |ledger| ledger.witness(clock::now().wall, &domain, is_whole))
                     .await;
-                self.said("the ledger's coverage cannot be written", witnessed);
+                Self::said("the ledger's coverage cannot be written", witnessed);
             }
             tracing::debug!(%domain, %standing, "who may send in its name");
         }

@@ -107,8 +107,8 @@ impl Shelf {
     /// A shelf of these.
     pub(super) fn new(segments: Vec<Arc<Segment>>, damaged: Vec<Damage>) -> Self {
         Self {
-            messages: ByHour::at(Kind::Message, &segments),
-            identities: ByHour::at(Kind::Identity, &segments),
+            messages: ByHour::of(Kind::Message, &segments),
+            identities: ByHour::of(Kind::Identity, &segments),
             segments,
             damaged,
         }

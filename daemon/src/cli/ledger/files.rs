@@ -133,23 +133,23 @@ fn text(found: &Found) -> String {
         let files = of_kind().count();
         let _ = writeln!(
             text,
-            "{:<10}{digests} digests in {files} sealed files",
+            "{:<11}{digests} digests in {files} sealed files",
             word(kind)
         );
     }
     for file in &found.files {
         if let Err(error) = &file.digests {
-            let _ = writeln!(text, "damaged   {}: {error}", file.name);
+            let _ = writeln!(text, "damaged    {}: {error}", file.name);
         }
     }
     let Some(recorded) = &found.recorded else {
-        text.push_str("coverage  nothing is recorded\n");
+        text.push_str("coverage   nothing is recorded\n");
         return text;
     };
     let gap = Wall::from_secs(recorded.gap.until);
     let _ = writeln!(
         text,
-        "coverage  what was sent after {gap} ({})",
+        "coverage   what was sent after {gap} ({})",
         recorded.gap.why
     );
     for (domain, until, is_whole) in &recorded.domains {
@@ -169,9 +169,9 @@ fn text(found: &Found) -> String {
         );
     }
     for file in &recorded.missing {
-        let _ = writeln!(text, "missing   {file}");
+        let _ = writeln!(text, "missing    {file}");
     }
-    let _ = writeln!(text, "last beat {}", recorded.beat);
+    let _ = writeln!(text, "last beat  {}", recorded.beat);
     text
 }
 

@@ -247,7 +247,7 @@ fn another_host_hands_in_what_it_sends() {
     }
     let (code, out, said) = ledger(&config, &["verify"], "");
     assert_eq!(code, Some(0), "{said}");
-    assert!(out.contains("coverage  what was sent after"), "{out}");
+    assert!(out.contains("coverage   what was sent after"), "{out}");
     let (code, out, _) = ledger(&config, &["stat", "--format", "json"], "");
     assert_eq!(code, Some(0));
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -263,5 +263,5 @@ fn another_host_hands_in_what_it_sends() {
     }
     let (code, out, _) = ledger(&config, &["verify"], "");
     assert_eq!(code, Some(65), "{out}");
-    assert!(out.contains("missing   ledger/journal-"), "{out}");
+    assert!(out.contains("missing    ledger/journal-"), "{out}");
 }
