@@ -132,6 +132,9 @@ fn header(section: &Section) -> String {
         Form::Named if section.name == "recipients" => {
             String::from("[recipients.\"alice@example.org\"]")
         }
+        Form::Named if section.name == "ledger.writers" => {
+            String::from("[ledger.writers.\"relay2.example.org\"]")
+        }
         Form::Named => format!("[{}.\"example.org\"]", section.name),
     }
 }
@@ -172,6 +175,7 @@ fn takes(kind: Kind) -> String {
         Kind::Path => String::from("a path from the root"),
         Kind::Mailbox => String::from("an address"),
         Kind::Socket => String::from("an IP address and a port"),
+        Kind::Sockets => String::from("a list of IP addresses, each with a port"),
         Kind::Servers => String::from("a list of IP addresses, each with a port or without"),
         Kind::NextHop => String::from("a next hop"),
         Kind::Networks => String::from("a list of IP addresses and networks"),

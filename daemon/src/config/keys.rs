@@ -5,6 +5,7 @@
 //! tested against it.
 
 mod delivery;
+mod ledger;
 mod verify;
 mod watching;
 mod ways_in;
@@ -12,6 +13,7 @@ mod ways_in;
 use std::time::Duration;
 
 pub use delivery::DELIVERY;
+pub use ledger::{LEDGER, WRITERS};
 pub use verify::{RECIPIENTS, VERIFY};
 pub use watching::{HISTORY, LOG, METRICS};
 pub use ways_in::{LISTEN, PERIMETER};
@@ -31,6 +33,19 @@ pub struct Section {
 }
 
 impl Section {
+    /// The last part of its name.
+    pub fn last_name(&self) -> &'static str {
+        self.name
+            .rsplit_once('.')
+            .map_or(self.name, |(_, last)| last)
+    }
+
+    /// True for a table that stands directly in another.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let above = self.name.rsplit_once('.').map_or("", |(above, _)| above);
+        above == other.name && !self.name.is_empty()
+    }
+
     /// Where its keys stand, as words.
     pub fn place(&self) -> String {
         match self.form {
@@ -80,6 +95,8 @@ pub enum Kind {
     Mailbox,
     /// `address:port` to listen at.
     Socket,
+    /// A list of `address:port` to listen at.
+    Sockets,
     /// A list of `address` or `address:port`.
     Servers,
     /// `smtp://`, `lmtp://`, `lmtp+unix:` or `maildir:`.
@@ -121,7 +138,7 @@ pub enum Presence {
 }
 
 /// All sections, in the order in which they are explained.
-pub static SECTIONS: [&Section; 15] = [
+pub static SECTIONS: [&Section; 17] = [
     &TOP,
     &LISTEN,
     &DOMAINS,
@@ -137,6 +154,8 @@ pub static SECTIONS: [&Section; 15] = [
     &LOG,
     &METRICS,
     &HISTORY,
+    &LEDGER,
+    &WRITERS,
 ];
 
 /// The keys before any table.

@@ -2,6 +2,7 @@
 //! other, and only if nothing at all is wrong is there a configuration.
 
 mod domains;
+mod ledger;
 mod verify;
 mod ways_in;
 
@@ -20,7 +21,7 @@ use super::keys;
 use super::problem::{LoadError, Problem};
 use super::read::{Place, Reader, Setting};
 use super::schema::{
-    Config, Delivery, Dns, Limits, Listen, Log, LogFormat, Perimeter, Relay, Tls, Verify,
+    Config, Delivery, Dns, Ledger, Limits, Listen, Log, LogFormat, Perimeter, Relay, Tls, Verify,
 };
 use super::validate;
 
@@ -140,6 +141,7 @@ pub(super) struct Draft {
     pub(super) log: Option<Log>,
     pub(super) metrics: Option<SocketAddr>,
     history: Option<Duration>,
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl Draft {
@@ -174,6 +176,7 @@ impl Draft {
         let metrics = reader.text(&metrics, "address", socket);
         let history = reader.table(&top, &keys::HISTORY);
         let history = reader.duration(&history, "keep");
+        let ledger = ledger::read(reader, &top, hostname.as_ref());
         Self {
             hostname,
             data_dir,
@@ -193,6 +196,7 @@ impl Draft {
             log,
             metrics,
             history,
+            ledger,
         }
     }
 
@@ -224,6 +228,7 @@ impl Draft {
             log: self.log?,
             metrics: self.metrics,
             history: self.history?,
+            ledger: self.ledger?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What a postmaster probably meant by a key that does not exist.
 
-use super::keys::{Form, SECTIONS, Section};
+use super::keys::{SECTIONS, Section};
 use super::problem::Problem;
 use super::read::{quote, within};
 
@@ -9,9 +9,9 @@ pub fn unknown_key(section: &Section, header: &str, found: &str, line: usize) ->
     let here = section.keys.iter().map(|key| key.name);
     let tables = SECTIONS
         .iter()
-        .filter(|_| section.form == Form::Top)
-        .map(|section| section.name);
-    let suggestion = nearest(found, here.chain(tables).filter(|name| !name.is_empty()));
+        .filter(|known| known.is_within(section))
+        .map(|section| section.last_name());
+    let suggestion = nearest(found, here.chain(tables));
     let mut message = format!("unknown key {}{}", quote(found), within(header));
     if suggestion.is_none()
         && let Some(home) = SECTIONS

@@ -10,7 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Form, Kind, Presence, SECTIONS, Section};
+use super::keys::{Kind, Presence, SECTIONS, Section};
 use super::nearest::unknown_key;
 use super::problem::Problem;
 use super::units;
@@ -164,9 +164,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Every `[name."x"]`, in the order of the file.
-    pub fn named(&mut self, top: &Place<'a>, section: &'static Section) -> Vec<Place<'a>> {
+    pub fn named(&mut self, above: &Place<'a>, section: &'static Section) -> Vec<Place<'a>> {
         let outer = section.name;
-        let Some((line, value)) = self.entry(top, outer) else {
+        let Some((line, value)) = self.entry(above, section.last_name()) else {
             return Vec::new();
         };
         let Some(table) = value.as_table() else {
@@ -197,9 +197,9 @@ impl<'a> Reader<'a> {
         places
     }
 
-    /// What stands under a key of the top.
-    fn entry(&self, top: &Place<'a>, name: &str) -> Option<(usize, &'a DeValue<'a>)> {
-        let (key, value) = top.table?.get_key_value(name)?;
+    /// What stands under a key.
+    fn entry(&self, above: &Place<'a>, name: &str) -> Option<(usize, &'a DeValue<'a>)> {
+        let (key, value) = above.table?.get_key_value(name)?;
         Some((self.line(&key.span()), value.get_ref()))
     }
 
@@ -214,8 +214,9 @@ impl<'a> Reader<'a> {
     ) -> Place<'a> {
         for key in table.into_iter().flat_map(DeTable::keys) {
             let known = section.keys.iter().any(|known| known.name == key.get_ref())
-                || (section.form == Form::Top
-                    && SECTIONS.iter().any(|known| known.name == key.get_ref()));
+                || SECTIONS
+                    .iter()
+                    .any(|known| known.is_within(section) && known.last_name() == key.get_ref());
             if !known {
                 let line = self.line(&key.span());
                 self.problems

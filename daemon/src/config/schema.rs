@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use vouchsafe_proto::addr::{Domain, ForwardPath};
+use vouchsafe_proto::residue;
 use vouchsafe_proto::retry;
 use vouchsafe_proto::route::{NextHop, Route, Routes};
 use vouchsafe_proto::smtp::deliver;
@@ -50,6 +51,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How long the notes about a message are kept; zero keeps none.
     pub history: Duration,
+    /// Who is told what was sent.
+    pub ledger: Ledger,
 }
 
 /// One of `[[listen]]`.
@@ -248,6 +251,33 @@ pub struct Log {
     pub format: LogFormat,
     /// The least weighty that are written.
     pub level: tracing::Level,
+}
+
+/// `[ledger]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Where the question is answered; none: nobody is answered.
+    pub address: Vec<SocketAddr>,
+    /// Who answers for the `_sent` zones; never none.
+    pub name_servers: Vec<Domain>,
+    /// What is wished for mail that was not sent.
+    pub policy: residue::Policy,
+    /// How much is answered.
+    pub rates: LedgerRates,
+    /// Hosts besides this one whose mail is all entered here; with a time: those that hand it in, and after how long
+    /// of silence they may have sent what is not known.
+    pub writers: BTreeMap<Domain, Option<Duration>>,
+}
+
+/// How many questions of one network are answered in a second, over UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerRates {
+    /// Of those whose address nothing shows to be true.
+    pub strangers: u32,
+    /// Of those with a cookie.
+    pub with_cookie: u32,
+    /// About a zone.
+    pub zone: u32,
 }
 
 /// How log lines look.

@@ -420,3 +420,43 @@ fn the_data_folder_is_found_in_a_file_with_mistakes() {
     write("data_dir = 5\n");
     assert!(super::data_dir(&file).is_err());
 }
+
+#[test]
+fn the_ledger_has_its_writers() {
+    let config = right(SMALLEST);
+    assert_eq!(config.ledger.address, []);
+    assert_eq!(config.ledger.name_servers, [config.hostname]);
+    assert!(config.ledger.writers.is_empty());
+    let config = right(&format!(
+        "{SMALLEST}[ledger]\naddress = [\"[::]:53\"]\npolicy = \"reject\"\n\
+         [ledger.writers.\"a.example.org\"]\nsilent_after = \"10m\"\n[ledger.writers.\"b.example.org\"]\n"
+    ));
+    let writers: Vec<_> = config
+        .ledger
+        .writers
+        .iter()
+        .map(|(name, silence)| (name.as_str(), *silence))
+        .collect();
+    let ten = Some(Duration::from_mins(10));
+    assert_eq!(writers, [("a.example.org", ten), ("b.example.org", None)]);
+}
+
+#[test]
+fn mistakes_about_the_ledger_are_told() {
+    let found = wrong(&format!(
+        "{SMALLEST}[ledger]\naddress = [\"127.0.0.1:53\", \"127.0.0.1:53\"]\nname_servers = []\nwriter = 1\n\
+         [ledger.writers.c.example.org]\n[ledger.writers.\"x\"]\n[ledger.writers.\"d.example\"]\n[ledger.writers.\"D.example\"]\n"
+    ));
+    let expected = [
+        "127.0.0.1:53 stands twice",
+        "none: every zone has one",
+        "unknown key \"writer\" in [ledger]; did you mean \"writers\"?",
+        "a domain needs quotes: [ledger.writers.\"c.example.org\"]",
+        "\"x\" is not fully qualified",
+        "this host stands twice",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.contains(expected), "{found}");
+    }
+}

@@ -26,6 +26,7 @@ pub fn check(draft: &Draft, reader: &mut Reader<'_>) {
     check_tls(draft, reader);
     check_limits(draft, reader);
     check_retry(draft, reader);
+    check_ledger(draft, reader);
 }
 
 /// There is somewhere to listen, and something to do.
@@ -257,6 +258,23 @@ fn check_retry(draft: &Draft, reader: &mut Reader<'_>) {
             show_duration(HEARD_WITHIN)
         );
         reader.conflict("[retry]", "delay_notice", &why);
+    }
+}
+
+/// Somebody answers for the zones, and no address is answered at twice.
+fn check_ledger(draft: &Draft, reader: &mut Reader<'_>) {
+    let Some(ledger) = &draft.ledger else {
+        return;
+    };
+    if ledger.name_servers.is_empty() {
+        let why = "none: every zone has one at least; leave the key out for this host";
+        reader.conflict("[ledger]", "name_servers", why);
+    }
+    let mut seen = BTreeSet::new();
+    for address in &ledger.address {
+        if address.port() != 0 && !seen.insert(address) {
+            reader.conflict("[ledger]", "address", &format!("{address} stands twice"));
+        }
     }
 }
 
