@@ -3,7 +3,7 @@
 //! Promises: what the ledger covers is never more than what was seen; everything that opens a gap is in the log. Left
 //! to others: entering (`smtp_in`, the spool), answering (responder), and what a gap is (the spool).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,9 @@ impl Keeper {
             current: Arc::clone(current),
             resolver,
         };
-        let domains = domains(&current.take().config);
+        let in_force = current.take();
+        ledger.set_writers(writers(&in_force.config));
+        let domains = domains(&in_force.config);
         let gaps = keeper.blocking(move |ledger| ledger.begin(clock::now(), &domains));
         for gap in gaps.await? {
             tell(&gap);
@@ -129,7 +131,9 @@ impl Keeper {
 
     /// Goes by a new configuration.
     async fn follow(&self) {
-        let domains = domains(&self.current.take().config);
+        let in_force = self.current.take();
+        self.ledger.set_writers(writers(&in_force.config));
+        let domains = domains(&in_force.config);
         let set = self.blocking(move |ledger| ledger.set_domains(clock::now().wall, &domains));
         Self::said("the ledger's coverage cannot be written", set.await);
     }
@@ -161,7 +165,11 @@ impl Keeper {
     async fn look_at(&self, config: &Config, domain: &Domain) -> Standing {
         let study = Writers {
             domain: domain.clone(),
-            hosts: [&config.hostname].into_iter().map(Name::from).collect(),
+            hosts: [&config.hostname]
+                .into_iter()
+                .chain(config.ledger.writers.keys())
+                .map(Name::from)
+                .collect(),
             networks: listening(config),
         };
         drive(Survey::new(study), None, &self.resolver)
@@ -194,8 +202,16 @@ fn domains(config: &Config) -> BTreeSet<Box<str>> {
 }
 
 /// Whether this host hands in what it sends, and must be heard of.
-pub fn hands_in(_config: &Config, _host: &Domain) -> bool {
-    false
+pub fn hands_in(config: &Config, host: &Domain) -> bool {
+    config.ledger.writers.get(host).is_some_and(Option::is_some)
+}
+
+/// The hosts that do, and how long each may be silent.
+fn writers(config: &Config) -> BTreeMap<Box<str>, Duration> {
+    let writers = config.ledger.writers.iter();
+    writers
+        .filter_map(|(host, patience)| Some((host.as_ascii().into(), (*patience)?)))
+        .collect()
 }
 
 /// The addresses that this host listens on, and may send from.
