@@ -2,8 +2,8 @@
 //!
 //! The MAIL-FROM MX check comes first and alone: where it authorises, nothing more need be asked,
 //! so mail from a listed relay costs one MX question and the addresses of the hosts (PROTOCOLS
-//! A.6). Otherwise SPF and the sender-domain test follow, both at the same time. The end is a
-//! [`Verdict`] with all evidence; when it is said is [`super::timing`]'s to decide, and what comes
+//! A.6). Otherwise SPF, the sender-domain test and the search for the domain's ledger follow, all at
+//! the same time. The end is a [`Verdict`] with all evidence; when it is said is [`super::timing`]'s to decide, and what comes
 //! later (a declared forwarder, a signature) is added by [`Verdict::with`].
 //!
 //! For a client inside the perimeter the test moves outward and nothing is asked. Left to others:
@@ -18,7 +18,9 @@ use crate::addr::{Domain, MailDomain, ReversePath};
 use crate::time::{Mono, Now};
 
 use super::mail_from::{self, Reason};
-use super::{Action, AskId, Evidence, Input, Machine, Verdict, sender_domain, spf};
+use super::{
+    Action, AskId, Evidence, Input, Machine, Verdict, VerdictResult, ledger, sender_domain, spf,
+};
 
 /// Which tests are made beside the MAIL-FROM MX check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Tests {
     pub spf: bool,
     /// Does the reverse-path's domain exist, and does it take mail?
     pub sender_domain: bool,
+    /// Is the domain's ledger looked for?
+    pub ledger: ledger::When,
 }
 
 impl Default for Tests {
@@ -34,6 +38,7 @@ impl Default for Tests {
         Self {
             spf: true,
             sender_domain: true,
+            ledger: ledger::When::default(),
         }
     }
 }
@@ -82,6 +87,9 @@ struct Second {
     mail_from: Arc<mail_from::Report>,
     spf: Part<spf::Check, spf::Report>,
     sender_domain: Part<sender_domain::Check, sender_domain::Report>,
+    ledger: Part<ledger::Discovery, Option<ledger::Offered>>,
+    /// Whose ledger that is, and whether it is asked about what is proven.
+    owner: Option<(Domain, bool)>,
     asked: Asked,
 }
 
@@ -110,7 +118,11 @@ enum Asker {
     MailFrom,
     Spf,
     SenderDomain,
+    Ledger,
 }
+
+/// Those of the second stage.
+const SECOND: [Asker; 3] = [Asker::Spf, Asker::SenderDomain, Asker::Ledger];
 
 impl Inquiry {
     /// An inquiry that has not begun.
@@ -212,30 +224,39 @@ impl Second {
         asked.open.clear();
         // A HELO name that has the client's address says nothing of what its domain publishes.
         let settled = matches!(report.reason, Reason::Host | Reason::Perimeter);
-        let tests = if settled {
-            Tests {
-                spf: false,
-                sender_domain: false,
-            }
-        } else {
-            request.tests
+        let tests = Tests {
+            spf: request.tests.spf && !settled,
+            sender_domain: request.tests.sender_domain && !settled,
+            ledger: match request.tests.ledger {
+                // What another host brings for it is asked about there.
+                _ if report.reason == Reason::Perimeter => ledger::When::Never,
+                ledger::When::Unproven if report.result == VerdictResult::Authorised => {
+                    ledger::When::Never
+                }
+                when => when,
+            },
         };
         let spf = tests.spf.then(|| spf::Check::new(spf_request(&request)));
-        let domain = sender_domain(&request.mail_from.reverse_path).filter(|_| tests.sender_domain);
+        let named = sender_domain(&request.mail_from.reverse_path);
+        let domain = named.clone().filter(|_| tests.sender_domain);
+        let owner = named.filter(|_| tests.ledger != ledger::When::Never);
+        let discovery = owner.clone().map(ledger::Discovery::new);
         let mut second = Box::new(Self {
             mail_from: Arc::new(report),
             spf: Part::of(spf),
             sender_domain: Part::of(domain.map(sender_domain::Check::new)),
+            ledger: Part::of(discovery),
+            owner: owner.map(|owner| (owner, tests.ledger == ledger::When::Always)),
             asked,
         });
         let mut out = Vec::new();
-        for asker in [Asker::Spf, Asker::SenderDomain] {
+        for asker in SECOND {
             second.advance(asker, Input::Begin, now, &mut out);
         }
         second.conclude(out)
     }
 
-    /// Hands an input to the machine that it is for; the timer may be for either.
+    /// Hands an input to the machine that it is for; the timer may be for any.
     fn step(mut self: Box<Self>, input: Input, now: Now) -> (State, Vec<Action<Verdict>>) {
         let mut out = Vec::new();
         match input {
@@ -245,7 +266,7 @@ impl Second {
                 }
             }
             Input::TimerFired => {
-                for asker in [Asker::Spf, Asker::SenderDomain] {
+                for asker in SECOND {
                     self.advance(asker, Input::TimerFired, now, &mut out);
                 }
             }
@@ -262,22 +283,35 @@ impl Second {
                 self.sender_domain
                     .advance(asker, input, now, &mut self.asked, out);
             }
+            Asker::Ledger => self.ledger.advance(asker, input, now, &mut self.asked, out),
             Asker::MailFrom => {}
         }
     }
 
-    /// Ends once both are done; until then the timer stands at the earlier of the two.
+    /// Ends once all are done; until then the timer stands at the earliest.
     fn conclude(self: Box<Self>, mut out: Vec<Action<Verdict>>) -> (State, Vec<Action<Verdict>>) {
-        let timers = [self.spf.timer(), self.sender_domain.timer()];
+        let timers = [
+            self.spf.timer(),
+            self.sender_domain.timer(),
+            self.ledger.timer(),
+        ];
         if let Some(timer) = timers.into_iter().flatten().min() {
             out.push(Action::SetTimer(timer));
             return (State::Second(self), out);
         }
         let spf = self.spf.report().map(Evidence::Spf);
         let sender_domain = self.sender_domain.report().map(Evidence::SenderDomain);
-        let more = spf.into_iter().chain(sender_domain);
+        let ledger = self.ledger().map(Arc::new).map(Evidence::Ledger);
+        let more = spf.into_iter().chain(sender_domain).chain(ledger);
         let verdict = Verdict::of(Evidence::MailFrom(Arc::clone(&self.mail_from)), more);
         (State::Ended, vec![Action::Done(Box::new(verdict))])
+    }
+
+    /// The ledger, if there is one.
+    fn ledger(&self) -> Option<ledger::Report> {
+        let offered = Option::as_ref(&*self.ledger.report()?)?.clone();
+        let (owner, audit) = self.owner.clone()?;
+        Some(ledger::Report::offered(owner, offered, audit))
     }
 }
 

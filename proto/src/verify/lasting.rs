@@ -284,12 +284,17 @@ fn number_of(question: &Question) -> u64 {
 /// The domain that was asked, and the client's network.
 fn key_of(verdict: &Verdict) -> Option<Key> {
     let report = verdict.mail_from()?;
-    let prefix = match report.client {
+    let network = network_of(report.client)?;
+    Some((network, report.domain.as_ref()?.as_ascii().into()))
+}
+
+/// A client's network.
+pub(in crate::verify) fn network_of(client: IpAddr) -> Option<IpNet> {
+    let prefix = match client {
         IpAddr::V4(_) => PREFIX_V4,
         IpAddr::V6(_) => PREFIX_V6,
     };
-    let network = IpNet::new(report.client, prefix).ok()?.trunc();
-    Some((network, report.domain.as_ref()?.as_ascii().into()))
+    Some(IpNet::new(client, prefix).ok()?.trunc())
 }
 
 #[cfg(test)]

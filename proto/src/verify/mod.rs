@@ -1,20 +1,22 @@
 //! Is it really from there? Evidence about a reverse-path, and the verdict that follows from it.
 //!
-//! Each kind of evidence says one of six things ([`Weight`]); one function ([`Verdict::of`])
+//! Each kind of evidence says one of six things ([`Weight`]); one function (in `fusion`)
 //! turns them into a verdict (DESIGN §3). A verdict cannot be made without evidence, and keeps it,
 //! for logs and `check`. The word is always about a return path; *check* is about syntax. What all of
 //! it means to a postmaster stands in `docs/verdict.md`.
 //!
 //! Map: `mail_from` the MAIL-FROM MX check · `spf` RFC 7208 · `sender_domain` does the domain exist ·
-//! `dkim` what signatures mean · `forwarder` whom a recipient has mail sent on by · `inquiry` what
+//! `dkim` what signatures mean · `ledger` what the domain itself says of the message · `forwarder` whom a recipient has mail sent on by · `inquiry` what
 //! is known at MAIL, in one machine · `timing` when a verdict is said · `told` what those behind us
 //! are told · `lasting` trouble that does not pass · `step` the shape of all machines that ask.
 
 pub mod dkim;
 pub mod forwarder;
+mod fusion;
 pub mod inquiry;
 mod known;
 pub mod lasting;
+pub mod ledger;
 pub mod mail_from;
 pub mod sender_domain;
 mod sentence;
@@ -32,6 +34,7 @@ use crate::addr::ReversePath;
 use crate::dns::Name;
 use crate::reply::Reply;
 
+use self::fusion::{fuse, mail_from_weight, weights};
 pub use self::step::{Action, AskId, Input, Machine, Step, TroubleAt};
 
 /// The four verdicts.
@@ -123,6 +126,8 @@ pub enum Evidence {
         /// One may clear what the MAIL-FROM MX check repudiates.
         rescues: bool,
     },
+    /// What the domain's ledger says of the message (PROTOCOLS B).
+    Ledger(Arc<ledger::Report>),
     /// A host of our own perimeter has never been looked up with success: the client may be it.
     PerimeterOpen {
         /// The host.
@@ -144,6 +149,7 @@ impl Evidence {
             Self::SenderDomain(_) => "sender_domain",
             Self::Forwarder(_) => "forwarder",
             Self::Dkim { .. } => "dkim",
+            Self::Ledger(_) => "ledger",
             Self::PerimeterOpen { .. } => "perimeter_open",
             Self::Postmaster => "postmaster",
             Self::Lasting => "lasting",
@@ -165,6 +171,7 @@ impl Evidence {
                 reverse_path,
                 rescues,
             } => report.weight(reverse_path, mail_from, *rescues),
+            Self::Ledger(report) => report.weight(),
             Self::SenderDomain(report) => report.weight(),
             Self::Forwarder(report) => report.weight(),
             Self::PerimeterOpen { .. } => Weight::Trouble,
@@ -196,12 +203,13 @@ impl Evidence {
                 reverse_path: reverse_path.clone(),
                 rescues: *rescues,
             },
+            Self::Ledger(report) => Self::Ledger(Arc::new(report.without_steps())),
             piece => piece.clone(),
         }
     }
 
-    /// The reply that refuses the mail, if this evidence is a reason to.
-    fn refusal(&self) -> Option<Reply> {
+    /// The reply that refuses the mail, if this evidence is a reason to with this weight.
+    fn refusal(&self, weight: Weight) -> Option<Reply> {
         match self {
             Self::MailFrom(report) => report.refusal(),
             Self::Spf(report) => report.refusal(),
@@ -210,6 +218,7 @@ impl Evidence {
                 (4, 4, 3),
                 "temporary failure checking the DKIM signature, try again later",
             )),
+            Self::Ledger(report) => report.refusal(weight),
             Self::SenderDomain(report) => report.refusal(),
             Self::Forwarder(report) => report.refusal(),
             Self::PerimeterOpen { .. } => Some(Reply::new(
@@ -227,6 +236,7 @@ impl Evidence {
             Self::MailFrom(report) => report.questions,
             Self::Spf(report) => report.questions,
             Self::Dkim { report, .. } => report.questions,
+            Self::Ledger(report) => u32::try_from(report.steps.len()).unwrap_or(u32::MAX),
             Self::SenderDomain(report) => report.questions,
             Self::Forwarder(report) => report.questions(),
             Self::RelayClient { .. }
@@ -242,6 +252,7 @@ impl Evidence {
             Self::MailFrom(report) => report.steps.iter().collect(),
             Self::Spf(report) => report.steps.iter().collect(),
             Self::Dkim { report, .. } => report.steps.iter().collect(),
+            Self::Ledger(report) => report.steps.iter().collect(),
             Self::SenderDomain(report) => report.steps.iter().collect(),
             Self::Forwarder(report) => report.steps(),
             Self::RelayClient { .. }
@@ -258,6 +269,7 @@ impl Evidence {
             Self::MailFrom(report) => Some(report.keep_for()),
             Self::Spf(report) => Some(report.keep_for()),
             Self::SenderDomain(report) => Some(report.keep_for()),
+            Self::Ledger(report) => Some(report.ttl),
             Self::RelayClient { .. } | Self::Postmaster => None,
             // What is of one message, and what a later success must end.
             Self::Dkim { .. } | Self::Forwarder(_) | Self::PerimeterOpen { .. } | Self::Lasting => {
@@ -361,6 +373,35 @@ impl Verdict {
         })
     }
 
+    /// What is known by the domain's ledger, if it has one.
+    pub fn ledger(&self) -> Option<&ledger::Report> {
+        self.evidence.iter().find_map(|piece| match piece {
+            Evidence::Ledger(report) => Some(&**report),
+            _ => None,
+        })
+    }
+
+    /// The verdict with what has come of asking the domain's ledger, in place of what was known of it before.
+    #[must_use]
+    pub fn with_ledger(&self, report: ledger::Report) -> Self {
+        let mut evidence = self.evidence.clone();
+        evidence.retain(|piece| !matches!(piece, Evidence::Ledger(_)));
+        evidence.push(Evidence::Ledger(Arc::new(report)));
+        Self {
+            result: fuse(&weights(&evidence)),
+            evidence,
+        }
+    }
+
+    /// True if the domain's ledger is to be asked about the message: nothing proves the reverse-path, or what is proven
+    /// is looked at, too.
+    pub fn asks_ledger(&self) -> bool {
+        self.ledger().is_some_and(|report| {
+            let is_open = report.finding == ledger::Finding::Offered;
+            is_open && (report.audit || self.result != VerdictResult::Authorised)
+        })
+    }
+
     /// The sender-domain test's report, if it was made.
     pub fn sender_domain(&self) -> Option<&sender_domain::Report> {
         self.evidence.iter().find_map(|piece| match piece {
@@ -416,60 +457,17 @@ impl Verdict {
             VerdictResult::Tempfail => &[Weight::Trouble],
             VerdictResult::Repudiated => &[Weight::Condemns, Weight::Against],
         };
-        self.deciding(speaking)?.refusal()
+        let (piece, weight) = self.deciding(speaking)?;
+        piece.refusal(weight)
     }
 
     /// The first piece of the first of these weights that any has.
-    fn deciding(&self, weights: &[Weight]) -> Option<&Evidence> {
-        let said = self::weights(&self.evidence);
+    fn deciding(&self, weights: &[Weight]) -> Option<(&Evidence, Weight)> {
+        let said = fusion::weights(&self.evidence);
         weights.iter().find_map(|weight| {
             let mut pieces = self.evidence.iter().zip(&said);
-            pieces.find_map(|(piece, said)| (said == weight).then_some(piece))
+            pieces.find_map(|(piece, said)| (said == weight).then_some((piece, *weight)))
         })
-    }
-}
-
-/// What each piece says beside the others. A signature whose key is not to be had now is trouble
-/// only where it could have cleared something: it can hide no repudiation, and a stranger's broken
-/// DNS must not hold up mail against which nothing speaks.
-fn weights(evidence: &[Evidence]) -> Vec<Weight> {
-    let mail_from = mail_from_weight(evidence);
-    let each = evidence.iter().map(|piece| piece.weight(mail_from));
-    let mut each: Vec<_> = each.collect();
-    if !each.contains(&Weight::Against) {
-        for (weight, piece) in each.iter_mut().zip(evidence) {
-            if *weight == Weight::Trouble && matches!(piece, Evidence::Dkim { .. }) {
-                *weight = Weight::Silent;
-            }
-        }
-    }
-    each
-}
-
-/// What the MAIL-FROM MX check among them says; silent if it was not made.
-fn mail_from_weight(evidence: &[Evidence]) -> Weight {
-    let found = evidence.iter().find_map(|piece| match piece {
-        Evidence::MailFrom(report) => Some(report.weight()),
-        _ => None,
-    });
-    found.unwrap_or(Weight::Silent)
-}
-
-/// Any that proves, authorised; else any that clears, unknown, unless something condemns; else any
-/// trouble, tempfail, since it may hide what would have proved; else any against, repudiated; else
-/// unknown (DESIGN §3).
-fn fuse(weights: &[Weight]) -> VerdictResult {
-    let any = |weight| weights.contains(&weight);
-    if any(Weight::Proves) {
-        VerdictResult::Authorised
-    } else if any(Weight::Clears) && !any(Weight::Condemns) {
-        VerdictResult::Unknown
-    } else if any(Weight::Trouble) {
-        VerdictResult::Tempfail
-    } else if any(Weight::Condemns) || any(Weight::Against) {
-        VerdictResult::Repudiated
-    } else {
-        VerdictResult::Unknown
     }
 }
 

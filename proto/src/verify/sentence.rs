@@ -21,7 +21,8 @@ impl Verdict {
             VerdictResult::Repudiated => &[Weight::Condemns, Weight::Against],
             VerdictResult::Tempfail => &[Weight::Trouble],
         };
-        self.deciding(deciding).or_else(|| self.evidence.first())
+        let found = self.deciding(deciding).map(|(piece, _)| piece);
+        found.or_else(|| self.evidence.first())
     }
 }
 
@@ -36,6 +37,7 @@ impl Evidence {
             Self::MailFrom(report) => report.explanation(),
             Self::Spf(report) => report.sentence(),
             Self::Dkim { report, .. } => report.sentence(),
+            Self::Ledger(report) => report.sentence(),
             Self::SenderDomain(report) => {
                 let domain = &report.domain;
                 match report.finding {

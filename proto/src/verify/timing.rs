@@ -2,7 +2,7 @@
 //! possible may still clear it.
 //!
 //! A refusal said early spares both sides the content; one said too early refuses what a forwarder
-//! that a recipient declared, or the author's own signature, would have cleared. Nothing here
+//! that a recipient declared, the author's own signature, or his domain's word would have cleared. Nothing here
 //! knows what will come: only what could.
 
 use super::{Verdict, VerdictResult, Weight};
@@ -45,8 +45,8 @@ pub struct Possible {
 
 impl Possible {
     /// The first moment at which nothing possible could still clear this verdict. One that refuses
-    /// nothing waits for nothing. A tempfail waits for no signature: what it holds up comes again,
-    /// and then the DNS may answer.
+    /// nothing waits for nothing. A tempfail waits for no signature and no ledger: what it holds up
+    /// comes again, and then the DNS may answer.
     pub fn said_at(self, verdict: &Verdict) -> Moment {
         let refuses = matches!(
             verdict.result(),
@@ -55,7 +55,8 @@ impl Possible {
         if !refuses || verdict.has(Weight::Condemns) {
             return Moment::Mail;
         }
-        if verdict.result() == VerdictResult::Repudiated && self.signature_helps(verdict) {
+        let may_be_cleared = self.signature_helps(verdict) || verdict.asks_ledger();
+        if verdict.result() == VerdictResult::Repudiated && may_be_cleared {
             return Moment::EndOfData;
         }
         if self.forwarders || self.postmaster {

@@ -1,8 +1,9 @@
 //! What a verdict tells those behind us: results for `Authentication-Results`, and `Received-SPF`.
 //!
-//! Results by registered methods are said as RFC 8601 §2.7 has them. Two methods are ours
+//! Results by registered methods are said as RFC 8601 §2.7 has them. Others are ours
 //! (docs/trace-fields.md): `x-vouchsafe` is the verdict itself, and the mark of a message that was
-//! stored though it is repudiated; `x-mailfrom-mx` is the MAIL-FROM MX check. Mail of clients that we
+//! stored though it is repudiated; `x-mailfrom-mx` is the MAIL-FROM MX check, `x-ledger` what the
+//! domain answered when it was asked whether it sent the message. Mail of clients that we
 //! relay for tells nothing: nothing was asked.
 
 use alloc::string::{String, ToString};
@@ -65,6 +66,7 @@ impl Told<'_> {
                 Evidence::MailFrom(report) => methods.push(self.mail_from(report)),
                 Evidence::Spf(report) => methods.push(self.spf(report)),
                 Evidence::Dkim { report, .. } => methods.extend(report.methods()),
+                Evidence::Ledger(report) => methods.extend(report.method(self.reverse_path)),
                 Evidence::SenderDomain(report) => methods.extend(sender_domain(report)),
                 Evidence::Forwarder(report) => methods.extend(forwarder(report)),
                 Evidence::RelayClient { .. }

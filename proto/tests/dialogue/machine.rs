@@ -22,6 +22,7 @@ use vouchsafe_proto::smtp::xhold::{Holding, Marker, Terms};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::forwarder::Declared;
 use vouchsafe_proto::verify::inquiry::Tests;
+use vouchsafe_proto::verify::ledger::When;
 use vouchsafe_proto::verify::mail_from::Request;
 use vouchsafe_proto::verify::timing::Possible;
 use vouchsafe_proto::verify::{Evidence, Verdict};
@@ -94,6 +95,7 @@ impl Machine {
             tests: Tests {
                 spf: script.has_spf(),
                 sender_domain: false,
+                ledger: When::Never,
             },
             forwarders: forwarders_of(script),
             perimeter: script.perimeter(),

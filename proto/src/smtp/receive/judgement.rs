@@ -97,9 +97,9 @@ impl Session {
             return;
         };
         // Whom we relay for is asked nothing.
-        let may_tell =
-            self.settings.possible.dkim && draft.is_signed() && open.verdict.mail_from().is_some();
-        if !may_tell {
+        let is_signed = self.settings.possible.dkim && draft.is_signed();
+        let may_tell = is_signed || open.verdict.asks_ledger();
+        if !may_tell || open.verdict.mail_from().is_none() {
             let verdict = Arc::clone(&open.verdict);
             return self.judged(verdict, turn);
         }
@@ -107,7 +107,13 @@ impl Session {
             verdict: Arc::clone(&open.verdict),
             reverse_path: open.mail.reverse_path.clone(),
             presenter: self.presenter(),
+            recipients: open
+                .recipients
+                .iter()
+                .map(|each| each.path.clone())
+                .collect(),
             size: draft.identity().1,
+            is_signed,
         };
         self.ask(ask, Waiting::Judgement, turn);
     }

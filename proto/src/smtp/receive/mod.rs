@@ -250,8 +250,12 @@ pub enum Ask {
         reverse_path: ReversePath,
         /// Who gave it.
         presenter: Presenter,
+        /// Those accepted, whose domains a ledger is asked about.
+        recipients: Vec<ForwardPath>,
         /// Octets of the content.
         size: u64,
+        /// It has signatures that are to be looked at.
+        is_signed: bool,
     },
     /// An outer host of ours has brought this, and its Received fields may name the client that it
     /// had: who is that, and what is the reverse-path worth from there? Answered by

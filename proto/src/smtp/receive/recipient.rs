@@ -79,6 +79,8 @@ impl Session {
         open.is_held = true;
         let opens = match open.standing {
             _ if open.from_perimeter => None,
+            // What its domain says at the end may refuse it.
+            _ if open.verdict.asks_ledger() => Some(Opens::AfterVerdict),
             Standing::Settled | Standing::Cleared => Some(Opens::Now),
             Standing::Doubted | Standing::AwaitsContent => Some(Opens::AfterVerdict),
         };

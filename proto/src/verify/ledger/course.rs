@@ -1,0 +1,206 @@
+//! The course of asking about one message: first everything that B.5 wants to know, then, where the domain says that it
+//! did not send it, the same again.
+//!
+//! What one server says once may be a copy of the ledger that lags behind. So "not sent" counts when another server has
+//! said it too, or any half a minute later, which is when the client, told 451, has come again. Of the six questions
+//! that a message may cost one is always left for that.
+//!
+//! Promised: a try costs six questions at most, and so do all tries of a message together once the domain has said that
+//! it did not send it; "not sent" comes of nothing but that word, from every question, and again; a repetition that is odd
+//! half a minute later ends it: nothing is known. Left to others: the asking, digests, and the memory between two tries.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::{Before, Denial, Finding, HELD_UP};
+use crate::addr::Domain;
+use crate::residue::inquiry::{About, Inquiry, MOST_QUESTIONS, Meaning, Next};
+use crate::residue::{Policy, Word};
+
+/// After so long the same question is another witness.
+pub const APART: Duration = Duration::from_secs(30);
+
+/// What was heard of one question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The answer; none where there was none, or an odd one.
+    pub word: Option<Word>,
+    /// Who gave it.
+    pub server: Option<IpAddr>,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// These are to be asked, all at the same time, and what was heard of each given.
+    Ask(Vec<About>),
+    /// This is to be asked again, of another server than this one; without another nothing is heard.
+    AskAnother(About, IpAddr),
+    /// That is all.
+    Done(Finding),
+}
+
+/// Asking about one message.
+#[derive(Debug)]
+pub struct Course {
+    inquiry: Inquiry,
+    /// What would be asked again: about the first of the recipients' domains.
+    again: Option<About>,
+    /// All recipients are in that domain.
+    is_only: bool,
+    policy: Policy,
+    /// The message is dated in the future.
+    is_ahead: bool,
+    before: Before,
+    stage: Stage,
+    /// Who has answered what would be asked again.
+    server: Option<IpAddr>,
+    /// Questions, with those of earlier tries.
+    asked: usize,
+}
+
+/// What is being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// For the first time; the first answers are about the recipients' domains.
+    First { is_begun: bool },
+    /// Again, at once and by another server.
+    Another,
+    /// Again, some time later.
+    Later,
+}
+
+impl Course {
+    /// About a message for these recipients' domains, which may have come by way of those `elsewhere`; `before` is what
+    /// was said of it at an earlier try.
+    pub fn new(
+        recipients: &[Domain],
+        elsewhere: &[Domain],
+        (policy, is_ahead): (Policy, bool),
+        before: Before,
+    ) -> Self {
+        let first = recipients.first();
+        Self {
+            inquiry: Inquiry::new(recipients, elsewhere),
+            again: first.cloned().map(About::Message),
+            is_only: recipients.iter().all(|domain| Some(domain) == first),
+            policy,
+            is_ahead,
+            asked: before.asked,
+            stage: Stage::First { is_begun: false },
+            server: None,
+            before,
+        }
+    }
+
+    /// The domain says now what is to be done with what it did not send.
+    pub const fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Questions that the message has cost, with those of earlier tries.
+    pub const fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// What is asked first.
+    pub fn begin(&mut self) -> Move {
+        if let Some(meaning) = &self.before.meaning {
+            return Move::Done(Finding::Answered(meaning.clone()));
+        }
+        match (self.before.denied, &self.again) {
+            (0, _) | (_, None) => {
+                let next = self.inquiry.begin();
+                self.go_on(next)
+            }
+            (1, _) if self.before.since_last < APART => self.denied(Denial::Once),
+            (1, _) if self.asked >= MOST_QUESTIONS => unknown(),
+            (1, Some(again)) => {
+                let about = vec![again.clone()];
+                self.stage = Stage::Later;
+                self.ask(about)
+            }
+            _ => self.denied(Denial::Twice),
+        }
+    }
+
+    /// What comes of the answers to the questions that were asked last, in their order.
+    pub fn answered(&mut self, heard: &[Heard]) -> Move {
+        let first = heard.first().copied().unwrap_or_default();
+        match self.stage {
+            Stage::First { is_begun } => {
+                if !is_begun {
+                    self.server = first.server;
+                    self.stage = Stage::First { is_begun: true };
+                }
+                let words: Vec<_> = heard.iter().map(|heard| heard.word).collect();
+                let next = self.inquiry.answered(&words);
+                self.go_on(next)
+            }
+            Stage::Another => match first.word {
+                Some(Word::NotSent) => self.denied(Denial::Twice),
+                Some(Word::Sent) => self.sent(),
+                Some(Word::Unknown) => unknown(),
+                // Then it is asked later.
+                None => self.denied(Denial::Once),
+            },
+            Stage::Later => match first.word {
+                Some(Word::NotSent) => self.denied(Denial::Twice),
+                Some(Word::Sent) => self.sent(),
+                Some(Word::Unknown) | None => unknown(),
+            },
+        }
+    }
+
+    fn go_on(&mut self, next: Next) -> Move {
+        match next {
+            Next::Ask(about) => self.ask(about),
+            Next::Done(Meaning::NotSent) => self.ask_another(),
+            Next::Done(meaning) => Move::Done(Finding::Answered(meaning)),
+        }
+    }
+
+    fn ask(&mut self, about: Vec<About>) -> Move {
+        self.asked = self.asked.saturating_add(about.len());
+        Move::Ask(about)
+    }
+
+    /// The domain has said for the first time that it did not send it.
+    fn ask_another(&mut self) -> Move {
+        // What it weighs does not depend on whether it is said again; and a question must be left for later.
+        let is_enough = self.is_ahead || self.policy == Policy::None;
+        let is_last = self.asked.saturating_add(1) >= MOST_QUESTIONS;
+        match (&self.again, self.server) {
+            (Some(again), Some(server)) if !is_enough && !is_last => {
+                let about = again.clone();
+                self.stage = Stage::Another;
+                self.asked = self.asked.saturating_add(1);
+                Move::AskAnother(about, server)
+            }
+            _ => self.denied(Denial::Once),
+        }
+    }
+
+    fn denied(&self, denial: Denial) -> Move {
+        Move::Done(Finding::Denied(match denial {
+            _ if self.is_ahead => Denial::Ahead,
+            Denial::Twice if self.before.since_first >= HELD_UP => Denial::Overdue,
+            denial => denial,
+        }))
+    }
+
+    /// A server knows what another did not.
+    const fn sent(&self) -> Move {
+        Move::Done(Finding::Answered(if self.is_only {
+            Meaning::Sent
+        } else {
+            Meaning::SentToSome
+        }))
+    }
+}
+
+const fn unknown() -> Move {
+    Move::Done(Finding::Answered(Meaning::Unknown))
+}

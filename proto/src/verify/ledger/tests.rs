@@ -1,0 +1,415 @@
+//! The course of asking, played against domains that answer as a table has it, or by chance; and its memory.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::course::{APART, Course, Heard, Move};
+use super::memory::{MAX_ENTRIES, MAX_PER_NETWORK, Memory};
+use super::*;
+use crate::residue::inquiry::MOST_QUESTIONS;
+use crate::time::Mono;
+
+fn domains(names: &str) -> Vec<Domain> {
+    let each = names.split_whitespace();
+    each.map(|name| Domain::parse(name).unwrap()).collect()
+}
+
+fn server(number: u8) -> IpAddr {
+    Ipv4Addr::new(192, 0, 9, number).into()
+}
+
+fn at(seconds: u64) -> Mono {
+    Mono::from_millis(seconds * 1000)
+}
+
+/// One message, tried again and again.
+struct Play {
+    memory: Memory,
+    recipients: &'static str,
+    elsewhere: &'static str,
+    policy: Policy,
+    is_ahead: bool,
+    /// What was asked at the last try.
+    asked: String,
+    /// How many questions at all of them.
+    count: usize,
+}
+
+impl Play {
+    fn new(recipients: &'static str, elsewhere: &'static str) -> Self {
+        Self {
+            memory: Memory::default(),
+            recipients,
+            elsewhere,
+            policy: Policy::Reject,
+            is_ahead: false,
+            asked: String::new(),
+            count: 0,
+        }
+    }
+
+    /// A try at which questions are answered, in turn, by these words: `y` sent, `n` not sent, `u` unknown, `-` nothing;
+    /// `.` where there is no other server.
+    fn at(&mut self, seconds: u64, words: &str) -> &'static str {
+        let mut words = words.chars();
+        let mut next = || words.next().expect("a word for each question");
+        let (finding, _) = self.go(at(seconds), &mut next);
+        assert_eq!(words.next(), None, "{}", self.asked);
+        finding.as_str()
+    }
+
+    fn go(&mut self, now: Mono, next: &mut impl FnMut() -> char) -> (Finding, usize) {
+        let before = self.memory.before(7, now);
+        let mut course = Course::new(
+            &domains(self.recipients),
+            &domains(self.elsewhere),
+            (self.policy, self.is_ahead),
+            before,
+        );
+        let name = |about: &About| match about {
+            About::Message(domain) => domain.to_string(),
+            About::Identity => "id".to_string(),
+        };
+        let mut asked = Vec::new();
+        let mut count = 0;
+        let mut heard = |of: u8, count: &mut usize| {
+            let word = next();
+            *count += usize::from(word != '.');
+            Heard {
+                word: match word {
+                    'y' => Some(Word::Sent),
+                    'n' => Some(Word::NotSent),
+                    'u' => Some(Word::Unknown),
+                    _ => None,
+                },
+                server: matches!(word, 'y' | 'n' | 'u').then(|| server(of)),
+            }
+        };
+        let mut step = course.begin();
+        let finding = loop {
+            step = match step {
+                Move::Done(finding) => break finding,
+                Move::Ask(about) => {
+                    asked.extend(about.iter().map(name));
+                    let all: Vec<_> = about.iter().map(|_| heard(1, &mut count)).collect();
+                    course.answered(&all)
+                }
+                Move::AskAnother(about, first) => {
+                    assert_eq!(first, server(1));
+                    asked.push(format!("{} of another", name(&about)));
+                    course.answered(&[heard(2, &mut count)])
+                }
+            };
+        };
+        assert!(course.asked() >= count);
+        let client = Ipv4Addr::new(198, 51, 100, 1).into();
+        self.memory.note((7, client), &finding, course.asked(), now);
+        self.asked = asked.join(", ");
+        self.count += count;
+        (finding, count)
+    }
+}
+
+#[test]
+fn not_sent_counts_when_another_server_says_it_too() {
+    let mut play = Play::new("a.example", "x.example");
+    assert_eq!(play.at(0, "nnnn"), "not_sent");
+    assert_eq!(play.asked, "a.example, x.example, id, a.example of another");
+    assert_eq!(play.at(1, ""), "not_sent", "it is known");
+    for (words, finding) in [
+        ("nnny", "sent"),
+        ("nnnu", "unknown"),
+        ("nnn-", "not_sent_once"),
+        ("nnn.", "not_sent_once"),
+        ("nny", "altered"),
+        ("nnu", "unknown"),
+        ("nn-", "unknown"),
+        ("nun", "unknown"),
+        ("-nn", "unknown"),
+        ("ny", "sent_elsewhere"),
+        ("y", "sent"),
+    ] {
+        let mut play = Play::new("a.example", "x.example");
+        assert_eq!(play.at(0, words), finding, "{words}");
+    }
+    let mut play = Play::new("a.example b.example", "");
+    assert_eq!(
+        play.at(0, "nnny"),
+        "sent_to_some",
+        "of the other domain nothing is known"
+    );
+}
+
+#[test]
+fn not_sent_counts_when_it_is_said_again_half_a_minute_later() {
+    for (words, finding) in [
+        ("n", "not_sent"),
+        ("y", "sent"),
+        ("u", "unknown"),
+        ("-", "unknown"),
+    ] {
+        let mut play = Play::new("a.example", "");
+        assert_eq!(play.at(0, "nn."), "not_sent_once");
+        assert_eq!(play.at(29, ""), "not_sent_once", "too early to ask");
+        assert_eq!(play.at(APART.as_secs(), words), finding);
+        assert_eq!(play.asked, "a.example");
+    }
+    // What was odd leaves it as it was: said once.
+    let mut play = Play::new("a.example", "");
+    assert_eq!(play.at(0, "nn-"), "not_sent_once");
+    assert_eq!(play.at(60, "-"), "unknown");
+    assert_eq!(play.at(120, "-"), "unknown");
+    assert_eq!(play.at(180, "n"), "not_sent");
+    assert_eq!(play.count, MOST_QUESTIONS);
+}
+
+#[test]
+fn one_question_is_left_for_later() {
+    let mut play = Play::new("a.example b.example c.example d.example", "x.example");
+    assert_eq!(play.at(0, "nnnnn"), "not_sent_once");
+    assert_eq!(play.at(60, "n"), "not_sent");
+    let mut play = Play::new("a.example b.example c.example d.example", "x.example");
+    assert_eq!(play.at(0, "nnnnn"), "not_sent_once");
+    assert_eq!(play.at(60, "-"), "unknown");
+    assert_eq!(play.at(90, ""), "unknown", "six were asked");
+}
+
+#[test]
+fn what_is_dated_ahead_or_not_to_be_refused_is_not_asked_about_again() {
+    let mut play = Play::new("a.example", "");
+    play.is_ahead = true;
+    assert_eq!(play.at(0, "nn"), "not_sent_ahead");
+    let mut play = Play::new("a.example", "");
+    play.policy = Policy::None;
+    assert_eq!(play.at(0, "nn"), "not_sent_once");
+}
+
+#[test]
+fn an_answer_stands_for_an_hour() {
+    for (words, finding) in [("y", "sent"), ("ny", "sent_elsewhere"), ("nny", "altered")] {
+        let mut play = Play::new("a.example", "x.example");
+        assert_eq!(play.at(0, words), finding);
+        assert_eq!(play.at(3600, ""), finding);
+        assert_eq!(play.at(3601, "y"), "sent");
+    }
+}
+
+#[test]
+fn nothing_is_held_up_for_longer_than_four_hours() {
+    let held_up = HELD_UP.as_secs();
+    let overdue = Finding::Denied(Denial::Overdue);
+    let mut play = Play::new("a.example", "");
+    assert_eq!(play.at(0, "nnn"), "not_sent");
+    let mut nothing = || panic!("it is known");
+    let finding = play.go(at(held_up - 1), &mut nothing).0;
+    assert_eq!(finding, Finding::Denied(Denial::Twice));
+    assert_eq!(play.go(at(held_up), &mut nothing).0, overdue);
+    assert_eq!(play.go(at(held_up + 60), &mut nothing).0, overdue);
+    // One whose second try comes late has been held up by then.
+    let mut play = Play::new("a.example", "");
+    assert_eq!(play.at(0, "nn."), "not_sent_once");
+    assert_eq!(play.go(at(held_up), &mut || 'n').0, overdue);
+    // What was sent, and is denied later, is held up from then on.
+    let mut play = Play::new("a.example", "");
+    assert_eq!(play.at(0, "y"), "sent");
+    let finding = play.go(at(held_up + 60), &mut || 'n').0;
+    assert_eq!(finding, Finding::Denied(Denial::Twice));
+}
+
+/// A report of a domain that has this policy.
+fn report(policy: Policy, audit: bool, finding: Finding) -> Report {
+    Report {
+        domain: Domain::parse("example.org").unwrap(),
+        offer: Offer {
+            window: 336,
+            least_revealed: 80,
+            policy,
+        },
+        audit,
+        finding,
+        asked: Vec::new(),
+        steps: Vec::new(),
+        ttl: 300,
+    }
+}
+
+proptest! {
+    /// Whatever is answered when: *against* comes of "not sent" alone, from every question of the first try and from
+    /// another server or later; no message costs more than six questions.
+    #[test]
+    fn only_what_was_said_again_is_against(
+        tries in prop::collection::vec((0_u64..200, "[ynu.-]{8}"), 1..6),
+        more in any::<bool>(),
+        listed in any::<bool>(),
+        is_ahead in any::<bool>(),
+    ) {
+        let (recipients, elsewhere) = match (more, listed) {
+            (false, false) => ("a.example", ""),
+            (false, true) => ("a.example", "x.example y.example z.example"),
+            (true, false) => ("a.example b.example c.example d.example e.example", ""),
+            (true, true) => ("a.example b.example", "x.example"),
+        };
+        let mut play = Play { is_ahead, ..Play::new(recipients, elsewhere) };
+        let (mut now, mut denied_at, mut said) = (0, None, Vec::new());
+        for (pause, words) in tries {
+            now += pause;
+            let mut words = words.chars();
+            let mut of_try = String::new();
+            let mut next = || {
+                let word = words.next().unwrap_or('-');
+                of_try.push(word);
+                word
+            };
+            let (finding, _) = play.go(at(now), &mut next);
+            said.push((now, of_try.clone()));
+            let weight = report(Policy::Reject, false, finding.clone()).weight();
+            if weight == Weight::Against {
+                let denials = said.iter().map(|(_, words)| words.matches('n').count());
+                prop_assert!(denials.sum::<usize>() >= 3, "{:?}", said);
+                prop_assert!(!is_ahead);
+                if of_try == "n" {
+                    let first: u64 = denied_at.unwrap();
+                    prop_assert!(now - first >= 30, "{:?}", said);
+                }
+            }
+            if of_try.contains(['y', 'u', '-', '.']) {
+                prop_assert!(weight != Weight::Against, "{:?}", said);
+            }
+            if matches!(finding, Finding::Denied(Denial::Once)) {
+                denied_at = denied_at.or(Some(now));
+            }
+            prop_assert!(report(Policy::None, true, finding).weight() != Weight::Against);
+        }
+        let answers_stand = said.iter().all(|(_, words)| !words.contains('y'));
+        let once = said.iter().filter(|(_, words)| words.len() > 1).count() == 1;
+        if answers_stand && once {
+            prop_assert!(play.count <= MOST_QUESTIONS, "{:?}", said);
+        }
+    }
+}
+
+#[test]
+fn what_it_weighs_follows_from_what_was_said_and_wanted() {
+    let elsewhere = Meaning::SentElsewhere(Domain::parse("x.example").unwrap());
+    for (finding, reject, none, disputes) in [
+        (Finding::Offered, Weight::Silent, Weight::Silent, None),
+        (
+            Finding::NotAsked(NotAsked::NoDate),
+            Weight::Silent,
+            Weight::Silent,
+            None,
+        ),
+        (
+            Finding::Answered(Meaning::Sent),
+            Weight::Proves,
+            Weight::Proves,
+            None,
+        ),
+        (
+            Finding::Answered(Meaning::SentToSome),
+            Weight::Clears,
+            Weight::Clears,
+            None,
+        ),
+        (
+            Finding::Answered(elsewhere),
+            Weight::Clears,
+            Weight::Clears,
+            None,
+        ),
+        (
+            Finding::Answered(Meaning::Altered),
+            Weight::Silent,
+            Weight::Silent,
+            None,
+        ),
+        (
+            Finding::Answered(Meaning::Unknown),
+            Weight::Silent,
+            Weight::Silent,
+            None,
+        ),
+        (
+            Finding::Denied(Denial::Ahead),
+            Weight::Silent,
+            Weight::Silent,
+            None,
+        ),
+        (
+            Finding::Denied(Denial::Once),
+            Weight::Trouble,
+            Weight::Silent,
+            Some(Weight::Trouble),
+        ),
+        (
+            Finding::Denied(Denial::Twice),
+            Weight::Against,
+            Weight::Silent,
+            Some(Weight::Trouble),
+        ),
+        (
+            Finding::Denied(Denial::Overdue),
+            Weight::Against,
+            Weight::Silent,
+            Some(Weight::Clears),
+        ),
+    ] {
+        let of = |policy, audit| report(policy, audit, finding.clone());
+        assert_eq!(of(Policy::Reject, false).weight(), reject, "{finding:?}");
+        assert_eq!(of(Policy::None, false).weight(), none, "{finding:?}");
+        assert_eq!(of(Policy::Reject, true).disputes(), disputes, "{finding:?}");
+        assert_eq!(of(Policy::None, true).disputes(), None, "{finding:?}");
+        assert_eq!(of(Policy::Reject, false).disputes(), None, "{finding:?}");
+        for weight in [Weight::Trouble, Weight::Against] {
+            let refusal = of(Policy::Reject, false).refusal(weight).unwrap();
+            assert!(refusal.code() == 451 || refusal.code() == 550);
+        }
+        assert!(!of(Policy::Reject, false).sentence().is_empty());
+    }
+}
+
+#[test]
+fn one_network_drives_out_only_its_own_messages() {
+    let mut memory = Memory::default();
+    let once = Finding::Denied(Denial::Once);
+    memory.note((1, server(1)), &once, 2, at(0));
+    let flood: IpAddr = Ipv4Addr::new(10, 0, 0, 1).into();
+    for number in 0..2 * MAX_PER_NETWORK as u128 {
+        memory.note((100 + number, flood), &once, 2, at(1));
+    }
+    assert_eq!(memory.len(), MAX_PER_NETWORK + 1);
+    assert_eq!(memory.before(1, at(40)).denied, 1);
+    assert_eq!(memory.before(100, at(40)), Before::default());
+}
+
+#[test]
+fn a_flood_of_forgeries_drives_out_itself_and_silence_forgets() {
+    let mut memory = Memory::default();
+    let note = |memory: &mut Memory, number, client, denial, now| {
+        let finding = Finding::Denied(denial);
+        memory.note((number, client), &finding, 2, now);
+    };
+    note(&mut memory, 1, server(1), Denial::Once, at(0));
+    note(&mut memory, 1, server(1), Denial::Twice, at(60));
+    for number in 0..MAX_ENTRIES as u128 + 500 {
+        let [.., high, low] = number.to_be_bytes();
+        let client = Ipv4Addr::new(10, high, low, 1).into();
+        note(&mut memory, 100 + number, client, Denial::Once, at(61));
+    }
+    assert_eq!(memory.len(), MAX_ENTRIES);
+    let before = memory.before(1, at(3600));
+    assert_eq!(
+        (before.denied, before.since_first),
+        (2, Duration::from_hours(1))
+    );
+    // A day later all of it is gone with the next that comes.
+    let later = at(2 * 86_400);
+    assert_eq!(memory.before(1, later), Before::default());
+    note(&mut memory, 2, server(1), Denial::Once, later);
+    assert_eq!(memory.len(), 1);
+}
