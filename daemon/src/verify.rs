@@ -7,6 +7,7 @@
 //! Leaves to others: every decision (proto), every question (the resolver), what is replied and
 //! logged (the session).
 
+pub mod bounce;
 pub mod dkim;
 mod kept;
 mod outside;
@@ -26,6 +27,7 @@ use vouchsafe_proto::verify::dkim as signatures;
 use vouchsafe_proto::verify::forwarder::{self, Declared};
 use vouchsafe_proto::verify::inquiry::{self, Inquiry, Tests};
 use vouchsafe_proto::verify::lasting::Lasting;
+use vouchsafe_proto::verify::ledger::When;
 use vouchsafe_proto::verify::mail_from::{self, budget};
 use vouchsafe_proto::verify::{Action, Evidence, Input, Machine, Verdict, VerdictResult};
 
@@ -70,6 +72,7 @@ impl Policy {
             tests: Tests {
                 spf: verify.spf,
                 sender_domain: verify.sender_domain,
+                ledger: When::Never,
             },
             hostname: config.hostname.as_ascii().into(),
             forwarders: config.forwarders(),

@@ -141,6 +141,7 @@ pub(super) fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathErr
 /// What may be learnt behind MAIL where nothing is configured: what the service has by default.
 const fn without_config() -> Possible {
     Possible {
+        bounces: false,
         forwarders: false,
         postmaster: false,
         dkim: true,

@@ -13,7 +13,7 @@ mod ways_in;
 use std::time::Duration;
 
 pub use delivery::DELIVERY;
-pub use ledger::{LEDGER, WRITERS};
+pub use ledger::{BOUNCES, LEDGER, WRITERS};
 pub use verify::{RECIPIENTS, VERIFY};
 pub use watching::{HISTORY, LOG, METRICS};
 pub use ways_in::{LISTEN, PERIMETER};
@@ -138,7 +138,7 @@ pub enum Presence {
 }
 
 /// All sections, in the order in which they are explained.
-pub static SECTIONS: [&Section; 17] = [
+pub static SECTIONS: [&Section; 18] = [
     &TOP,
     &LISTEN,
     &DOMAINS,
@@ -156,6 +156,7 @@ pub static SECTIONS: [&Section; 17] = [
     &HISTORY,
     &LEDGER,
     &WRITERS,
+    &BOUNCES,
 ];
 
 /// The keys before any table.

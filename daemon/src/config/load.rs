@@ -21,7 +21,8 @@ use super::keys;
 use super::problem::{LoadError, Problem};
 use super::read::{Place, Reader, Setting};
 use super::schema::{
-    Config, Delivery, Dns, Ledger, Limits, Listen, Log, LogFormat, Perimeter, Relay, Tls, Verify,
+    Bounces, Config, Delivery, Dns, Ledger, Limits, Listen, Log, LogFormat, Perimeter, Relay, Tls,
+    Verify,
 };
 use super::validate;
 
@@ -142,6 +143,7 @@ pub(super) struct Draft {
     pub(super) metrics: Option<SocketAddr>,
     history: Option<Duration>,
     pub(super) ledger: Option<Ledger>,
+    pub(super) bounces: Option<Bounces>,
 }
 
 impl Draft {
@@ -177,6 +179,7 @@ impl Draft {
         let history = reader.table(&top, &keys::HISTORY);
         let history = reader.duration(&history, "keep");
         let ledger = ledger::read(reader, &top, hostname.as_ref());
+        let bounces = ledger::read_bounces(reader, &top);
         Self {
             hostname,
             data_dir,
@@ -197,6 +200,7 @@ impl Draft {
             metrics,
             history,
             ledger,
+            bounces,
         }
     }
 
@@ -229,6 +233,7 @@ impl Draft {
             metrics: self.metrics,
             history: self.history?,
             ledger: self.ledger?,
+            bounces: self.bounces?,
         })
     }
 }

@@ -53,6 +53,8 @@ pub struct Config {
     pub history: Duration,
     /// Who is told what was sent.
     pub ledger: Ledger,
+    /// What becomes of reports that come to us.
+    pub bounces: Bounces,
 }
 
 /// One of `[[listen]]`.
@@ -269,6 +271,15 @@ pub struct Ledger {
     pub writers: BTreeMap<Domain, Option<Duration>>,
 }
 
+/// `[bounces]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounces {
+    /// They are compared with what was sent from here.
+    pub check: bool,
+    /// Those that are provably about nothing of it are refused.
+    pub refuse: bool,
+}
+
 /// How many questions of one network are answered in a second, over UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerRates {
@@ -312,6 +323,7 @@ impl Config {
             forwarders: !self.forwarders().is_empty(),
             postmaster: self.verify.postmaster_exempt,
             dkim: self.verify.dkim,
+            bounces: self.bounces.check,
             dkim_rescues: self.verify.dkim_rescues,
         }
     }

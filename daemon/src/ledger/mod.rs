@@ -16,7 +16,7 @@ use vouchsafe_proto::residue::covered::Hasher;
 use vouchsafe_proto::residue::{Digest, first_prime};
 
 pub use asking::{Asker, Oddity, Said, name};
-pub use vouching::{NoEntry, Vouching, entries};
+pub use vouching::{NoEntry, Vouching, as_small, entries};
 
 /// SHA-256, being computed.
 pub struct Sha256(Context);

@@ -57,10 +57,27 @@ pub fn entries<'a>(
         let digest = covered.digest::<Sha256>(domain, reverse_path)?;
         Some((Kind::Message, digest))
     });
-    let identity = covered.identity::<Sha256>(reverse_path);
-    let identity = identity.map(|digest| (Kind::Identity, digest));
-    let all = digests.chain(identity);
+    // Reports may come to the address in small letters.
+    let paths = [Some(reverse_path.clone()), as_small(reverse_path)];
+    let identities = paths.into_iter().flatten();
+    let identities = identities.filter_map(|path| covered.identity::<Sha256>(&path));
+    let identities = identities.map(|digest| (Kind::Identity, digest));
+    let all = digests.chain(identities);
     Ok(all
         .map(|(kind, digest)| Entry { kind, hour, digest })
         .collect())
+}
+
+/// The same reverse-path with its local part in small letters; none where it has no others.
+pub fn as_small(reverse_path: &ReversePath) -> Option<ReversePath> {
+    let ReversePath::Mailbox(mailbox) = reverse_path else {
+        return None;
+    };
+    let local_part = mailbox.local_part.as_str();
+    if !local_part.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        return None;
+    }
+    let domain = reverse_path.domain()?;
+    let small = format!("{}@{domain}", local_part.to_ascii_lowercase());
+    ReversePath::parse_inside(&small).ok()
 }

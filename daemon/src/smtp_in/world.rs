@@ -148,6 +148,7 @@ pub(super) fn ask(
             reverse_path,
             presenter,
             size,
+            ..
         } => match in_hand.draft.take() {
             Some(draft) => {
                 let about = About {

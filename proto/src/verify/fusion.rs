@@ -28,7 +28,22 @@ pub(super) fn weights(evidence: &[Evidence]) -> Vec<Weight> {
         }
     }
     dispute(&mut each, evidence);
+    denounce(&mut each, evidence);
     each
+}
+
+/// A report about what was not sent from here comes from an honest host, which believed a forged reverse-path: that it
+/// is who it says makes it no better.
+fn denounce(weights: &mut [Weight], evidence: &[Evidence]) {
+    let is_forged = |piece: &Evidence| matches!(piece, Evidence::Bounce(report) if report.weight() == Weight::Condemns);
+    if !evidence.iter().any(is_forged) {
+        return;
+    }
+    for (weight, piece) in weights.iter_mut().zip(evidence) {
+        if !is_forged(piece) {
+            *weight = Weight::Silent;
+        }
+    }
 }
 
 /// What the domain's lists prove and its ledger denies (`[verify] audit`) is held up, and when it has been for long

@@ -10,6 +10,7 @@
 //! is known at MAIL, in one machine · `timing` when a verdict is said · `told` what those behind us
 //! are told · `lasting` trouble that does not pass · `step` the shape of all machines that ask.
 
+pub mod bounce;
 pub mod dkim;
 pub mod forwarder;
 mod fusion;
@@ -128,6 +129,8 @@ pub enum Evidence {
     },
     /// What the domain's ledger says of the message (PROTOCOLS B).
     Ledger(Arc<ledger::Report>),
+    /// What our own ledger says of the message that a report is about (PROTOCOLS B.6).
+    Bounce(bounce::Report),
     /// A host of our own perimeter has never been looked up with success: the client may be it.
     PerimeterOpen {
         /// The host.
@@ -150,6 +153,7 @@ impl Evidence {
             Self::Forwarder(_) => "forwarder",
             Self::Dkim { .. } => "dkim",
             Self::Ledger(_) => "ledger",
+            Self::Bounce(_) => "bounce",
             Self::PerimeterOpen { .. } => "perimeter_open",
             Self::Postmaster => "postmaster",
             Self::Lasting => "lasting",
@@ -172,6 +176,7 @@ impl Evidence {
                 rescues,
             } => report.weight(reverse_path, mail_from, *rescues),
             Self::Ledger(report) => report.weight(),
+            Self::Bounce(report) => report.weight(),
             Self::SenderDomain(report) => report.weight(),
             Self::Forwarder(report) => report.weight(),
             Self::PerimeterOpen { .. } => Weight::Trouble,
@@ -219,6 +224,7 @@ impl Evidence {
                 "temporary failure checking the DKIM signature, try again later",
             )),
             Self::Ledger(report) => report.refusal(weight),
+            Self::Bounce(report) => Some(report.refusal()),
             Self::SenderDomain(report) => report.refusal(),
             Self::Forwarder(report) => report.refusal(),
             Self::PerimeterOpen { .. } => Some(Reply::new(
@@ -240,6 +246,7 @@ impl Evidence {
             Self::SenderDomain(report) => report.questions,
             Self::Forwarder(report) => report.questions(),
             Self::RelayClient { .. }
+            | Self::Bounce(_)
             | Self::PerimeterOpen { .. }
             | Self::Postmaster
             | Self::Lasting => 0,
@@ -256,6 +263,7 @@ impl Evidence {
             Self::SenderDomain(report) => report.steps.iter().collect(),
             Self::Forwarder(report) => report.steps(),
             Self::RelayClient { .. }
+            | Self::Bounce(_)
             | Self::PerimeterOpen { .. }
             | Self::Postmaster
             | Self::Lasting => Vec::new(),
@@ -272,9 +280,11 @@ impl Evidence {
             Self::Ledger(report) => Some(report.ttl),
             Self::RelayClient { .. } | Self::Postmaster => None,
             // What is of one message, and what a later success must end.
-            Self::Dkim { .. } | Self::Forwarder(_) | Self::PerimeterOpen { .. } | Self::Lasting => {
-                Some(0)
-            }
+            Self::Dkim { .. }
+            | Self::Bounce(_)
+            | Self::Forwarder(_)
+            | Self::PerimeterOpen { .. }
+            | Self::Lasting => Some(0),
         }
     }
 }

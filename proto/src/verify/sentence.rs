@@ -38,6 +38,7 @@ impl Evidence {
             Self::Spf(report) => report.sentence(),
             Self::Dkim { report, .. } => report.sentence(),
             Self::Ledger(report) => report.sentence(),
+            Self::Bounce(report) => String::from(report.sentence()),
             Self::SenderDomain(report) => {
                 let domain = &report.domain;
                 match report.finding {

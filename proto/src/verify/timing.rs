@@ -41,6 +41,8 @@ pub struct Possible {
     pub dkim: bool,
     /// A signature may clear what the MAIL-FROM MX check repudiates.
     pub dkim_rescues: bool,
+    /// Reports are compared with what was sent from here.
+    pub bounces: bool,
 }
 
 impl Possible {
@@ -55,7 +57,8 @@ impl Possible {
         if !refuses || verdict.has(Weight::Condemns) {
             return Moment::Mail;
         }
-        let may_be_cleared = self.signature_helps(verdict) || verdict.asks_ledger();
+        let answers = self.bounces && verdict.is_of_null_path();
+        let may_be_cleared = self.signature_helps(verdict) || verdict.asks_ledger() || answers;
         if verdict.result() == VerdictResult::Repudiated && may_be_cleared {
             return Moment::EndOfData;
         }

@@ -67,6 +67,7 @@ impl Told<'_> {
                 Evidence::Spf(report) => methods.push(self.spf(report)),
                 Evidence::Dkim { report, .. } => methods.extend(report.methods()),
                 Evidence::Ledger(report) => methods.extend(report.method(self.reverse_path)),
+                Evidence::Bounce(report) => methods.extend(report.method()),
                 Evidence::SenderDomain(report) => methods.extend(sender_domain(report)),
                 Evidence::Forwarder(report) => methods.extend(forwarder(report)),
                 Evidence::RelayClient { .. }

@@ -124,6 +124,7 @@ fn settings(scenario: &Scenario) -> Settings {
             postmaster: false,
             dkim: true,
             dkim_rescues: scenario.dkim_rescues,
+            bounces: false,
         },
     }
 }

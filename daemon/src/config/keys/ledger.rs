@@ -4,6 +4,32 @@ use std::time::Duration;
 
 use super::{Form, Key, Kind, Presence, Section};
 
+/// Reports that come to us.
+pub static BOUNCES: Section = Section {
+    name: "bounces",
+    form: Form::Table,
+    doc: "Bounces to local domains (messages with a null reverse-path): whether they are about \
+          anything that was sent from here, by the ledger. See docs/ledger.md.",
+    keys: &[
+        Key {
+            name: "check",
+            kind: Kind::Switch,
+            presence: Presence::Default("true"),
+            doc: "Whether bounces are looked up, and marked in Authentication-Results (`x-bounce`). \
+                  Then no path is opened for one before its content is here.",
+        },
+        Key {
+            name: "refuse",
+            kind: Kind::Switch,
+            presence: Presence::Default("false"),
+            doc: "Whether a bounce that is recognised as one is rejected with 550 5.7.1 if it names a \
+                  message, with its date, of a time that the ledger covers, and that was not sent \
+                  from here. All other mail with a null reverse-path is taken: a report that is \
+                  missing is worse than one too many.",
+        },
+    ],
+};
+
 /// Answering.
 pub static LEDGER: Section = Section {
     name: "ledger",

@@ -1,4 +1,4 @@
-//! `[ledger]` and `[ledger.writers]`.
+//! `[ledger]`, `[ledger.writers]` and `[bounces]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use vouchsafe_proto::residue::Policy;
 
 use super::super::keys;
 use super::super::read::{Place, Reader, quote};
-use super::super::schema::{Ledger, LedgerRates};
+use super::super::schema::{Bounces, Ledger, LedgerRates};
 use super::{hostname, socket};
 
 /// Reads both. Who answers is this host, if no other is named.
@@ -47,6 +47,21 @@ pub(super) fn read<'a>(
             zone: zone?,
         },
         writers,
+    })
+}
+
+/// Reads `[bounces]`.
+pub(super) fn read_bounces<'a>(reader: &mut Reader<'a>, top: &Place<'a>) -> Option<Bounces> {
+    let place = reader.table(top, &keys::BOUNCES);
+    let check = reader.switch(&place, "check");
+    let refuse = reader.switch(&place, "refuse");
+    if check == Some(false) && refuse == Some(true) {
+        let why = "[bounces]: `refuse` needs `check`".to_owned();
+        reader.problem(place.line, why);
+    }
+    Some(Bounces {
+        check: check?,
+        refuse: refuse?,
     })
 }
 

@@ -98,7 +98,8 @@ impl Session {
         };
         // Whom we relay for is asked nothing.
         let is_signed = self.settings.possible.dkim && draft.is_signed();
-        let may_tell = is_signed || open.verdict.asks_ledger();
+        let is_report = self.is_looked_up(open);
+        let may_tell = is_signed || is_report || open.verdict.asks_ledger();
         if !may_tell || open.verdict.mail_from().is_none() {
             let verdict = Arc::clone(&open.verdict);
             return self.judged(verdict, turn);
@@ -114,8 +115,14 @@ impl Session {
                 .collect(),
             size: draft.identity().1,
             is_signed,
+            is_report,
         };
         self.ask(ask, Waiting::Judgement, turn);
+    }
+
+    /// Whether the message may be a report that is compared with what was sent from here.
+    pub(super) fn is_looked_up(&self, open: &Open) -> bool {
+        self.settings.possible.bounces && open.mail.reverse_path.is_null()
     }
 
     /// Goes on with the end of the content, once it is known what it says.

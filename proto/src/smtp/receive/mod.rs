@@ -256,6 +256,8 @@ pub enum Ask {
         size: u64,
         /// It has signatures that are to be looked at.
         is_signed: bool,
+        /// It has a null reverse-path, and may be a report that is to be compared with what was sent from here.
+        is_report: bool,
     },
     /// An outer host of ours has brought this, and its Received fields may name the client that it
     /// had: who is that, and what is the reverse-path worth from there? Answered by

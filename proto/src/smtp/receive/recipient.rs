@@ -73,14 +73,18 @@ impl Session {
 
     /// Asks for a recipient down the path.
     fn hold(&mut self, recipient: Recipient, turn: &mut Turn<'_>) {
+        let Transaction::Open(open) = &self.transaction else {
+            return;
+        };
+        let is_report = self.is_looked_up(open);
         let Transaction::Open(open) = &mut self.transaction else {
             return;
         };
         open.is_held = true;
         let opens = match open.standing {
             _ if open.from_perimeter => None,
-            // What its domain says at the end may refuse it.
-            _ if open.verdict.asks_ledger() => Some(Opens::AfterVerdict),
+            // What its domain, or our own ledger, says at the end may refuse it.
+            _ if is_report || open.verdict.asks_ledger() => Some(Opens::AfterVerdict),
             Standing::Settled | Standing::Cleared => Some(Opens::Now),
             Standing::Doubted | Standing::AwaitsContent => Some(Opens::AfterVerdict),
         };

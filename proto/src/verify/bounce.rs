@@ -1,0 +1,125 @@
+//! Whether a report answers something that we sent (PROTOCOLS B.6): what our own ledger says of the message that it
+//! is about.
+//!
+//! A forged bounce comes from an honest host, which believed a forged reverse-path; so nothing about the client tells.
+//! But a report says which message it is about, and the ledger knows the reverse-path and Message-ID of all that was
+//! sent.
+//!
+//! Promises: only what is recognised as a report, names one message and its date, and lies in hours that the ledger
+//! covers, is ever *against*, and only where the operator wants that; a missing report is worse than a spurious one.
+//! Left to others: reading reports (`dsn::recognise`), and looking into the ledger (the daemon).
+
+use crate::message::Method;
+use crate::reply::Reply;
+
+use super::Weight;
+
+/// What is known of a message with a null reverse-path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What came of looking.
+    pub finding: Finding,
+    /// The operator wants those refused that are provably not about our mail.
+    pub refuses: bool,
+}
+
+/// What came of looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It is about a message that its recipient sent from here.
+    Ours,
+    /// It is a report about a message that nobody sent from here.
+    NotOurs,
+    /// No such message is known, and it might have been sent all the same.
+    Unclear(Unclear),
+}
+
+/// Why nothing follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unclear {
+    /// It is not recognised as a report: an auto-reply, a complaint, a notice.
+    #[error("it is not recognised as a report")]
+    NotRecognised,
+    /// It does not say which message it is about.
+    #[error("it does not name the message that it is about")]
+    NoReference,
+    /// It does not say when that was sent.
+    #[error("it does not say when the message that it is about was sent")]
+    NoDate,
+    /// The ledger does not cover that time.
+    #[error("the ledger does not cover the time of the message that it is about")]
+    NotCovered,
+    /// Trouble of our own.
+    #[error("it could not be looked up")]
+    Trouble,
+}
+
+impl Unclear {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRecognised => "not_recognised",
+            Self::NoReference => "no_reference",
+            Self::NoDate => "no_date",
+            Self::NotCovered => "not_covered",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
+impl Finding {
+    /// The stable word, for logs and figures.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::NotOurs => "not_ours",
+            Self::Unclear(why) => why.as_str(),
+        }
+    }
+}
+
+impl Report {
+    /// What it says (DESIGN §3).
+    pub const fn weight(&self) -> Weight {
+        match self.finding {
+            Finding::Ours => Weight::Proves,
+            Finding::NotOurs if self.refuses => Weight::Condemns,
+            Finding::NotOurs | Finding::Unclear(_) => Weight::Silent,
+        }
+    }
+
+    /// The reply that refuses.
+    pub fn refusal(&self) -> Reply {
+        Reply::new(550, (5, 7, 1), "not in reply to anything sent from here")
+    }
+
+    /// Why, in a sentence without a full stop.
+    pub fn sentence(&self) -> &'static str {
+        match self.finding {
+            Finding::Ours => "it reports on a message that was sent from here",
+            Finding::NotOurs => "it reports on a message that was not sent from here",
+            Finding::Unclear(why) => match why {
+                Unclear::NotRecognised => "it is not recognised as a report",
+                Unclear::NoReference => "it reports on a message that it does not name",
+                Unclear::NoDate => {
+                    "it reports on a message of which it does not say when it was sent"
+                }
+                Unclear::NotCovered => {
+                    "it reports on a message of a time that our ledger does not cover"
+                }
+                Unclear::Trouble => "the message that it reports on could not be looked up",
+            },
+        }
+    }
+
+    /// What Authentication-Results says of it; nothing of what is no report.
+    pub fn method(&self) -> Option<Method> {
+        let result = match self.finding {
+            Finding::Ours => "pass",
+            Finding::NotOurs => "fail",
+            Finding::Unclear(Unclear::NotRecognised) => return None,
+            Finding::Unclear(_) => "none",
+        };
+        Some(Method::new("x-bounce", result).because(self.finding.as_str()))
+    }
+}
