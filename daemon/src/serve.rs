@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info};
 use vouchsafe_proto::smtp::xhold::Marker;
+use vouchsafe_spool::ledger::Ledger;
 use vouchsafe_spool::{LocalSpool, Spool};
 
 use crate::cli::{Ended, Exit, Failure, OrExit as _};
@@ -50,7 +51,7 @@ use crate::verify::{Policy, Verifier};
 use crate::{clock, open_files, tls};
 
 pub use opening::{open_history, with_history};
-use opening::{open_policies, open_spool, read_copies, read_frozen, read_marker};
+use opening::{open_policies, open_spool, read_copies, read_frozen, read_marker, read_secret};
 
 /// `vouchsafe serve`: runs until a signal ends it.
 pub fn run(path: &Path) -> Ended {
@@ -132,7 +133,13 @@ impl Service {
         let notebook = open_history(config)?;
         let kept = with_history(&spool, notebook.as_ref());
         let copies = read_copies(config, &spool).await?;
-        let shared = Shared::new(&current, kept, notebook, copies).await?;
+        let shared = Shared::new(
+            &current,
+            kept,
+            notebook,
+            (copies, Arc::clone(spool.ledger())),
+        )
+        .await?;
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
         let keeper = shared.keep_ledger(&current, &spool).await?;
         let sockets = bind(&config.listen)?;
@@ -282,6 +289,8 @@ struct Shared {
     marker: Marker,
     /// Messages that may come again.
     copies: Copies,
+    /// What was sent.
+    sent: Arc<Ledger>,
     /// What became of messages that were never in the queue.
     notebook: Option<Notebook>,
 }
@@ -292,17 +301,18 @@ impl Shared {
         current: &Arc<Current>,
         spool: Arc<dyn Spool>,
         notebook: Option<Notebook>,
-        copies: Copies,
+        (copies, sent): (Copies, Arc<Ledger>),
     ) -> Result<Self, Failure> {
         let in_force = current.take();
         let config = &in_force.config;
         let resolver = Arc::new(Swappable::new(config).or_exit(Exit::Config)?);
         let perimeter = Arc::new(Perimeter::new(&perimeter::Sources::of(config)));
-        let verifier = Arc::new(Verifier::new(
+        let verifier = Verifier::new(
             Arc::clone(&resolver) as Arc<dyn Resolver>,
             Arc::clone(&perimeter),
             Policy::of(config),
-        ));
+        );
+        let verifier = Arc::new(verifier.with_secret(read_secret(config).await?));
         let roots = tls::roots(config.delivery.roots.as_deref());
         let tls = Arc::new(Client::new(roots).or_exit(Exit::Software)?);
         let asked = Arc::clone(&resolver) as Arc<dyn Resolver>;
@@ -323,6 +333,7 @@ impl Shared {
             in_flight: InFlight::default(),
             marker: read_marker(config).await?,
             copies,
+            sent,
             notebook,
         })
     }
@@ -377,6 +388,7 @@ impl Shared {
                 in_flight: self.in_flight.clone(),
                 marker: self.marker.clone(),
                 copies: self.copies.clone(),
+                sent: Arc::clone(&self.sent),
             },
         )
     }

@@ -10,6 +10,7 @@
 pub mod bounce;
 pub mod dkim;
 mod kept;
+pub mod ledger;
 mod outside;
 #[cfg(test)]
 mod tests;
@@ -23,11 +24,11 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::task::JoinSet;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
+use vouchsafe_proto::verify::bounce as reports;
 use vouchsafe_proto::verify::dkim as signatures;
 use vouchsafe_proto::verify::forwarder::{self, Declared};
 use vouchsafe_proto::verify::inquiry::{self, Inquiry, Tests};
 use vouchsafe_proto::verify::lasting::Lasting;
-use vouchsafe_proto::verify::ledger::When;
 use vouchsafe_proto::verify::mail_from::{self, budget};
 use vouchsafe_proto::verify::{Action, Evidence, Input, Machine, Verdict, VerdictResult};
 
@@ -38,6 +39,7 @@ use crate::chance;
 use crate::clock;
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::ledger::Secret;
 use crate::perimeter::Perimeter;
 use crate::together::Together;
 
@@ -60,25 +62,32 @@ pub struct Policy {
     pub dkim: dkim::Settings,
     /// A signature may clear what the MAIL-FROM MX check repudiates.
     pub dkim_rescues: bool,
+    /// How the ledgers of domains are asked.
+    pub ledger: ledger::Settings,
+    /// Reports about what was not sent from here are refused.
+    pub refuses_bounces: bool,
 }
 
 impl Policy {
     /// What the configuration makes of it.
     pub fn of(config: &Config) -> Self {
         let verify = &config.verify;
+        let ledger = ledger::Settings::of(config);
         Self {
             relay_from: config.relay.from.clone(),
             local_domains: config.domains.keys().cloned().collect(),
             tests: Tests {
                 spf: verify.spf,
                 sender_domain: verify.sender_domain,
-                ledger: When::Never,
+                ledger: ledger.when,
             },
             hostname: config.hostname.as_ascii().into(),
             forwarders: config.forwarders(),
             postmaster_exempt: verify.postmaster_exempt,
             dkim: dkim::Settings::of(verify),
             dkim_rescues: verify.dkim_rescues,
+            ledger,
+            refuses_bounces: config.bounces.refuse,
         }
     }
 
@@ -103,6 +112,7 @@ pub struct Verifier {
     perimeter: Arc<Perimeter>,
     policy: ArcSwap<Policy>,
     dkim: DkimVerifier,
+    asking: ledger::Asking,
     lasting: Mutex<Lasting>,
     kept: Mutex<Kept>,
 }
@@ -115,9 +125,17 @@ impl Verifier {
             resolver,
             perimeter,
             policy: ArcSwap::from_pointee(policy),
+            asking: ledger::Asking::default(),
             lasting: Mutex::new(Lasting::default()),
             kept: Mutex::new(Kept::default()),
         }
+    }
+
+    /// The same, with questions that follow from this secret, so that the next process asks the same.
+    #[must_use]
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.asking = ledger::Asking::new(secret);
+        self
     }
 
     /// Goes by another policy from now on. Verdicts that were kept are forgotten, since other tests
@@ -144,6 +162,12 @@ impl Verifier {
             return verdict;
         }
         self.verify_stranger(reverse_path, helo, client).await
+    }
+
+    /// The evidence that a report is, by what our own ledger says.
+    pub fn about_report(&self, finding: reports::Finding) -> Evidence {
+        let refuses = self.policy.load().refuses_bounces;
+        Evidence::Bounce(reports::Report { finding, refuses })
     }
 
     /// The verdict that needs no question: that of a client we relay for. `None` for any other.

@@ -306,7 +306,9 @@ impl Pair {
     fn answer(&mut self, ask: receive::Ask) -> receive::Answer {
         match ask {
             receive::Ask::Verify { .. } => {
-                let evidence = Evidence::RelayClient { local_domain: true };
+                let evidence = Evidence::RelayClient {
+                    local_domain: false,
+                };
                 receive::Answer::Verdict(Arc::new(Verdict::of(evidence, [])))
             }
             receive::Ask::Recipient { recipient, .. } => {

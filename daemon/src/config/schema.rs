@@ -134,6 +134,12 @@ pub struct Verify {
     pub dkim_size: u64,
     /// A signature of its domain may clear a reverse-path that MAIL-FROM MX repudiates.
     pub dkim_rescues: bool,
+    /// Domains are asked whether they sent a message that nothing proves.
+    pub ledger: bool,
+    /// They are asked about what is proven, too.
+    pub audit: bool,
+    /// Servers at addresses of special use are asked, too.
+    pub special_use: bool,
 }
 
 /// `[dns]`.

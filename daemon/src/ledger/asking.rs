@@ -112,10 +112,6 @@ impl Asker {
 
     /// Asks the same question again, of the others: what `first` has said is to be confirmed by another (PROTOCOLS B.5).
     /// `None` where there is no other.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the verdict, which wants it, does not ask yet")
-    )]
     pub async fn ask_another(
         &self,
         domain: &Domain,

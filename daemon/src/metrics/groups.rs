@@ -17,6 +17,19 @@ const LONG: [f64; 9] = [
     0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0, 21_600.0, 432_000.0,
 ];
 
+/// What comes of asking a ledger.
+const FINDINGS: &[&str] = &[
+    "not_asked",
+    "sent",
+    "sent_to_some",
+    "sent_elsewhere",
+    "altered",
+    "unknown",
+    "not_sent_ahead",
+    "not_sent_once",
+    "not_sent",
+];
+
 /// The caches there are, by the names they have in the log.
 const CACHES: &[&str] = &["dns", "verdicts"];
 
@@ -110,6 +123,10 @@ pub struct Mail {
     pub accepted_octets: Counter,
     /// From the end of a message's content to custody.
     pub custody_duration: Histogram,
+    /// What came of asking ledgers about messages.
+    pub ledger: Counted<1>,
+    /// Messages of listed relays which their domain says twice that it did not send.
+    pub ledger_alarms: Counter,
 }
 
 impl Mail {
@@ -119,7 +136,20 @@ impl Mail {
         let help = "Octets of messages acknowledged with 250";
         let name = "messages_accepted";
         registry.register_with_unit(name, help, Unit::Bytes, accepted_octets.clone());
+        let ledger_alarms = Counter::default();
+        registry.register(
+            "ledger_alarms",
+            "Tries to bring what the sender's domain did not send from a relay that it lists",
+            ledger_alarms.clone(),
+        );
         Self {
+            ledger_alarms,
+            ledger: Counted::new(
+                registry,
+                "ledger_findings",
+                "Messages that their sender's domain was asked about, by what came of it",
+                [("finding", FINDINGS)],
+            ),
             accepted_octets,
             verdicts: Counted::new(
                 registry,

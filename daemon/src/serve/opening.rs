@@ -17,6 +17,7 @@ use crate::cli::{Exit, Failure, OrExit as _};
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::history::{Keeping, Kept, Notebook};
+use crate::ledger::Secret;
 use crate::log::chain;
 use crate::smtp_in::Copies;
 use crate::tls::next_hop::Client;
@@ -83,6 +84,17 @@ pub(super) async fn read_marker(config: &Config) -> Result<Marker, Failure> {
         .context("cannot read or make the file \"hop-key\" in data_dir")
         .or_exit(Exit::Io)?;
     Ok(hop_mark::marker(&key))
+}
+
+/// What the primes follow from by which ledgers are asked.
+pub(super) async fn read_secret(config: &Config) -> Result<Secret, Failure> {
+    let disk = LocalDisk::new(config.data_dir.clone());
+    let key = tokio::task::spawn_blocking(move || vouchsafe_spool::asking_key(&disk))
+        .await
+        .or_exit(Exit::Software)?
+        .context("cannot read or make the file \"asking-key\" in data_dir")
+        .or_exit(Exit::Io)?;
+    Ok(Secret::new(&key))
 }
 
 /// What is remembered of messages that may come again. Before the runner gives any of the queue away.

@@ -1,20 +1,28 @@
-//! What the content of a message says about its reverse-path: asked at the end of data, when the
-//! message lies in a draft and nothing has been promised.
+//! What the content of a message says about its reverse-path, and its domain about the content: asked
+//! at the end of data, when the message lies in a draft and nothing has been promised.
 //!
 //! The draft is given back whatever comes of it. Of the message no more is in memory than there is
-//! room for, and only as long as its signatures are looked at.
+//! room for, and only as long as its signatures are looked at; for the ledger it is read in pieces.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::addr::{ForwardPath, ReversePath};
+use vouchsafe_proto::dsn::recognise::MAX_READ;
+use vouchsafe_proto::residue::covered::{Covered, Reader};
 use vouchsafe_proto::smtp::receive::Answer;
 use vouchsafe_proto::verify::Verdict;
+use vouchsafe_proto::verify::bounce::{Finding, Unclear};
 use vouchsafe_proto::verify::dkim::{Report, Skipped};
+use vouchsafe_proto::verify::ledger::NotAsked;
 use vouchsafe_spool::Draft;
 
 use super::Site;
 use super::world::{Told, Trouble};
+use crate::clock;
+use crate::ledger::Sha256;
+use crate::verify::bounce::look;
+use crate::verify::ledger::Message;
 
 /// What is asked of the content.
 pub(super) struct About {
@@ -24,15 +32,38 @@ pub(super) struct About {
     pub(super) reverse_path: ReversePath,
     /// Who gave it, on whose account the keys are asked for.
     pub(super) client: IpAddr,
+    /// Those accepted.
+    pub(super) recipients: Vec<ForwardPath>,
+    /// It has signatures that are to be looked at.
+    pub(super) is_signed: bool,
+    /// It may be a report, about something that was sent from here or was not.
+    pub(super) is_report: bool,
     /// Octets of the content.
     pub(super) size: u64,
 }
 
-/// The verdict with what the signatures say.
+/// The verdict with what the signatures say, and then, where that leaves it open, the domain itself.
 pub(super) async fn judge(site: &Site, about: About, mut draft: Box<dyn Draft>) -> Told {
-    let report = signatures(site, &about, &mut *draft).await;
-    let evidence = site.verifier.about_content(report, about.reverse_path);
-    let verdict = about.verdict.with([evidence]).without_steps();
+    let mut verdict = Verdict::clone(&about.verdict);
+    if about.is_signed {
+        let report = signatures(site, &about, &mut *draft).await;
+        let path = about.reverse_path.clone();
+        verdict = verdict.with([site.verifier.about_content(report, path)]);
+    }
+    if about.is_report {
+        let finding = bounce(site, &about, &mut *draft).await;
+        verdict = verdict.with([site.verifier.about_report(finding)]);
+    }
+    if verdict.asks_ledger() {
+        let message = Message {
+            covered: covered(&mut *draft).await,
+            reverse_path: &about.reverse_path,
+            recipients: &about.recipients,
+            client: about.client,
+        };
+        verdict = site.verifier.ask_ledger(&verdict, message).await;
+    }
+    let verdict = verdict.without_steps();
     Told {
         draft: Some(draft),
         ..Answer::Verdict(Arc::new(verdict)).into()
@@ -55,4 +86,40 @@ async fn signatures(site: &Site, about: &About, draft: &mut dyn Draft) -> Report
             Report::skipped(Skipped::Busy)
         }
     }
+}
+
+/// What our own ledger says of the message that it is about.
+async fn bounce(site: &Site, about: &About, draft: &mut dyn Draft) -> Finding {
+    let mut message = Vec::new();
+    for number in 0.. {
+        match draft.piece(number).await {
+            Ok(Some(piece)) if message.len() < MAX_READ => message.extend_from_slice(&piece),
+            Ok(_) => break,
+            Err(error) => {
+                Trouble::new("cannot read a message back", &error).report();
+                return Finding::Unclear(Unclear::Trouble);
+            }
+        }
+    }
+    let (ledger, recipients) = (site.sent(), about.recipients.clone());
+    let now = clock::now().wall;
+    let looking = tokio::task::spawn_blocking(move || look(&ledger, &message, &recipients, now));
+    let unknown = Finding::Unclear(Unclear::Trouble);
+    looking.await.unwrap_or(unknown)
+}
+
+/// What of the message its digest covers.
+async fn covered(draft: &mut dyn Draft) -> Result<Covered, NotAsked> {
+    let mut reader = Reader::<Sha256>::default();
+    for number in 0.. {
+        match draft.piece(number).await {
+            Ok(Some(piece)) => reader.read(&piece),
+            Ok(None) => break,
+            Err(error) => {
+                Trouble::new("cannot read a message back", &error).report();
+                return Err(NotAsked::Trouble);
+            }
+        }
+    }
+    reader.finish().map_err(|_| NotAsked::NoDigest)
 }

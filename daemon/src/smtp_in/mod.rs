@@ -37,6 +37,7 @@ use vouchsafe_proto::route::Routes;
 use vouchsafe_proto::smtp::receive;
 use vouchsafe_proto::smtp::xhold::{Holding, Marker};
 use vouchsafe_spool::Spool;
+use vouchsafe_spool::ledger::Ledger;
 
 use crate::config::schema::any_contains;
 use crate::current::InForce;
@@ -86,6 +87,8 @@ pub struct Ahead {
     pub marker: Marker,
     /// Messages that may come again, and are known then.
     pub copies: Copies,
+    /// What was sent from here.
+    pub sent: Arc<Ledger>,
 }
 
 /// Hosts of ours in front of us.
@@ -143,6 +146,11 @@ impl Site {
             ahead,
             kept_alive: KEPT_ALIVE,
         }
+    }
+
+    /// What was sent from here.
+    fn sent(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ahead.sent)
     }
 
     /// True for a load balancer whose PROXY header is believed.

@@ -55,6 +55,7 @@ async fn site(folder: &TempDir, hop: &TestHop, kept_alive: Duration) -> Site {
     let disk = Arc::new(LocalDisk::new(folder.path().to_path_buf()));
     let outcomes = Outcomes::open(disk, Wall::default(), OutcomeCaps::default()).unwrap();
     let ahead = Ahead {
+        sent: Arc::clone(spool.ledger()),
         copies: Copies::open(outcomes, &spool).await,
         in_flight: crate::next_hop::in_flight::InFlight::default(),
         marker: crate::hop_mark::marker(&[0; 32]),

@@ -147,14 +147,19 @@ pub(super) fn ask(
             verdict,
             reverse_path,
             presenter,
+            recipients,
             size,
-            ..
+            is_signed,
+            is_report,
         } => match in_hand.draft.take() {
             Some(draft) => {
                 let about = About {
                     verdict,
                     reverse_path,
                     client: presenter.client,
+                    recipients,
+                    is_signed,
+                    is_report,
                     size,
                 };
                 within(

@@ -39,6 +39,7 @@ mod nowhere;
 mod nsd;
 mod operator;
 mod publish;
+mod questions;
 #[path = "../../../proto/tests/dialogue/script.rs"]
 mod script;
 mod senders;

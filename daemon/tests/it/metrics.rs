@@ -7,7 +7,7 @@ use super::client::Client;
 use super::service::{PATIENCE, Setup};
 
 /// One page, as a monitor gets it: the status line and the body.
-fn page(address: SocketAddr, path: &str) -> (String, String) {
+pub fn page(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
@@ -22,7 +22,7 @@ fn page(address: SocketAddr, path: &str) -> (String, String) {
 }
 
 /// One sample's value.
-fn sample(text: &str, name: &str) -> u64 {
+pub fn sample(text: &str, name: &str) -> u64 {
     let mut lines = text.lines();
     let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     found.unwrap_or_else(|| panic!("no {name} in\n{text}"))

@@ -36,6 +36,7 @@ pub struct Service {
 pub struct Setup {
     folder: Arc<TempDir>,
     dns: Option<SocketAddr>,
+    in_dns: String,
     top: String,
     sections: String,
     local: Vec<(String, String)>,
@@ -55,6 +56,7 @@ impl Setup {
         Self {
             folder,
             dns: None,
+            in_dns: String::new(),
             top: String::new(),
             sections: String::new(),
             local: vec![(String::from("local.example"), maildir)],
@@ -72,6 +74,13 @@ impl Setup {
     /// Its resolver; without this one, no name exists.
     pub fn dns(mut self, server: SocketAddr) -> Self {
         self.dns = Some(server);
+        self
+    }
+
+    /// Further keys about the DNS.
+    pub fn in_dns(mut self, keys: &str) -> Self {
+        self.in_dns.push_str(keys);
+        self.in_dns.push('\n');
         self
     }
 
@@ -126,10 +135,11 @@ impl Setup {
             "hostname = \"{HOSTNAME}\"\n{}\
              data_dir = \"{}\"\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\n\
-             [dns]\nservers = [\"{dns}\"]\n\
+             [dns]\nservers = [\"{dns}\"]\n{}\
              [log]\nlevel = \"debug\"\n",
             self.top,
-            self.folder().join("data").display()
+            self.folder().join("data").display(),
+            self.in_dns
         );
         for (name, next_hop) in &self.local {
             writeln!(text, "[domains.\"{name}\"]\nnext_hop = \"{next_hop}\"").unwrap();

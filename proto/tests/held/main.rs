@@ -53,3 +53,18 @@ fn whatever_happens_what_was_promised_holds() {
         assert!(some > wanted / 100, "{sums:?}");
     }
 }
+
+/// A reverse-path that its domain's own set proves, or of which nothing is known. Neither is mail of ours, to which
+/// something may be added.
+fn evidence(is_proven: bool) -> vouchsafe_proto::verify::Evidence {
+    use vouchsafe_proto::verify::Evidence;
+    use vouchsafe_proto::verify::mail_from::{Identity, Reason, Report};
+    if !is_proven {
+        return Evidence::RelayClient {
+            local_domain: false,
+        };
+    }
+    let client = [192, 0, 2, 9].into();
+    let report = Report::unasked(Reason::Host, client, Identity::ReversePath);
+    Evidence::MailFrom(std::sync::Arc::new(report))
+}

@@ -79,6 +79,9 @@ struct Around {
     stored: Vec<(String, Vec<u8>)>,
 }
 
+/// What mail of ours gets if it lacks it.
+const COMPLETE: &str = "Date: Sat, 21 Nov 2026 10:15:00 +0000\r\nMessage-ID: <1@example.net>\r\n";
+
 impl Surroundings for Around {
     fn tell(&mut self, octets: &[u8]) {
         self.said.push_str(std::str::from_utf8(octets).unwrap());
@@ -202,7 +205,10 @@ impl World {
             id: (self.chance.draw(3) == 0).then(|| format!("copy.{number}@client.example")),
             from: if is_null { "" } else { "ann@example.net" },
             to: places.map(|place| self.recipient(number, place)).collect(),
-            body: format!("Subject: {number}\r\n\r\n..dots\r\nand {}\r\n", self.seed),
+            body: format!(
+                "{COMPLETE}Subject: {number}\r\n\r\n..dots\r\nand {}\r\n",
+                self.seed
+            ),
         }
     }
 
@@ -217,7 +223,7 @@ impl World {
         match self.chance.draw(12) {
             0 => again.client = Ipv4Addr::new(192, 0, 2, 9).into(),
             1 => again.from = "bea@example.net",
-            2 | 3 => again.body = format!("Subject: {number}\r\n\r\nanother\r\n"),
+            2 | 3 => again.body = format!("{COMPLETE}Subject: {number}\r\n\r\nanother\r\n"),
             _ => {}
         }
         if again.to.len() > 1 && self.chance.draw(3) == 0 {

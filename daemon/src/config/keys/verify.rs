@@ -111,5 +111,33 @@ pub static VERIFY: Section = Section {
                   forwarders that nobody declared lose less, and whoever replays a signed message \
                   of that domain gets in.",
         },
+        Key {
+            name: "ledger",
+            kind: Kind::Switch,
+            presence: Presence::Default("true"),
+            doc: "Whether the domain of the reverse-path is asked, at the end of a message that \
+                  nothing yet proves, if it sent that. Only domains that publish `_sent` are; they \
+                  learn that a message of theirs has come, and of another nothing of use. \"Sent\" \
+                  proves the reverse-path, or keeps the message from being rejected; \"not sent\", \
+                  said twice, is a reason to reject where the domain wants that (`p=reject`). \
+                  Anything else says nothing.",
+        },
+        Key {
+            name: "audit",
+            kind: Kind::Switch,
+            presence: Presence::Default("false"),
+            doc: "Whether domains are asked about what is proven already, too: to find border \
+                  relays that bring what their domain did not send. Such a message of a domain \
+                  that wants rejection is told 451 for four hours at most, with an alarm in the \
+                  log, and is then taken as unknown, since the ledger may be what is wrong.",
+        },
+        Key {
+            name: "special_use",
+            kind: Kind::Switch,
+            presence: Presence::Default("false"),
+            doc: "Whether a domain's servers are asked at addresses of special use, too: loopback, \
+                  private networks. For laboratories, and for sites whose own domains are answered \
+                  inside; a stranger's domain could otherwise have your neighbours asked.",
+        },
     ],
 };

@@ -30,6 +30,9 @@ pub(super) fn read<'a>(
     let dkim = reader.switch(&place, "dkim");
     let dkim_size = reader.size(&place, "dkim_size");
     let dkim_rescues = reader.switch(&place, "dkim_rescues");
+    let ledger = reader.switch(&place, "ledger");
+    let audit = reader.switch(&place, "audit");
+    let special_use = reader.switch(&place, "special_use");
     Some(Verify {
         authserv_id: authserv_id?,
         spf: spf?,
@@ -40,6 +43,9 @@ pub(super) fn read<'a>(
         dkim: dkim?,
         dkim_size: dkim_size?,
         dkim_rescues: dkim_rescues?,
+        ledger: ledger?,
+        audit: audit?,
+        special_use: special_use?,
     })
 }
 

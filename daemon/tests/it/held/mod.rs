@@ -45,7 +45,7 @@ const FORGED: &str = "alice@forged.example";
 const SPOOFED: &str = "alice@spoofed.example";
 
 /// What all of them send.
-const CONTENT: &[u8] = b"From: someone@sender.example\r\nSubject: held\r\n\r\n.\r\n..hello\r\n";
+const CONTENT: &[u8] = b"From: someone@sender.example\r\nSubject: held\r\nDate: Sat, 21 Nov 2026 10:15:00 +0000\r\nMessage-ID: <held@sender.example>\r\n\r\n.\r\n..hello\r\n";
 
 /// The name server of the senders' domains, and the runtime that it lives in.
 struct World {

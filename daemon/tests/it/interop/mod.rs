@@ -141,7 +141,7 @@ impl Message {
             reverse_path,
             recipients: recipients.to_vec(),
             parameters: "",
-            content: b"From: someone@sender.example\r\nSubject: plain\r\n\r\nhello\r\n".to_vec(),
+            content: b"From: someone@sender.example\r\nSubject: plain\r\nDate: Sat, 21 Nov 2026 10:15:00 +0000\r\nMessage-ID: <plain@sender.example>\r\n\r\nhello\r\n".to_vec(),
         }
     }
 

@@ -1,12 +1,15 @@
 //! A look into the ledger that a service has left, by the digests of messages as they came to the next hop.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::residue::covered::{Covered, Hasher, Reader};
 use vouchsafe_proto::residue::{Congruences, Digest, Kind, Residue};
-use vouchsafe_spool::ledger::{Answer, Hours, Question};
+use vouchsafe_proto::time::{Mono, Now, Wall};
+use vouchsafe_spool::fs::LocalDisk;
+use vouchsafe_spool::ledger::{Answer, Hours, Ledger, Question};
 use vouchsafe_spool::{LocalSpool, Options};
 
 pub struct Sha256(Context);
@@ -63,6 +66,31 @@ impl Known {
         self.0.ledger().look_up(&[question], &mut answers);
         answers == [Answer::Sent]
     }
+}
+
+/// Makes the ledger of a service that is yet to start: it has been kept for so many hours, and nobody else could send
+/// for `domain` in all of them.
+pub fn keep_since(folder: &Path, domain: &str, hours: u64) {
+    let data = folder.join("data");
+    let disk = Arc::new(LocalDisk::new(data));
+    let (ledger, _) = Ledger::open(disk).unwrap();
+    let start = now() - hours * 3600;
+    let moment = |past: u64| Now {
+        wall: Wall::from_secs(start + past),
+        mono: Mono::from_millis(past * 1000),
+    };
+    ledger.begin(moment(0), &[domain.into()].into()).unwrap();
+    let name = Domain::parse(domain).unwrap();
+    for past in (0..hours * 3600).step_by(25 * 60).chain([hours * 3600]) {
+        ledger.witness(moment(past).wall, &name, true).unwrap();
+        ledger.beat(moment(past)).unwrap();
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 fn path(text: &str) -> ReversePath {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
-use super::known::Known;
+use super::known::{Known, now};
 use crate::client::Client;
 use crate::service::{Service, Setup};
 use crate::sink::Sink;
@@ -50,11 +50,6 @@ fn message(number: u32) -> String {
          Hello,\r\nnumber {number}.\r\n",
         vouchsafe_proto::time::Wall::from_secs(now()).to_rfc5322()
     )
-}
-
-fn now() -> u64 {
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 #[test]

@@ -217,8 +217,7 @@ impl Surroundings for Scene {
     }
 
     fn evidence(&mut self) -> Evidence {
-        let local_domain = self.script.is_proven;
-        Evidence::RelayClient { local_domain }
+        super::evidence(self.script.is_proven)
     }
 
     fn way(&mut self, hold: &Hold) -> Way {

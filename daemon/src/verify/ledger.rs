@@ -1,0 +1,383 @@
+//! Did you send this? Asks the domain of a reverse-path about a message that lies in a draft (PROTOCOLS B.5).
+//!
+//! Promises: ten seconds at most for all of it, whatever the domain's servers do; what is late, odd or missing is no
+//! answer; the same message gets the same questions; alarm is given of what a listed relay brings and its domain did not
+//! send. What was said of a message that may come again is kept in memory, within bounds.
+//!
+//! Leaves to others: what is asked, how often, and what it means (proto); the questions themselves (`crate::ledger`).
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tracing::{error, info};
+use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
+use vouchsafe_proto::residue::covered::Covered;
+use vouchsafe_proto::residue::inquiry::About;
+use vouchsafe_proto::residue::servers::Report as Servers;
+use vouchsafe_proto::residue::{Digest, Hour, Hours, Kind, Offer, Question, Residues, Width, Word};
+use vouchsafe_proto::verify::ledger::course::{Course, Heard, Move};
+use vouchsafe_proto::verify::ledger::{Asked, Finding, Memory, NotAsked, Report, When};
+use vouchsafe_proto::verify::{Verdict, VerdictResult};
+
+use super::{Verifier, lock};
+use crate::config::Config;
+use crate::ledger::{Asker, Said, Secret, Sha256};
+use crate::metrics::figures;
+use crate::together::Together;
+use crate::{chance, clock, log};
+
+/// Time for all questions about a message.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Domains of To and Cc that are looked at: more than are asked about, since some are the recipients'.
+const MOST_ADDRESSEES: usize = 16;
+
+/// Recipients' domains by which a message is known again: as many as are asked about.
+const MOST_KNOWN_BY: usize = 4;
+
+/// How ledgers are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Which.
+    pub when: When,
+    /// Servers may have addresses of special use.
+    pub special: bool,
+    /// Where servers answer.
+    pub port: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            when: When::default(),
+            special: false,
+            port: 53,
+        }
+    }
+}
+
+impl Settings {
+    /// What the configuration makes of it.
+    pub const fn of(config: &Config) -> Self {
+        let verify = &config.verify;
+        Self {
+            when: match (verify.ledger, verify.audit) {
+                (false, _) => When::Never,
+                (true, false) => When::Unproven,
+                (true, true) => When::Always,
+            },
+            special: verify.special_use,
+            port: config.dns.authority_port,
+        }
+    }
+}
+
+/// What asking rests on.
+pub struct Asking {
+    /// What the questions' primes follow from.
+    secret: Secret,
+    memory: Mutex<Memory>,
+}
+
+impl Default for Asking {
+    /// With a secret that ends with this process.
+    fn default() -> Self {
+        // Without randomness nothing else here works either.
+        let drawn = chance::octets::<32>().unwrap_or_default();
+        Self::new(Secret::new(&drawn))
+    }
+}
+
+impl Asking {
+    /// That remembers nothing yet.
+    pub fn new(secret: Secret) -> Self {
+        Self {
+            secret,
+            memory: Mutex::default(),
+        }
+    }
+}
+
+/// A message that a domain is asked about.
+pub struct Message<'a> {
+    /// What of it is covered.
+    pub covered: Result<Covered, NotAsked>,
+    /// MAIL FROM's argument.
+    pub reverse_path: &'a ReversePath,
+    /// Those accepted.
+    pub recipients: &'a [ForwardPath],
+    /// Who gave it.
+    pub client: IpAddr,
+}
+
+/// One asking.
+struct Round<'a> {
+    asker: Asker,
+    secret: &'a Secret,
+    domain: &'a Domain,
+    covered: &'a Covered,
+    reverse_path: &'a ReversePath,
+    hour: Hour,
+    now: Hour,
+    until: Instant,
+}
+
+/// What came of one question.
+struct Outcome {
+    heard: Heard,
+    asked: Asked,
+    /// What the domain offers now.
+    offer: Option<Offer>,
+}
+
+/// Whose domains are asked about.
+struct Whom {
+    recipients: Vec<Domain>,
+    elsewhere: Vec<Domain>,
+}
+
+impl Verifier {
+    /// The verdict with what the domain's ledger says of a message.
+    pub async fn ask_ledger(&self, verdict: &Verdict, message: Message<'_>) -> Verdict {
+        let Some(known) = verdict.ledger() else {
+            return verdict.clone();
+        };
+        let report = match self.questions(known, &message) {
+            Ok((round, whom)) => self.go_through(known, round, whom, message.client).await,
+            Err(why) => known.with(Finding::NotAsked(why), Vec::new(), None),
+        };
+        tell(&report);
+        let judged = verdict.with_ledger(report);
+        alarm(verdict, &judged, message.client);
+        judged
+    }
+
+    /// What is to be asked, or why nothing is.
+    fn questions<'a>(
+        &'a self,
+        known: &'a Report,
+        message: &'a Message<'_>,
+    ) -> Result<(Round<'a>, Whom), NotAsked> {
+        let policy = self.policy.load();
+        let covered = message.covered.as_ref().map_err(|why| *why)?;
+        let hour = covered.hour().map_err(|_| NotAsked::NoDate)?;
+        let now = Hour::at(clock::now().wall).ok_or(NotAsked::Trouble)?;
+        let named = message.recipients.iter().filter_map(ForwardPath::domain);
+        let mut recipients: Vec<_> = named.cloned().collect();
+        // A message is known again in whichever order its recipients come.
+        recipients.sort_unstable();
+        recipients.dedup();
+        if recipients.is_empty() {
+            return Err(NotAsked::NoRecipient);
+        }
+        let declared = message.recipients.iter();
+        let declared = declared.flat_map(|recipient| policy.forwarders.of(recipient));
+        let mut elsewhere: Vec<_> = declared.collect();
+        elsewhere.extend(covered.addressees(MOST_ADDRESSEES));
+        let Settings { special, port, .. } = policy.ledger;
+        let round = Round {
+            asker: Asker::new(Arc::clone(&self.resolver), port, special),
+            secret: &self.asking.secret,
+            domain: &known.domain,
+            covered,
+            reverse_path: message.reverse_path,
+            hour,
+            now,
+            until: clock::instant(clock::mono().plus(DEADLINE)),
+        };
+        let whom = Whom {
+            recipients,
+            elsewhere,
+        };
+        Ok((round, whom))
+    }
+
+    /// Asks until it is known what it comes to, and remembers that.
+    async fn go_through(
+        &self,
+        known: &Report,
+        round: Round<'_>,
+        whom: Whom,
+        client: IpAddr,
+    ) -> Report {
+        let Some(number) = round.number(&whom.recipients) else {
+            return known.with(Finding::NotAsked(NotAsked::NoDigest), Vec::new(), None);
+        };
+        let memory = &self.asking.memory;
+        let before = lock(memory).before(number, clock::mono());
+        let terms = (known.offer.policy, round.hour > round.now);
+        let mut course = Course::new(&whom.recipients, &whom.elsewhere, terms, before);
+        let (mut asked, mut offer) = (Vec::new(), None);
+        let mut next = course.begin();
+        let finding = loop {
+            let outcomes = match next {
+                Move::Done(finding) => break finding,
+                Move::Ask(about) => round.ask_all(about).await,
+                Move::AskAnother(about, first) => vec![round.ask(about, Some(first)).await],
+            };
+            let mut heard = Vec::new();
+            for outcome in outcomes {
+                heard.push(outcome.heard);
+                asked.push(outcome.asked);
+                offer = outcome.offer.or(offer);
+            }
+            if let Some(offer) = offer {
+                course.set_policy(offer.policy);
+            }
+            next = course.answered(&heard);
+        };
+        lock(memory).note((number, client), &finding, course.asked(), clock::mono());
+        known.with(finding, asked, offer)
+    }
+}
+
+impl Round<'_> {
+    /// By what the message is known again: by all that is asked about it.
+    fn number(&self, recipients: &[Domain]) -> Option<u128> {
+        let known_by = recipients.iter().take(MOST_KNOWN_BY);
+        known_by
+            .map(|domain| self.digest(&About::Message(domain.clone())))
+            .try_fold(0, |all, digest| Some(all ^ digest?.1.number()))
+    }
+
+    /// The digest that a question is about; none where the message has no identity.
+    fn digest(&self, about: &About) -> Option<(Kind, Digest)> {
+        let path = self.reverse_path;
+        Some(match about {
+            About::Message(domain) => (Kind::Message, self.covered.digest::<Sha256>(domain, path)?),
+            About::Identity => (Kind::Identity, self.covered.identity::<Sha256>(path)?),
+        })
+    }
+
+    /// Asks all of these at the same time.
+    async fn ask_all(&self, all: Vec<About>) -> Vec<Outcome> {
+        let mut asking: Together<usize, dyn Future<Output = Outcome> + Send + '_> =
+            Together::default();
+        for (place, about) in all.into_iter().enumerate() {
+            asking.push(place, Box::pin(self.ask(about, None)));
+        }
+        let mut outcomes = Vec::new();
+        while let Some(ended) = asking.next().await {
+            outcomes.push(ended);
+        }
+        outcomes.sort_by_key(|(place, _)| *place);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// Asks, within the time; of another server than `first`, if there was one.
+    async fn ask(&self, about: About, first: Option<IpAddr>) -> Outcome {
+        let answer = timeout_at(self.until, self.answer(&about, first)).await;
+        let (heard, oddity, offer) = match answer {
+            Ok((Ok(heard), offer)) => (heard, None, offer),
+            Ok((Err(oddity), offer)) => (Heard::default(), Some(oddity.into()), offer),
+            Err(_) => (Heard::default(), Some("too late".into()), None),
+        };
+        Outcome {
+            heard,
+            asked: Asked {
+                about,
+                server: heard.server,
+                word: heard.word,
+                oddity,
+            },
+            offer,
+        }
+    }
+
+    /// The answer, or what came in its place; and what the domain offers, if that was found.
+    async fn answer(
+        &self,
+        about: &About,
+        first: Option<IpAddr>,
+    ) -> (Result<Heard, String>, Option<Offer>) {
+        let Some((question, residues, seed)) = self.question(about) else {
+            return (Err("there is nothing to ask about".to_owned()), None);
+        };
+        let (offer, servers) = match self.asker.find(self.domain, &question, seed).await {
+            Servers::Answers(offer, servers) => (offer, servers),
+            Servers::Absent => return (Err("it takes no part any more".to_owned()), None),
+            Servers::NotKnown(why) => return (Err(why.to_string()), None),
+        };
+        if let Err(why) = offer.answers(&residues, self.hour, self.now) {
+            return (Err(why.to_string()), Some(offer));
+        }
+        let heard = match first {
+            None => Some(self.asker.ask(self.domain, &question, &servers).await),
+            Some(first) => {
+                let asker = &self.asker;
+                asker
+                    .ask_another(self.domain, &question, &servers, first)
+                    .await
+            }
+        };
+        let heard = match heard {
+            None => Err("no other server".to_owned()),
+            Some(heard) => match heard.said {
+                Said::Answer(answer) => Ok(Heard {
+                    word: Some(answer.about(self.hour)),
+                    server: heard.server,
+                }),
+                Said::Odd(oddity) => Err(oddity.to_string()),
+            },
+        };
+        (heard, Some(offer))
+    }
+
+    /// The question about this, and in which order servers are asked.
+    fn question(&self, about: &About) -> Option<(Question, Residues, u64)> {
+        let (kind, digest) = self.digest(about)?;
+        let prime = self.secret.prime(digest, self.domain)?;
+        let residues = Residues::of(digest, Width::Bits64, &[prime]).ok()?;
+        let hours = Hours::From(self.hour, 1);
+        let question = Question::new(kind, hours, digest.index(), residues).ok()?;
+        Some((question, residues, self.secret.seed(digest, self.domain)))
+    }
+}
+
+/// What was asked, and what was said, in a line.
+fn tell(report: &Report) {
+    figures().mail.ledger.count([report.finding.as_str()]);
+    let each = report.asked.iter().map(|asked| {
+        let about = match &asked.about {
+            About::Message(domain) => domain.as_ascii(),
+            About::Identity => "its identity",
+        };
+        let said = match (asked.word, &asked.oddity) {
+            (Some(Word::Sent), _) => "sent",
+            (Some(Word::NotSent), _) => "not sent",
+            (Some(Word::Unknown), _) => "unknown",
+            (None, oddity) => oddity.as_deref().unwrap_or("nothing"),
+        };
+        match asked.server {
+            Some(server) => format!("{about}: {said} ({server})"),
+            None => format!("{about}: {said}"),
+        }
+    });
+    info!(
+        domain = %report.domain,
+        finding = report.finding.as_str(),
+        answers = %log::Peer(&each.collect::<Vec<_>>().join(", ")),
+        "asked the sender's domain whether it sent the message"
+    );
+}
+
+/// Says it loudly where a domain's own relay brings what the domain says twice that it did not send.
+fn alarm(before: &Verdict, judged: &Verdict, client: IpAddr) {
+    let Some(report) = judged.ledger().filter(|report| report.is_denied_twice()) else {
+        return;
+    };
+    let is_disputed = before.result() == VerdictResult::Authorised
+        && judged.result() != VerdictResult::Authorised;
+    if !is_disputed {
+        return;
+    }
+    figures().mail.ledger_alarms.inc();
+    error!(
+        domain = %report.domain,
+        relay = %client,
+        verdict = %judged.result(),
+        "a relay that the domain lists brings what the domain did not send: the relay is abused, or the ledger is faulty"
+    );
+}
