@@ -123,3 +123,65 @@ impl Report {
         Some(Method::new("x-bounce", result).because(self.finding.as_str()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::verify::mail_from::{self, Identity, Reason};
+    use crate::verify::timing::{Moment, Possible};
+    use crate::verify::{Evidence, Verdict, VerdictResult};
+    use alloc::sync::Arc;
+
+    fn host(reason: Reason) -> Evidence {
+        let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+        let report = mail_from::Report::unasked(reason, client, Identity::Helo);
+        Evidence::MailFrom(Arc::new(report))
+    }
+
+    #[test]
+    fn what_the_ledger_says_decides_whatever_is_known_of_the_host() {
+        use VerdictResult::{Authorised, Repudiated, Tempfail, Unknown};
+        let not_covered = Finding::Unclear(Unclear::NotCovered);
+        for (reason, alone) in [
+            (Reason::Host, Authorised),
+            (Reason::Unpublished, Unknown),
+            (Reason::NotListed, Repudiated),
+            (Reason::Temporary, Tempfail),
+        ] {
+            for (finding, refuses, expected) in [
+                (Finding::Ours, true, Authorised),
+                (Finding::Ours, false, Authorised),
+                (Finding::NotOurs, true, Repudiated),
+                (Finding::NotOurs, false, alone),
+                (not_covered, true, alone),
+                (Finding::Unclear(Unclear::NotRecognised), true, alone),
+            ] {
+                let report = Evidence::Bounce(Report { finding, refuses });
+                let verdict = Verdict::of(host(reason), [report]);
+                assert_eq!(
+                    verdict.result(),
+                    expected,
+                    "{reason:?} {finding:?} {refuses}"
+                );
+                if finding == Finding::NotOurs && refuses {
+                    let reply = verdict.refusal().unwrap();
+                    assert_eq!(reply.code(), 550);
+                    assert!(reply.lines()[0].ends_with("not in reply to anything sent from here"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_repudiated_may_still_bring_a_true_report() {
+        let verdict = Verdict::of(host(Reason::NotListed), []);
+        let possible = |bounces| Possible {
+            bounces,
+            ..Possible::default()
+        };
+        assert_eq!(possible(true).said_at(&verdict), Moment::EndOfData);
+        assert_eq!(possible(false).said_at(&verdict), Moment::Mail);
+    }
+}
