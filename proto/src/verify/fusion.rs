@@ -60,11 +60,11 @@ fn dispute(weights: &mut [Weight], evidence: &[Evidence]) {
         return;
     };
     for (weight, piece) in weights.iter_mut().zip(evidence) {
-        match (piece, *weight) {
-            (Evidence::Ledger(_), _) => *weight = dispute,
-            (_, Weight::Proves | Weight::Clears) => *weight = Weight::Silent,
-            _ => {}
-        }
+        *weight = match piece {
+            Evidence::Ledger(_) => dispute,
+            // The proof had outweighed what is against, too.
+            _ => Weight::Silent,
+        };
     }
 }
 

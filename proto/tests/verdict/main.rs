@@ -14,6 +14,7 @@
 mod world;
 
 mod corpus;
+mod ledger;
 mod pairs;
 mod session;
 

@@ -15,6 +15,7 @@ use vouchsafe_proto::smtp::receive::{
 };
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::inquiry::Tests;
+use vouchsafe_proto::verify::ledger;
 use vouchsafe_proto::verify::mail_from::Request;
 use vouchsafe_proto::verify::timing::{Moment, Possible};
 use vouchsafe_proto::verify::{Evidence, Verdict, VerdictResult, Weight};
@@ -40,6 +41,8 @@ pub struct Ended {
 struct Run<'a> {
     world: &'a World,
     scenario: &'a Scenario,
+    /// What asking the domain's ledger comes to, if it has one.
+    ledger: Option<&'a ledger::Report>,
     session: Session,
     client: IpAddr,
     verdict: Option<Verdict>,
@@ -49,6 +52,11 @@ struct Run<'a> {
 
 /// Plays one message.
 pub fn run(world: &World, scenario: &Scenario) -> Ended {
+    run_with(world, scenario, None)
+}
+
+/// The same, if the domain of the reverse-path has a ledger, and asking it comes to this.
+pub fn run_with(world: &World, scenario: &Scenario, ledger: Option<&ledger::Report>) -> Ended {
     let client: IpAddr = scenario.client.parse().unwrap();
     let peer = Peer {
         address: (client, 4025).into(),
@@ -58,6 +66,7 @@ pub fn run(world: &World, scenario: &Scenario) -> Ended {
     let mut run = Run {
         world,
         scenario,
+        ledger,
         session: Session::new(Arc::new(settings(scenario)), peer),
         client,
         verdict: None,
@@ -184,15 +193,23 @@ impl Run<'_> {
             Ask::Content {
                 verdict,
                 reverse_path,
+                is_signed,
                 ..
             } => {
-                let dkim = Evidence::Dkim {
+                let dkim = is_signed.then(|| Evidence::Dkim {
                     report: Arc::new(self.scenario.signed().unwrap()),
                     reverse_path,
                     rescues: self.scenario.dkim_rescues,
-                };
-                self.add([dkim.clone()]);
-                Answer::Verdict(Arc::new(verdict.with([dkim])))
+                });
+                self.add(dkim.clone());
+                let mut verdict = verdict.with(dkim);
+                if verdict.asks_ledger() {
+                    let report = self.ledger.expect("a ledger");
+                    verdict = verdict.with_ledger(report.clone());
+                    let looked_at = self.verdict.take().expect("a verdict at MAIL");
+                    self.verdict = Some(looked_at.with_ledger(report.clone()));
+                }
+                Answer::Verdict(Arc::new(verdict))
             }
             Ask::Begin { .. } => Answer::Begun(Ok(Begun::to_keep(id))),
             Ask::Commit(envelope) => {
@@ -245,7 +262,22 @@ impl Run<'_> {
             reverse_path,
             ..request
         };
-        inquire(self.world, request, Tests::default())
+        let domain = request.reverse_path.domain().cloned();
+        let verdict = inquire(self.world, request, Tests::default());
+        let Some((report, domain)) = self.ledger.zip(domain) else {
+            return verdict;
+        };
+        // Of what is proven only an audit is told.
+        let is_listed = verdict.mail_from_weight() == Weight::Proves;
+        if is_listed && !report.audit {
+            return verdict;
+        }
+        let offered = ledger::Report {
+            domain,
+            finding: ledger::Finding::Offered,
+            ..report.clone()
+        };
+        verdict.with([Evidence::Ledger(Arc::new(offered))])
     }
 }
 

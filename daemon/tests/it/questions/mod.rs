@@ -208,7 +208,8 @@ fn a_message_costs_six_questions_at_most_and_the_same_one_none_again() {
     for name in names {
         setup = setup.domain(name, &sink.next_hop());
     }
-    let service = setup.start();
+    // Down a path each recipient would come in a transaction of its own.
+    let service = setup.stored().start();
     let of = |count: usize| {
         let names = names.iter().take(count);
         names.map(|name| format!("bob@{name}")).collect::<Vec<_>>()

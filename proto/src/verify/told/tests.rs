@@ -161,3 +161,56 @@ fn every_reason_has_a_word_of_its_kind() {
         assert_eq!(word(reason), expected, "{reason}");
     }
 }
+
+#[test]
+fn what_the_domain_answered_is_told() {
+    use crate::residue::inquiry::Meaning;
+    use crate::residue::{Offer, Policy};
+    use crate::verify::ledger::{Denial, Finding, Report};
+    let of = |finding| {
+        let report = Report {
+            domain: domain("example.net"),
+            offer: Offer {
+                window: 336,
+                least_revealed: 80,
+                policy: Policy::Reject,
+            },
+            audit: false,
+            finding,
+            asked: vec![],
+            steps: vec![],
+            ttl: 300,
+        };
+        let first = mail_from(
+            Reason::Unpublished,
+            mail_from::Identity::ReversePath,
+            "example.net",
+        );
+        told(
+            "ann@example.net",
+            vec![first, Evidence::Ledger(Arc::new(report))],
+        )
+        .remove(0)
+    };
+    let elsewhere = Meaning::SentElsewhere(domain("old.example"));
+    for (finding, expected) in [
+        (
+            Finding::Answered(Meaning::Sent),
+            "; x-ledger=pass reason=sent ",
+        ),
+        (
+            Finding::Answered(elsewhere),
+            "; x-ledger=neutral reason=\"sent elsewhere\" ",
+        ),
+        (Finding::Answered(Meaning::Unknown), "; x-ledger=none "),
+        (
+            Finding::Denied(Denial::Twice),
+            "; x-ledger=fail reason=\"not sent\" ",
+        ),
+    ] {
+        let field = of(finding);
+        assert!(field.contains(expected), "{field}");
+        assert!(field.ends_with("smtp.mailfrom=ann@example.net"), "{field}");
+    }
+    assert!(!of(Finding::Offered).contains("x-ledger"));
+}

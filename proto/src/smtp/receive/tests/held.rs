@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::envelope::Clearance;
+use crate::residue::{Offer, Policy};
+use crate::verify::mail_from::Reason;
+use crate::verify::{ledger, mail_from};
 use alloc::string::ToString;
 
 /// As many may come in one transaction.
@@ -270,5 +273,46 @@ fn next_hops_wait_no_longer_than_three_minutes_for_a_silent_peer() {
         talk.session.step(Input::TimerFired, deadline, &mut actions);
         // A driver's timer may be early: what was armed before is looked at again.
         assert!(actions.contains(&Action::Abandon), "{passes_on}");
+    }
+}
+
+#[test]
+fn no_path_is_opened_before_the_senders_domain_is_asked() {
+    for audit in [false, true] {
+        let report = ledger::Report {
+            domain: crate::addr::Domain::parse("example.net").unwrap(),
+            offer: Offer {
+                window: 336,
+                least_revealed: 80,
+                policy: Policy::Reject,
+            },
+            audit,
+            finding: ledger::Finding::Offered,
+            asked: Vec::new(),
+            steps: Vec::new(),
+            ttl: 300,
+        };
+        let reason = if audit {
+            Reason::Host
+        } else {
+            Reason::Unpublished
+        };
+        let client = peer().address.ip();
+        let first = mail_from::Report::unasked(reason, client, mail_from::Identity::ReversePath);
+        let first = Evidence::MailFrom(Arc::new(first));
+        let verdict = Verdict::of(first, [Evidence::Ledger(Arc::new(report))]);
+        let mut talk = Talk::behind_mail(verdict);
+        assert_eq!(talk.recipient("c").opens, Some(Opens::AfterVerdict));
+        talk.answer(Answer::Held(Ok(None)));
+        talk.says("DATA\r\n");
+        talk.answer(begun(false));
+        match talk.says("a: b\r\n\r\nx\r\n.\r\n") {
+            Some(Ask::Content {
+                recipients,
+                is_signed,
+                ..
+            }) => assert_eq!((recipients.len(), *is_signed), (1, false)),
+            other => panic!("{other:?}"),
+        }
     }
 }
