@@ -20,6 +20,7 @@ use vouchsafe_spool::Draft;
 use super::Site;
 use super::world::{Told, Trouble};
 use crate::clock;
+use crate::history::event::{Event, Lines, Note, Words};
 use crate::ledger::Sha256;
 use crate::verify::bounce::look;
 use crate::verify::ledger::Message;
@@ -61,7 +62,11 @@ pub(super) async fn judge(site: &Site, about: About, mut draft: Box<dyn Draft>) 
             recipients: &about.recipients,
             client: about.client,
         };
-        verdict = site.verifier.ask_ledger(&verdict, message).await;
+        let (judged, alarms) = site.verifier.ask_ledger(&verdict, message).await;
+        verdict = judged;
+        if alarms {
+            note(site, &verdict, &*draft);
+        }
     }
     let verdict = verdict.without_steps();
     Told {
@@ -106,6 +111,19 @@ async fn bounce(site: &Site, about: &About, draft: &mut dyn Draft) -> Finding {
     let looking = tokio::task::spawn_blocking(move || look(&ledger, &message, &recipients, now));
     let unknown = Finding::Unclear(Unclear::Trouble);
     looking.await.unwrap_or(unknown)
+}
+
+/// Has `trace` tell of a message that gave alarm and is put off: nothing else of it stays here.
+fn note(site: &Site, verdict: &Verdict, draft: &dyn Draft) {
+    let (Some(notebook), Some(reply)) = (&site.ahead.notebook, verdict.refusal()) else {
+        return;
+    };
+    let event = Event::Refused {
+        reply: Words::Shown(&reply),
+    };
+    let mut lines = Lines::default();
+    lines.push(&Note::new(draft.id(), clock::now().wall, event));
+    notebook.note(draft.id(), &lines);
 }
 
 /// What of the message its digest covers.

@@ -151,24 +151,18 @@ pub(super) fn ask(
             size,
             is_signed,
             is_report,
-        } => match in_hand.draft.take() {
-            Some(draft) => {
-                let about = About {
-                    verdict,
-                    reverse_path,
-                    client: presenter.client,
-                    recipients,
-                    is_signed,
-                    is_report,
-                    size,
-                };
-                within(
-                    span,
-                    async move { content::judge(&site, about, draft).await },
-                )
-            }
-            None => ready(Answer::Verdict(verdict)),
-        },
+        } => {
+            let about = About {
+                verdict,
+                reverse_path,
+                client: presenter.client,
+                recipients,
+                is_signed,
+                is_report,
+                size,
+            };
+            look_at(site, about, in_hand.draft.take(), span)
+        }
         Ask::Outside {
             reverse_path,
             recipients,
@@ -186,6 +180,17 @@ pub(super) fn ask(
             let in_hand = std::mem::take(in_hand);
             within(span, take(site, in_hand, *envelope))
         }
+    }
+}
+
+/// What the content says, if there is any in a draft.
+fn look_at(site: Arc<Site>, about: About, draft: Option<Box<dyn Draft>>, span: &Span) -> Asking {
+    match draft {
+        Some(draft) => within(
+            span,
+            async move { content::judge(&site, about, draft).await },
+        ),
+        None => ready(Answer::Verdict(about.verdict)),
     }
 }
 

@@ -139,10 +139,10 @@ struct Whom {
 }
 
 impl Verifier {
-    /// The verdict with what the domain's ledger says of a message.
-    pub async fn ask_ledger(&self, verdict: &Verdict, message: Message<'_>) -> Verdict {
+    /// The verdict with what the domain's ledger says of a message, and whether that is cause for alarm.
+    pub async fn ask_ledger(&self, verdict: &Verdict, message: Message<'_>) -> (Verdict, bool) {
         let Some(known) = verdict.ledger() else {
-            return verdict.clone();
+            return (verdict.clone(), false);
         };
         let report = match self.questions(known, &message) {
             Ok((round, whom)) => self.go_through(known, round, whom, message.client).await,
@@ -150,8 +150,8 @@ impl Verifier {
         };
         tell(&report);
         let judged = verdict.with_ledger(report);
-        alarm(verdict, &judged, message.client);
-        judged
+        let alarms = alarm(verdict, &judged, message.client);
+        (judged, alarms)
     }
 
     /// What is to be asked, or why nothing is.
@@ -364,14 +364,14 @@ fn tell(report: &Report) {
 }
 
 /// Says it loudly where a domain's own relay brings what the domain says twice that it did not send.
-fn alarm(before: &Verdict, judged: &Verdict, client: IpAddr) {
+fn alarm(before: &Verdict, judged: &Verdict, client: IpAddr) -> bool {
     let Some(report) = judged.ledger().filter(|report| report.is_denied_twice()) else {
-        return;
+        return false;
     };
     let is_disputed = before.result() == VerdictResult::Authorised
         && judged.result() != VerdictResult::Authorised;
     if !is_disputed {
-        return;
+        return false;
     }
     figures().mail.ledger_alarms.inc();
     error!(
@@ -380,4 +380,5 @@ fn alarm(before: &Verdict, judged: &Verdict, client: IpAddr) {
         verdict = %judged.result(),
         "a relay that the domain lists brings what the domain did not send: the relay is abused, or the ledger is faulty"
     );
+    true
 }

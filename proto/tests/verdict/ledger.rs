@@ -89,9 +89,8 @@ fn expected(report: &Report, others: &Verdict) -> VerdictResult {
             match (denial, rest) {
                 (_, Authorised) if !listed || !report.audit => Authorised,
                 (Denial::Overdue, Authorised) => Unknown,
-                (_, Authorised) => Tempfail,
                 (_, Unknown) if others.has(Weight::Clears) => Unknown,
-                (Denial::Once, Unknown) => Tempfail,
+                (_, Authorised) | (Denial::Once, Unknown) => Tempfail,
                 (_, Unknown) if trouble => Tempfail,
                 (_, Unknown) => Repudiated,
                 (_, rest) => rest,

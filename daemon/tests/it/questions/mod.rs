@@ -3,6 +3,7 @@
 
 mod world;
 
+use super::cli::{texts, vouchsafe};
 use super::metrics::{page, sample};
 use super::nsd::Nsd;
 use super::sink::Sink;
@@ -170,6 +171,7 @@ fn a_listed_relay_that_brings_what_the_domain_did_not_send_raises_an_alarm() {
     let world = World::new(&message, sender(LISTED, &[Some(NOT_SENT), Some(NOT_SENT)]));
     let setup = world.setup("special_use = true\naudit = true");
     let mut service = setup.with("[metrics]\naddress = \"127.0.0.1:0\"").start();
+    let mut refused = Vec::new();
     for tries in 1..=2 {
         let (moment, reply) = bring(&service, &BOB, &message);
         assert!(reply.starts_with("451 4.7.1 "), "{moment} {reply}");
@@ -181,6 +183,20 @@ fn a_listed_relay_that_brings_what_the_domain_did_not_send_raises_an_alarm() {
         let figures = page(service.monitor(), "/metrics").1;
         assert_eq!(sample(&figures, "vouchsafe_ledger_alarms_total"), tries);
         assert_eq!(world.questions(), 4, "what is known is not asked again");
+        let line = service.wait_for("message refused");
+        let (_, id) = line.split_once("queue_id=").unwrap();
+        let id = id.split(' ').next().unwrap();
+        refused.push(id.to_owned());
+    }
+    let folder = service.folder();
+    service.stop();
+    for id in refused {
+        let config = format!(
+            "--config={}",
+            folder.path().join("vouchsafe.toml").display()
+        );
+        let (out, err) = texts(&vouchsafe(&["trace", &id, &config]));
+        assert!(out.contains("451 4.7.1 example.org"), "{out}{err}");
     }
     // What the domain has sent goes on as ever.
     let world = World::new(&message, sender(LISTED, &[Some(SENT)]));

@@ -280,7 +280,7 @@ fn next_hops_wait_no_longer_than_three_minutes_for_a_silent_peer() {
 fn no_path_is_opened_before_the_senders_domain_is_asked() {
     for audit in [false, true] {
         let report = ledger::Report {
-            domain: crate::addr::Domain::parse("example.net").unwrap(),
+            domain: Domain::parse("example.net").unwrap(),
             offer: Offer {
                 window: 336,
                 least_revealed: 80,
