@@ -8,8 +8,8 @@ use super::metrics::{page, sample};
 use super::nsd::Nsd;
 use super::sink::Sink;
 use world::{
-    ALTERED, ELSEWHERE, JUNK, LISTED, Message, NOBODY, NOT_LISTED, NOT_SENT, NOTHING, OTHER_HOURS,
-    SENT, Sender, UNKNOWN, World, bring, sender,
+    ALTERED, ELSEWHERE, FAILURE, JUNK, LISTED, Message, NOBODY, NOT_LISTED, NOT_SENT, NOTHING,
+    OTHER_HOURS, SENT, Sender, UNKNOWN, World, bring, sender,
 };
 
 /// What is looked at in a laboratory.
@@ -116,7 +116,7 @@ fn nothing_odd_is_ever_a_reason_to_refuse() {
     if !Nsd::installed("odd answers of a ledger") {
         return;
     }
-    for says in [UNKNOWN, OTHER_HOURS, JUNK, NOTHING] {
+    for says in [UNKNOWN, OTHER_HOURS, JUNK, NOTHING, FAILURE] {
         let servers = [Some(says), Some(says)];
         assert_eq!(
             judged(sender("", &servers)),

@@ -34,9 +34,11 @@ pub enum Say {
     Junk,
     /// There is no such name.
     Nothing,
+    /// That something is wrong with the server.
+    Failure,
 }
 
-use Say::{Junk, NotSent, Nothing, OtherHours, Sent, Unknown};
+use Say::{Failure, Junk, NotSent, Nothing, OtherHours, Sent, Unknown};
 
 /// What a server says about the message to us, to those it names, and about its identity.
 pub type Says = [Say; 3];
@@ -49,6 +51,7 @@ pub const UNKNOWN: Says = [Unknown; 3];
 pub const OTHER_HOURS: Says = [OtherHours; 3];
 pub const JUNK: Says = [Junk; 3];
 pub const NOTHING: Says = [Nothing; 3];
+pub const FAILURE: Says = [Failure; 3];
 
 /// How the domain is set up.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +165,7 @@ fn texts(message: &Message, says: Says) -> String {
             NotSent | OtherHours => 0,
             Unknown => 2,
             Junk => 7,
-            Nothing => continue,
+            Nothing | Failure => continue,
         };
         writeln!(
             lines,
@@ -239,7 +242,14 @@ impl World {
                 writeln!(zone, "_sent TXT \"{offer}\"").unwrap();
             }
             zone.push_str(&texts(message, says.unwrap_or(NOTHING)));
-            let zones = [(".", Some(zone_file(".", ""))), ("example.org", Some(zone))];
+            // Branches that cannot be loaded.
+            let branches = message.branches.iter().zip(says.unwrap_or(NOTHING));
+            let failing: Vec<_> = branches
+                .filter(|(_, say)| *say == Failure)
+                .map(|(branch, _)| format!("{branch}._sent.example.org"))
+                .collect();
+            let mut zones = vec![(".", Some(zone_file(".", ""))), ("example.org", Some(zone))];
+            zones.extend(failing.iter().map(|apex| (apex.as_str(), None)));
             let nsd = Nsd::serve(Ipv4Addr::LOCALHOST.into(), &zones);
             relays.push(Relay::start(socket, nsd.address(), says.is_some()));
             servers.push(nsd);
