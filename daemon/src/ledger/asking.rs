@@ -27,6 +27,8 @@ pub struct Asker {
     port: u16,
     /// They may have addresses of special use.
     special: bool,
+    /// On whose account they are looked for.
+    client: Option<IpAddr>,
 }
 
 /// What the servers said.
@@ -78,13 +80,21 @@ impl Asker {
             resolver,
             port,
             special,
+            client: None,
         }
+    }
+
+    /// The same on account of this client, whose message makes us ask.
+    #[must_use]
+    pub const fn on_account_of(mut self, client: IpAddr) -> Self {
+        self.client = Some(client);
+        self
     }
 
     /// Who answers a question to this domain, in the order of this seed ([`Secret::seed`](super::Secret::seed)).
     pub async fn find(&self, domain: &Domain, question: &Question, seed: u64) -> Report {
         let search = Search::new(domain, question.branch_label(), self.special, seed);
-        drive(search, None, &self.resolver).await
+        drive(search, self.client, &self.resolver).await
     }
 
     /// Asks these servers, one after the other until one has answered.

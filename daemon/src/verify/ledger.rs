@@ -178,7 +178,8 @@ impl Verifier {
         elsewhere.extend(covered.addressees(MOST_ADDRESSEES));
         let Settings { special, port, .. } = policy.ledger;
         let round = Round {
-            asker: Asker::new(Arc::clone(&self.resolver), port, special),
+            asker: Asker::new(Arc::clone(&self.resolver), port, special)
+                .on_account_of(message.client),
             secret: &self.asking.secret,
             domain: &known.domain,
             covered,
