@@ -6,6 +6,7 @@ mod world;
 use super::cli::{texts, vouchsafe};
 use super::metrics::{page, sample};
 use super::nsd::Nsd;
+use super::signing::{EDWARDS, record, signed, signer};
 use super::sink::Sink;
 use world::{
     ALTERED, ELSEWHERE, FAILURE, JUNK, LISTED, Message, NOBODY, NOT_LISTED, NOT_SENT, NOTHING,
@@ -160,6 +161,29 @@ fn who_offers_nothing_or_is_not_to_be_asked_is_not_asked() {
     for (sender, verify, told) in cases {
         assert_eq!(outcome(sender, verify), (told.to_owned(), 0), "{verify}");
     }
+}
+
+#[test]
+fn what_a_signature_proves_is_not_asked_about() {
+    if !Nsd::installed("signed messages of a domain with a ledger") {
+        return;
+    }
+    let key = format!("{EDWARDS}._domainkey TXT \"{}\"\n", record(EDWARDS));
+    let records = format!("{NOBODY}{key}");
+    let plain = Message::naming("old.example");
+    let world = World::new(&plain, sender(&records, &[Some(NOT_SENT), Some(NOT_SENT)]));
+    let service = world.service(HERE);
+    let by_it = signer("example.org", EDWARDS);
+    let mut message = plain.clone();
+    message.text = signed(&by_it, &plain.text);
+    let (moment, reply) = bring(&service, &BOB, &message);
+    assert_eq!((moment, &reply[..3]), ("content", "250"), "{reply}");
+    assert_eq!(world.questions(), 0);
+    // One that does not hold leaves it to the ledger.
+    message.text = message.text.replace("Hi Bob.", "Hi Rob.");
+    let (moment, reply) = bring(&service, &BOB, &message);
+    assert_eq!((moment, &reply[..3]), ("content", "550"), "{reply}");
+    assert!(world.questions() > 0);
 }
 
 #[test]
