@@ -7,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::dns::Name;
 use vouchsafe_proto::dns::message::Layout;
-use vouchsafe_proto::residue::wire::{Asked, Query, Rcode, Response, Unread, Zone, Zones};
+use vouchsafe_proto::residue::wire::{
+    Asked, Query, Rcode, Response, Terms, Unread, Way, Zone, Zones,
+};
 use vouchsafe_proto::residue::{Answer, Hour, Offer, Policy, Span, Word};
 
 fn zones() -> Zones {
@@ -35,8 +37,12 @@ fuzz_target!(|datagram: &[u8]| {
     };
     let cookie = query.edns().and_then(|edns| edns.cookie);
     let cookie = cookie.map(|cookie| [&cookie[..8], &[7; 8]].concat());
+    let terms = Terms {
+        way: Way::Datagram,
+        cookie: cookie.as_deref(),
+    };
     let asked = zones.find(&query);
-    if !Response::of_zone(&query, &asked, cookie.as_deref(), &mut response) {
+    if !Response::of_zone(&query, &asked, terms, &mut response) {
         assert!(matches!(asked, Asked::Sent(..)));
         let covered = Span {
             first: Hour::new(0xf_ffff).expect("an hour"),
@@ -46,11 +52,11 @@ fuzz_target!(|datagram: &[u8]| {
             word: Word::Unknown,
             covered,
         };
-        Response::answer(&query, answer, cookie.as_deref(), &mut response);
+        Response::answer(&query, answer, terms, &mut response);
         assert!(response.len() * 2 <= datagram.len() * 3);
     }
     assert!(Layout::of(&response).is_some());
     assert_eq!(response[..2], datagram[..2]);
-    Response::truncated(&query, cookie.as_deref(), &mut response);
+    Response::truncated(&query, terms, &mut response);
     assert!(Layout::of(&response).is_some());
 });

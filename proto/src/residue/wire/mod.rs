@@ -4,8 +4,8 @@
 //! question that is malformed in any respect is told apart before a ledger is looked at. Nothing is allocated on the
 //! way, since a forger's questions come as fast as he can send.
 //!
-//! Promised: no datagram makes anything here panic; an answer to a question is no longer than half as much again as the
-//! question; names come back in the case in which they came. Left to others: sockets, what may be asked how often, DNS
+//! Promised: no datagram makes anything here panic; a datagram that answers a question is no longer than half as much
+//! again as the question; names come back in the case in which they came. Left to others: sockets, what may be asked how often, DNS
 //! cookies' sums, and the ledger.
 
 mod query;
@@ -15,7 +15,7 @@ mod tests;
 mod zones;
 
 pub use query::{Edns, Query, Unread};
-pub use response::{Rcode, Response};
+pub use response::{Rcode, Response, Terms, Way};
 pub use zones::{Asked, Zone, Zones};
 
 /// Octets of a header.

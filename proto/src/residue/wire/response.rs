@@ -11,8 +11,29 @@ use crate::residue::{Answer, LONGEST_ANSWER, Word};
 pub struct Response<'a> {
     octets: &'a mut Vec<u8>,
     query: &'a Query<'a>,
+    terms: Terms<'a>,
+    /// Octets of it at most.
+    most: usize,
     answers: u16,
     authorities: u16,
+}
+
+/// On what terms it goes to the asker.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// How it goes.
+    pub way: Way,
+    /// What goes back of a cookie, if one came.
+    pub cookie: Option<&'a [u8]>,
+}
+
+/// How a response goes to who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// UDP: to an address that may be somebody else's.
+    Datagram,
+    /// TCP: to whoever asked, as long as it may be.
+    Stream,
 }
 
 /// How a query ended (RFC 1035 §4.1.1, RFC 6891 §9).
@@ -70,21 +91,32 @@ impl<'a> Response<'a> {
     }
 
     /// Begins an answer in `into`, which is emptied.
-    fn begin(query: &'a Query<'a>, into: &'a mut Vec<u8>) -> Self {
+    fn begin(query: &'a Query<'a>, terms: Terms<'a>, into: &'a mut Vec<u8>) -> Self {
+        let most = match (terms.way, query.edns()) {
+            (Way::Stream, _) => usize::from(u16::MAX),
+            (Way::Datagram, Some(edns)) => usize::from(edns.size).clamp(LEAST_SIZE, MOST_SIZE),
+            (Way::Datagram, None) => LEAST_SIZE,
+        };
         into.clear();
         into.extend_from_slice(query.octets().get(..HEADER).unwrap_or_default());
         into.extend_from_slice(query.question());
         Self {
             octets: into,
             query,
+            terms,
+            most,
             answers: 0,
             authorities: 0,
         }
     }
 
-    /// Answers whether it was sent. `cookie`: what goes back of it, if one came.
-    pub fn answer(query: &Query<'_>, answer: Answer, cookie: Option<&[u8]>, into: &mut Vec<u8>) {
-        let mut response = Response::begin(query, into);
+    /// Answers whether it was sent.
+    pub fn answer(query: &Query<'_>, answer: Answer, terms: Terms<'_>, into: &mut Vec<u8>) {
+        let mut response = Response::begin(query, terms, into);
+        if terms.way == Way::Datagram {
+            let asked = query.octets().len();
+            response.most = response.most.min(asked.saturating_add(asked / 2));
+        }
         let (mut text, mut length) = ([0; LONGEST_ANSWER], 0_usize);
         answer.write(|octet| {
             if let Some(place) = text.get_mut(length) {
@@ -93,23 +125,22 @@ impl<'a> Response<'a> {
             }
         });
         response.text(ttl(answer.word), text.get(..length).unwrap_or_default());
-        response.end(Rcode::NoError, cookie);
+        response.end(Rcode::NoError);
     }
 
     /// Asks to come again over TCP, where nobody can hide behind another's address.
-    pub fn truncated(query: &Query<'_>, cookie: Option<&[u8]>, into: &mut Vec<u8>) {
-        let response = Response::begin(query, into);
-        response.end_truncated(cookie);
+    pub fn truncated(query: &Query<'_>, terms: Terms<'_>, into: &mut Vec<u8>) {
+        Response::begin(query, terms, into).end_truncated();
     }
 
     /// Answers all but whether something was sent; `false` if that is what is asked, and nothing is written.
     pub fn of_zone(
         query: &Query<'_>,
         asked: &Asked<'_>,
-        cookie: Option<&[u8]>,
+        terms: Terms<'_>,
         into: &mut Vec<u8>,
     ) -> bool {
-        let mut response = Response::begin(query, into);
+        let mut response = Response::begin(query, terms, into);
         let rcode = match asked {
             Asked::Sent(..) => {
                 response.octets.clear();
@@ -141,8 +172,9 @@ impl<'a> Response<'a> {
             }
             Asked::Malformed => Rcode::FormErr,
             Asked::Refused => Rcode::Refused,
+            Asked::OtherVersion => Rcode::BadVers,
         };
-        response.end(rcode, cookie);
+        response.end(rcode);
         true
     }
 
@@ -181,31 +213,30 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Writes the OPT record and the header; what is too long for the asker is left out, and that said.
-    fn end(mut self, rcode: Rcode, cookie: Option<&[u8]>) {
-        let (rcode, size) = match self.query.edns() {
-            Some(edns) if edns.version != 0 => (Rcode::BadVers, LEAST_SIZE),
-            Some(edns) => (rcode, usize::from(edns.size).clamp(LEAST_SIZE, MOST_SIZE)),
-            None => (rcode, LEAST_SIZE),
-        };
-        if rcode == Rcode::BadVers {
-            self.octets
-                .truncate(HEADER.saturating_add(self.query.question().len()));
-            (self.answers, self.authorities) = (0, 0);
+    /// Writes the OPT record and the header. What is too long goes without the cookie, or not at all, and says so.
+    fn end(mut self, rcode: Rcode) {
+        let before = self.octets.len();
+        self.opt(rcode, self.terms.cookie);
+        if self.octets.len() > self.most {
+            self.octets.truncate(before);
+            self.opt(rcode, None);
         }
-        self.opt(rcode, cookie);
-        if self.octets.len() > size {
-            return self.end_truncated(cookie);
+        if self.octets.len() > self.most {
+            return self.end_truncated();
         }
         self.header(rcode, false);
     }
 
     /// Ends it with nothing but the question, and says so.
-    fn end_truncated(mut self, cookie: Option<&[u8]>) {
-        self.octets
-            .truncate(HEADER.saturating_add(self.query.question().len()));
+    fn end_truncated(mut self) {
+        let before = HEADER.saturating_add(self.query.question().len());
+        self.octets.truncate(before);
         (self.answers, self.authorities) = (0, 0);
-        self.opt(Rcode::NoError, cookie);
+        self.opt(Rcode::NoError, self.terms.cookie);
+        if self.octets.len() > self.most {
+            self.octets.truncate(before);
+            self.opt(Rcode::NoError, None);
+        }
         self.header(Rcode::NoError, true);
     }
 
@@ -241,8 +272,12 @@ impl<'a> Response<'a> {
             return;
         };
         let [_, _, flags, low, q0, q1, a0, a1, n0, n1, m0, m1] = header;
-        // Response and authoritative; opcode and RD as they came.
-        *flags = 0x84 | (*flags & 0x79) | if truncated { 2 } else { 0 };
+        // Response, authoritative for what it says of a zone; opcode and RD as they came.
+        let authoritative = match rcode {
+            Rcode::NoError | Rcode::NxDomain => 4,
+            _ => 0,
+        };
+        *flags = 0x80 | authoritative | (*flags & 0x79) | if truncated { 2 } else { 0 };
         *low = code(rcode);
         [*q0, *q1] = [0, 1];
         [*a0, *a1] = self.answers.to_be_bytes();

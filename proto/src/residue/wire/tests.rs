@@ -47,6 +47,11 @@ fn query(name: &str, kind: u16, (more, records): (&[u8], u8)) -> Vec<u8> {
     octets
 }
 
+const BY_DATAGRAM: Terms<'_> = Terms {
+    way: Way::Datagram,
+    cookie: None,
+};
+
 const BARE: (&[u8], u8) = (&[], 0);
 /// An OPT record of 1232 octets.
 const EDNS: (&[u8], u8) = (&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0], 1);
@@ -84,10 +89,14 @@ fn respond(datagram: &[u8]) -> Vec<u8> {
         }
     };
     let cookie = query.edns().and_then(|edns| edns.cookie);
-    let whole = cookie.map(|cookie| [cookie, &[9; 8]].concat());
+    let whole = cookie.map(|cookie| [&cookie[..8], &[9; 8]].concat());
+    let terms = Terms {
+        way: Way::Datagram,
+        cookie: whole.as_deref(),
+    };
     let asked = zones.find(&query);
-    if !Response::of_zone(&query, &asked, whole.as_deref(), &mut into) {
-        Response::answer(&query, answer(Word::Sent), whole.as_deref(), &mut into);
+    if !Response::of_zone(&query, &asked, terms, &mut into) {
+        Response::answer(&query, answer(Word::Sent), terms, &mut into);
     }
     into
 }
@@ -160,13 +169,13 @@ fn each_thing_that_can_be_asked_has_its_answer() {
             txt,
             "3 85 / [_sent.example.org soa 300]",
         ),
-        ("x.9._sent.example.org", txt, "1 85"),
-        (&VECTOR.replace(".9.", ".8."), txt, "1 85"),
-        ("_sent.example.com", txt, "5 85"),
-        ("_sent.sub.example.org", txt, "5 85"),
-        ("_sent.org", txt, "5 85"),
-        ("example.org", txt, "5 85"),
-        ("", txt, "5 85"),
+        ("x.9._sent.example.org", txt, "1 81"),
+        (&VECTOR.replace(".9.", ".8."), txt, "1 81"),
+        ("_sent.example.com", txt, "5 81"),
+        ("_sent.sub.example.org", txt, "5 81"),
+        ("_sent.org", txt, "5 81"),
+        ("example.org", txt, "5 81"),
+        ("", txt, "5 81"),
     ] {
         for more in [BARE, EDNS, COOKIE] {
             let response = respond(&query(name, kind, more));
@@ -258,11 +267,37 @@ fn what_cannot_be_read_is_told_apart() {
 #[test]
 fn an_answer_is_no_longer_than_half_as_much_again() {
     let q = VECTOR.split("._sent").next().unwrap();
+    let with_cookie = |octets: u8| {
+        let mut opt = vec![
+            0,
+            0,
+            41,
+            4,
+            208,
+            0,
+            0,
+            0,
+            0,
+            0,
+            4 + octets,
+            0,
+            10,
+            0,
+            octets,
+        ];
+        opt.extend(0..octets);
+        opt
+    };
+    let cookies: Vec<_> = core::iter::once(8)
+        .chain(16..=40)
+        .map(with_cookie)
+        .collect();
+    let cookies = cookies.iter().map(|opt| (&opt[..], 1));
     for domain in ["example.org", "a.b"] {
-        for more in [BARE, EDNS, COOKIE] {
+        for more in [BARE, EDNS].into_iter().chain(cookies.clone()) {
             let asked = query(&alloc::format!("{q}._sent.{domain}"), 16, more);
             let response = respond(&asked);
-            assert_eq!(response[3], 0);
+            assert_eq!((response[2], response[3], response[7]), (0x85, 0, 1));
             assert!(
                 response.len() * 2 <= asked.len() * 3,
                 "{} of {}",
@@ -274,12 +309,27 @@ fn an_answer_is_no_longer_than_half_as_much_again() {
 }
 
 #[test]
+fn what_would_be_longer_goes_without_its_cookie_or_not_at_all() {
+    let datagram = query(VECTOR, 16, COOKIE);
+    let read = Query::read(&datagram).unwrap();
+    let mut into = Vec::new();
+    let mut say = |way, cookie: &[u8]| {
+        let cookie = Some(cookie);
+        Response::answer(&read, answer(Word::Sent), Terms { way, cookie }, &mut into);
+        (into[2], into[7], into.ends_with(&[9; 8]))
+    };
+    assert_eq!(say(Way::Datagram, &[9; 16]), (0x85, 1, true));
+    assert_eq!(say(Way::Datagram, &[9; 40]), (0x85, 1, false));
+    assert_eq!(say(Way::Stream, &[9; 40]), (0x85, 1, true));
+}
+
+#[test]
 fn what_is_cut_says_so_and_is_no_longer_than_the_question() {
     for more in [BARE, EDNS] {
         let datagram = query(VECTOR, 16, more);
         let read = Query::read(&datagram).unwrap();
         let mut into = Vec::new();
-        Response::truncated(&read, None, &mut into);
+        Response::truncated(&read, BY_DATAGRAM, &mut into);
         assert_eq!((into[2], into[3], into.len()), (0x87, 0, datagram.len()));
     }
 }
@@ -312,16 +362,28 @@ fn more_than_fits_is_left_to_tcp() {
     assert!(Response::of_zone(
         &read,
         &zones.find(&read),
-        None,
+        BY_DATAGRAM,
         &mut into
     ));
     assert_eq!((into[2], into.len()), (0x87, datagram.len()));
+    let by_stream = Terms {
+        way: Way::Stream,
+        cookie: None,
+    };
+    assert!(Response::of_zone(
+        &read,
+        &zones.find(&read),
+        by_stream,
+        &mut into
+    ));
+    assert_eq!((into[2], into[7]), (0x85, 12));
+    assert!(into.len() > 512);
     let datagram = query("_sent.example.org", 2, EDNS);
     let read = Query::read(&datagram).unwrap();
     assert!(Response::of_zone(
         &read,
         &zones.find(&read),
-        None,
+        BY_DATAGRAM,
         &mut into
     ));
     assert_eq!((into[2], into[7]), (0x85, 12));
@@ -333,7 +395,7 @@ fn times_to_live_follow_from_what_is_said() {
     let read = Query::read(&datagram).unwrap();
     let mut into = Vec::new();
     for (word, ttl) in [(Word::Sent, 3600), (Word::NotSent, 30), (Word::Unknown, 0)] {
-        Response::answer(&read, answer(word), None, &mut into);
+        Response::answer(&read, answer(word), BY_DATAGRAM, &mut into);
         let layout = Layout::of(&into).unwrap();
         let record = Message::new(&into, &layout).answers().next().unwrap();
         assert_eq!(record.ttl, ttl);

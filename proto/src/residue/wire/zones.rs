@@ -44,6 +44,8 @@ pub enum Asked<'a> {
     Malformed,
     /// Something of another zone or class.
     Refused,
+    /// Something by a version of EDNS that is not known here.
+    OtherVersion,
 }
 
 impl Zone {
@@ -81,6 +83,9 @@ impl FromIterator<Zone> for Zones {
 impl Zones {
     /// What a query asks.
     pub fn find(&self, query: &Query<'_>) -> Asked<'_> {
+        if query.edns().is_some_and(|edns| edns.version != 0) {
+            return Asked::OtherVersion;
+        }
         if query.class() != IN {
             return Asked::Refused;
         }
