@@ -30,6 +30,7 @@ mod open_files;
 mod operator;
 pub mod perimeter;
 mod rates;
+mod responder;
 mod runner;
 mod serve;
 mod shutdown;

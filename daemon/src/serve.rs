@@ -42,6 +42,7 @@ use crate::next_hop::{NextHops, Reach, Recipients};
 use crate::operator::Hand;
 use crate::perimeter::{self, Perimeter};
 use crate::rates::Rates;
+use crate::responder::{self, Responder};
 use crate::runner::{Desk, Environment, Runner};
 use crate::shutdown::Shutdown;
 use crate::smtp_in::{Ahead, Copies, House, Listener, Site};
@@ -109,6 +110,8 @@ pub struct Service {
     listeners: JoinSet<()>,
     /// What carries mail on.
     runner: Runner,
+    /// Answers what the ledger is asked.
+    responder: Responder,
     /// Control socket, monitor, perimeter, reloads: they never end, and hold nothing that could be lost.
     attendants: JoinSet<()>,
     /// How well the caches serve; said once more at the end.
@@ -143,6 +146,8 @@ impl Service {
         let site = Arc::new(ArcSwap::from_pointee(shared.site(&in_force)));
         let keeper = shared.keep_ledger(&current, &spool).await?;
         let sockets = bind(&config.listen)?;
+        let answering =
+            responder::Sockets::bind(&config.ledger.address).or_exit(Exit::Unavailable)?;
         let control =
             Control::bind(&control_socket(&config.data_dir)).or_exit(Exit::Unavailable)?;
         let monitor = match config.metrics {
@@ -160,6 +165,8 @@ impl Service {
         let runner = Runner::start(environment, frozen);
         let house = Arc::new(House::default());
         let listeners = open_doors(sockets, &house, &site, &shutdown);
+        let asked = Arc::new(responder::Desk::new(Arc::clone(spool.ledger()), config));
+        let responder = answering.serve(&asked).or_exit(Exit::Software)?;
 
         let rates = Arc::new(shared.rates());
         let sources = Arc::new(Sources {
@@ -181,13 +188,14 @@ impl Service {
         }
         attendants.spawn(control.serve(sources));
         attendants.spawn(keeper.keep());
-        attendants.spawn(follow_reloads(current, shared, site));
+        attendants.spawn(follow_reloads(current, shared, site, asked));
         let saying = Arc::clone(&rates);
         attendants.spawn(async move { saying.keep_saying().await });
         Ok(Self {
             addresses,
             listeners,
             runner,
+            responder,
             attendants,
             rates,
             tls,
@@ -209,6 +217,7 @@ impl Service {
             _ = self.listeners.join_next() => "listener",
             _ = self.attendants.join_next() => "control socket, monitor, perimeter or reload",
             () = self.runner.ended() => "runner",
+            () = self.responder.failed() => "responder",
         }
     }
 
@@ -226,12 +235,14 @@ impl Service {
         self.rates.say();
         self.tls.tally().say();
         let spool = self.spool;
-        // Closing waits for the disk. That a panic there is not passed on matters to nobody now.
-        let _ = tokio::task::spawn_blocking(move || {
+        let responder = self.responder;
+        let close = move || {
+            responder.stop();
             keeping::end(spool.ledger());
             drop(spool);
-        })
-        .await;
+        };
+        // Closing waits for the disk. That a panic there is not passed on matters to nobody now.
+        let _ = tokio::task::spawn_blocking(close).await;
     }
 }
 
@@ -395,7 +406,12 @@ impl Shared {
 }
 
 /// Puts what a reload brought into force, part by part. Sessions already open keep their site.
-async fn follow_reloads(current: Arc<Current>, shared: Shared, site: Arc<ArcSwap<Site>>) {
+async fn follow_reloads(
+    current: Arc<Current>,
+    shared: Shared,
+    site: Arc<ArcSwap<Site>>,
+    asked: Arc<responder::Desk>,
+) {
     let mut reloads = current.reloads();
     while reloads.changed().await.is_ok() {
         let in_force = current.take();
@@ -406,6 +422,7 @@ async fn follow_reloads(current: Arc<Current>, shared: Shared, site: Arc<ArcSwap
         shared.perimeter.configure(&perimeter::Sources::of(config));
         shared.verifier.set_policy(Policy::of(config));
         site.store(Arc::new(shared.site(&in_force)));
+        asked.configure(config);
         debug!("sessions go by the new configuration");
     }
 }

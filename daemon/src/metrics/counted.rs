@@ -50,6 +50,13 @@ impl<const N: usize> Counted<N> {
         }
     }
 
+    /// So many more.
+    pub fn count_all(&self, values: [&'static str; N], more: u64) {
+        if let Some(counter) = self.of(values) {
+            counter.inc_by(more);
+        }
+    }
+
     /// One of them; none for a value that is not on the list, which would be a fault of ours.
     pub(super) fn of(&self, values: [&'static str; N]) -> Option<&Counter> {
         let found = self.0.get(&values);

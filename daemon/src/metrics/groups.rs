@@ -7,6 +7,7 @@ use prometheus_client::registry::{Registry, Unit};
 use vouchsafe_proto::tls_policy::report::{Ended, Kind};
 
 use super::counted::{Counted, Measured};
+use crate::responder::Said;
 
 /// Buckets of what lasts from a flush to the patience of a client, in seconds.
 const SHORT: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0];
@@ -104,6 +105,26 @@ impl Sessions {
                 "tls_policy_results",
                 "TLS with the hosts of foreign domains: whose rules it was held to, and how it ended",
                 [("policy", POLICIES), ("result", ENDS)],
+            ),
+        }
+    }
+}
+
+/// Of who answers for the ledger.
+pub struct Ledger {
+    /// Queries, by what was said.
+    pub questions: Counted<1>,
+}
+
+impl Ledger {
+    /// At nought.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        Self {
+            questions: Counted::new(
+                registry,
+                "ledger_questions",
+                "Queries to the responder, by what was said to them",
+                [("answer", Said::NAMES)],
             ),
         }
     }

@@ -23,7 +23,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use self::groups::{Caches, Deliveries, Dns, Mail, Queue, Sessions};
+use self::groups::{Caches, Deliveries, Dns, Ledger, Mail, Queue, Sessions};
 
 /// The process's figures.
 pub fn figures() -> &'static Figures {
@@ -40,6 +40,8 @@ pub struct Figures {
     pub deliveries: Deliveries,
     /// Of questions to the DNS.
     pub dns: Dns,
+    /// Of who answers for the ledger.
+    pub ledger: Ledger,
     /// Of what is kept in memory.
     caches: Caches,
     /// Of the mail that waits.
@@ -80,6 +82,7 @@ impl Figures {
             mail: Mail::new(registry),
             deliveries: Deliveries::new(registry),
             dns: Dns::new(registry),
+            ledger: Ledger::new(registry),
             caches: Caches::new(registry),
             queue: Queue::new(registry),
         }

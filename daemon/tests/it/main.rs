@@ -40,6 +40,7 @@ mod nsd;
 mod operator;
 mod publish;
 mod questions;
+mod responder;
 #[path = "../../../proto/tests/dialogue/script.rs"]
 mod script;
 mod senders;

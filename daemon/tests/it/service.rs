@@ -222,6 +222,13 @@ impl Service {
             .collect()
     }
 
+    /// Where it answers for the ledger.
+    pub fn answering(&self) -> SocketAddr {
+        let mut lines = self.seen.lines();
+        let address = lines.find_map(|line| Some(line.split_once("answering address=")?.1));
+        address.unwrap().split(' ').next().unwrap().parse().unwrap()
+    }
+
     /// Where its figures can be had.
     pub fn monitor(&self) -> SocketAddr {
         let mut lines = self.seen.lines();

@@ -31,17 +31,19 @@ impl Unbound {
     /// Resolves these zones, and nothing else, by one authoritative server; validates what lies
     /// below the anchors, which are DNSKEY records.
     pub fn start(authority: SocketAddr, zones: &[&str], anchors: &str) -> Self {
+        let stubs: Vec<_> = zones.iter().map(|zone| (*zone, authority)).collect();
+        Self::with(&stubs, anchors)
+    }
+
+    /// The same, each zone by its own server.
+    pub fn with(stubs: &[(&str, SocketAddr)], anchors: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("anchors"), anchors).unwrap();
         // Another process may take the port first: then it ends at once, and another port is tried.
         for _ in 0..5 {
             let address = harness::free_port(Ipv4Addr::LOCALHOST.into()).unwrap();
             let config = folder.path().join("unbound.conf");
-            fs::write(
-                &config,
-                configuration(folder.path(), address, authority, zones),
-            )
-            .unwrap();
+            fs::write(&config, configuration(folder.path(), address, stubs)).unwrap();
             let log = File::create(folder.path().join("unbound.log")).unwrap();
             let mut command = Command::new(PROGRAM);
             command.args(["-d", "-p", "-c"]).arg(&config);
@@ -66,12 +68,7 @@ impl Unbound {
 }
 
 /// Its configuration: it asks nobody but the one server, so never leaves this host.
-fn configuration(
-    folder: &Path,
-    address: SocketAddr,
-    authority: SocketAddr,
-    zones: &[&str],
-) -> String {
+fn configuration(folder: &Path, address: SocketAddr, stubs: &[(&str, SocketAddr)]) -> String {
     let at = folder.display();
     let mut text = format!(
         "server:\n\
@@ -94,7 +91,7 @@ fn configuration(
         address.ip(),
         address.port(),
     );
-    for zone in zones {
+    for (zone, authority) in stubs {
         write!(
             text,
             "stub-zone:\n  name: \"{zone}\"\n  stub-addr: {}@{}\n",
