@@ -18,7 +18,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use vouchsafe_proto::addr::{ForwardPath, ParsePathError, ReversePath};
 use vouchsafe_proto::verify::VerdictResult;
-use vouchsafe_proto::verify::timing::{Moment, Possible};
+use vouchsafe_proto::verify::timing::{Bounces, Moment, Possible};
 
 use super::{Ended, Exit, Failure, Format, OrExit, Output, print};
 use crate::config::{Config, load};
@@ -141,7 +141,7 @@ pub(super) fn parse_reverse_path(text: &str) -> Result<ReversePath, ParsePathErr
 /// What may be learnt behind MAIL where nothing is configured: what the service has by default.
 const fn without_config() -> Possible {
     Possible {
-        bounces: false,
+        bounces: Bounces::Taken,
         forwarders: false,
         postmaster: false,
         dkim: true,

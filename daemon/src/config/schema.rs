@@ -12,7 +12,7 @@ use vouchsafe_proto::retry;
 use vouchsafe_proto::route::{NextHop, Route, Routes};
 use vouchsafe_proto::smtp::deliver;
 use vouchsafe_proto::verify::forwarder::Declared;
-use vouchsafe_proto::verify::timing::Possible;
+use vouchsafe_proto::verify::timing::{self, Possible};
 
 /// All of it. The keys' meaning stands in [`super::keys`].
 #[derive(Clone, Debug)]
@@ -329,7 +329,11 @@ impl Config {
             forwarders: !self.forwarders().is_empty(),
             postmaster: self.verify.postmaster_exempt,
             dkim: self.verify.dkim,
-            bounces: self.bounces.check,
+            bounces: match (self.bounces.check, self.bounces.refuse) {
+                (false, _) => timing::Bounces::Taken,
+                (true, false) => timing::Bounces::Marked,
+                (true, true) => timing::Bounces::Refused,
+            },
             dkim_rescues: self.verify.dkim_rescues,
         }
     }

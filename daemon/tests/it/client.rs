@@ -101,6 +101,24 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// The next reply's last line; none if the server has gone.
+    pub fn heard(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.received.windows(2).position(|two| two == b"\r\n") {
+                let line: Vec<u8> = self.received.drain(..end + 2).collect();
+                if line.get(3) != Some(&b'-') {
+                    return String::from_utf8(line).ok();
+                }
+                continue;
+            }
+            let mut piece = [0; 4096];
+            match self.stream.read(&mut piece) {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => self.received.extend_from_slice(&piece[..read]),
+            }
+        }
+    }
+
     /// The next reply, its lines joined by LF.
     pub fn reply(&mut self) -> String {
         let mut reply = String::new();

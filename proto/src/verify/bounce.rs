@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::verify::mail_from::{self, Identity, Reason};
-    use crate::verify::timing::{Moment, Possible};
+    use crate::verify::timing::{Bounces, Moment, Possible};
     use crate::verify::{Evidence, Verdict, VerdictResult};
     use alloc::sync::Arc;
 
@@ -181,7 +181,9 @@ mod tests {
             bounces,
             ..Possible::default()
         };
-        assert_eq!(possible(true).said_at(&verdict), Moment::EndOfData);
-        assert_eq!(possible(false).said_at(&verdict), Moment::Mail);
+        let said_at = |bounces| possible(bounces).said_at(&verdict);
+        assert_eq!(said_at(Bounces::Refused), Moment::EndOfData);
+        assert_eq!(said_at(Bounces::Marked), Moment::Mail);
+        assert_eq!(said_at(Bounces::Taken), Moment::Mail);
     }
 }

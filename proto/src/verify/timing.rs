@@ -41,8 +41,20 @@ pub struct Possible {
     pub dkim: bool,
     /// A signature may clear what the MAIL-FROM MX check repudiates.
     pub dkim_rescues: bool,
-    /// Reports are compared with what was sent from here.
-    pub bounces: bool,
+    /// What becomes of reports about what was not sent from here.
+    pub bounces: Bounces,
+}
+
+/// What becomes of reports about what was not sent from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bounces {
+    /// Nobody looks.
+    #[default]
+    Taken,
+    /// They are marked, where their content is here before any of it goes on.
+    Marked,
+    /// They are refused: no path is opened before their content is here.
+    Refused,
 }
 
 impl Possible {
@@ -57,7 +69,7 @@ impl Possible {
         if !refuses || verdict.has(Weight::Condemns) {
             return Moment::Mail;
         }
-        let answers = self.bounces && verdict.is_of_null_path();
+        let answers = self.bounces == Bounces::Refused && verdict.is_of_null_path();
         let may_be_cleared = self.signature_helps(verdict) || verdict.asks_ledger() || answers;
         if verdict.result() == VerdictResult::Repudiated && may_be_cleared {
             return Moment::EndOfData;

@@ -17,7 +17,7 @@ use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::inquiry::Tests;
 use vouchsafe_proto::verify::ledger;
 use vouchsafe_proto::verify::mail_from::Request;
-use vouchsafe_proto::verify::timing::{Moment, Possible};
+use vouchsafe_proto::verify::timing::{Bounces, Moment, Possible};
 use vouchsafe_proto::verify::{Evidence, Verdict, VerdictResult, Weight};
 
 use crate::corpus::Scenario;
@@ -133,7 +133,7 @@ fn settings(scenario: &Scenario) -> Settings {
             postmaster: false,
             dkim: true,
             dkim_rescues: scenario.dkim_rescues,
-            bounces: false,
+            bounces: Bounces::Taken,
         },
     }
 }

@@ -16,7 +16,8 @@ pub static BOUNCES: Section = Section {
             kind: Kind::Switch,
             presence: Presence::Default("true"),
             doc: "Whether bounces are looked up, and marked in Authentication-Results (`x-bounce`). \
-                  Then no path is opened for one before its content is here.",
+                  One that goes on as it comes, down a path that is held, is not: what is found \
+                  is known too late for that, unless `refuse` is on.",
         },
         Key {
             name: "refuse",
@@ -24,7 +25,7 @@ pub static BOUNCES: Section = Section {
             presence: Presence::Default("false"),
             doc: "Whether a bounce that is recognised as one is rejected with 550 5.7.1 if it names a \
                   message, with its date, of a time that the ledger covers, and that was not sent \
-                  from here. All other mail with a null reverse-path is taken: a report that is \
+                  from here. No path is opened for one before its content is here. All other mail with a null reverse-path is taken: a report that is \
                   missing is worse than one too many.",
         },
     ],

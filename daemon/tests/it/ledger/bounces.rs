@@ -171,7 +171,7 @@ fn a_forged_bounce_is_marked_where_it_is_not_to_be_refused_and_nothing_is_said_w
     }
     for (hours, mark) in [(48, "x-bounce=fail"), (0, "x-bounce=none")] {
         let names = names();
-        let setup = setup(&names, "");
+        let setup = setup(&names, "").stored();
         if hours > 0 {
             keep_since(setup.folder(), "local.example", hours);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::residue::covered::{Covered, Hasher, Reader};
-use vouchsafe_proto::residue::{Congruences, Digest, Kind, Residue};
+use vouchsafe_proto::residue::{Congruences, Digest, Hour, Kind, Residue};
 use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_spool::fs::LocalDisk;
 use vouchsafe_spool::ledger::{Answer, Hours, Ledger, Question};
@@ -68,9 +68,22 @@ impl Known {
     }
 }
 
+/// The hour and the digest of a message to this domain.
+pub fn digest_of(reverse_path: &str, domain: &str, content: &[u8]) -> (Hour, Digest) {
+    let covered = read(content);
+    let domain = Domain::parse(domain).unwrap();
+    let digest = covered.digest::<Sha256>(&domain, &path(reverse_path));
+    (covered.hour().unwrap(), digest.unwrap())
+}
+
 /// Makes the ledger of a service that is yet to start: it has been kept for so many hours, and nobody else could send
 /// for `domain` in all of them.
 pub fn keep_since(folder: &Path, domain: &str, hours: u64) {
+    keep_with(folder, domain, None, hours);
+}
+
+/// The same with a writer that was heard of all the time.
+pub fn keep_with(folder: &Path, domain: &str, writer: Option<&str>, hours: u64) {
     let data = folder.join("data");
     let disk = Arc::new(LocalDisk::new(data));
     let (ledger, _) = Ledger::open(disk).unwrap();
@@ -81,8 +94,14 @@ pub fn keep_since(folder: &Path, domain: &str, hours: u64) {
     };
     ledger.begin(moment(0), &[domain.into()].into()).unwrap();
     let name = Domain::parse(domain).unwrap();
+    let patience = std::time::Duration::from_hours(1);
+    let writers = writer.map(|writer| (writer.into(), patience));
+    ledger.set_writers(writers.into_iter().collect());
     for past in (0..hours * 3600).step_by(25 * 60).chain([hours * 3600]) {
         ledger.witness(moment(past).wall, &name, true).unwrap();
+        if let Some(writer) = writer {
+            ledger.hear(moment(past).wall, writer);
+        }
         ledger.beat(moment(past)).unwrap();
     }
 }

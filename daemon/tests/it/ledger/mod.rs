@@ -1,5 +1,7 @@
 //! The ledger of a running service: what is entered, and when; and what is not.
 
+mod asked;
 mod bounces;
 mod known;
+mod sends;
 mod writing;

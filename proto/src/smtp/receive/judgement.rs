@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use super::session::{Open, Progress, Session, Transaction, Turn, Waiting};
 use super::{Ask, Presenter, replies};
 use crate::reply::Reply;
-use crate::verify::timing::{Moment, Possible};
+use crate::verify::timing::{Bounces, Moment, Possible};
 use crate::verify::{Evidence, Verdict, VerdictResult};
 
 /// Whether a refusal of the reverse-path waits, and for what.
@@ -121,8 +121,8 @@ impl Session {
     }
 
     /// Whether the message may be a report that is compared with what was sent from here.
-    pub(super) fn is_looked_up(&self, open: &Open) -> bool {
-        self.settings.possible.bounces && open.mail.reverse_path.is_null()
+    fn is_looked_up(&self, open: &Open) -> bool {
+        self.settings.possible.bounces != Bounces::Taken && open.mail.reverse_path.is_null()
     }
 
     /// Goes on with the end of the content, once it is known what it says.

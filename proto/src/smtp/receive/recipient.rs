@@ -12,6 +12,7 @@ use crate::envelope::Recipient;
 use crate::reply::Reply;
 use crate::smtp::xhold::Reach;
 use crate::verify::Evidence;
+use crate::verify::timing::Bounces;
 
 impl Session {
     /// Checks RCPT and asks whether the recipient may be had. One that is accepted already is
@@ -73,13 +74,11 @@ impl Session {
 
     /// Asks for a recipient down the path.
     fn hold(&mut self, recipient: Recipient, turn: &mut Turn<'_>) {
-        let Transaction::Open(open) = &self.transaction else {
-            return;
-        };
-        let is_report = self.is_looked_up(open);
+        let refuses = self.settings.possible.bounces == Bounces::Refused;
         let Transaction::Open(open) = &mut self.transaction else {
             return;
         };
+        let is_report = refuses && open.mail.reverse_path.is_null();
         open.is_held = true;
         let opens = match open.standing {
             _ if open.from_perimeter => None,

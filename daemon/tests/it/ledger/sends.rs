@@ -1,0 +1,349 @@
+//! "Not sent" is never said falsely, nor "sent": real sends through a real process, which is killed as often as it likes,
+//! whose data folder is put back from a backup or loses a file of its ledger, and one of whose writers falls silent. What
+//! has reached the next hop is what was sent, whatever became of the acknowledgement.
+//!
+//! The full version: `VOUCHSAFE_SENDS=1000000 ./test ledger::sends`. Clocks that jump are in
+//! `spool/tests/it/ledger_coverage.rs`, which can make them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+use vouchsafe_proto::residue::{Digest, Kind, Word};
+
+use super::asked::{Sent, ask};
+use super::known::{digest_of, keep_with, now};
+use crate::client::Client;
+use crate::harness::{TRIES, TRY};
+use crate::nsd::{Nsd, Zone};
+use crate::service::{HOSTNAME, Service, Setup};
+use crate::sink::Sink;
+
+const OURS: &str = "127.0.0.2";
+const DOMAIN: &str = "local.example";
+const RELAY: &str = "relay2.example.org";
+
+/// Connections that send at the same time.
+const SENDERS: u64 = 12;
+
+/// Messages of one site, at most.
+const EACH: u64 = 20_000;
+
+/// What befalls a site after its kills.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Nothing,
+    Backup,
+    LostFile,
+    SilentRelay,
+}
+
+const FATES: [Fate; 4] = [
+    Fate::Backup,
+    Fate::LostFile,
+    Fate::SilentRelay,
+    Fate::Nothing,
+];
+
+#[derive(Debug, Default)]
+struct Tally {
+    sends: u64,
+    kills: u64,
+    asked: u64,
+    sent: u64,
+    unknown: u64,
+    /// Of messages that nobody sent.
+    denied: u64,
+    undecided: u64,
+}
+
+/// A site: one folder, and whoever runs on it.
+struct Site {
+    folder: Arc<TempDir>,
+    names: Nsd,
+    sink: Sink,
+    service: Option<Service>,
+    sent: Vec<Sent>,
+    numbers: Arc<AtomicU64>,
+}
+
+fn names() -> Nsd {
+    let host = Zone {
+        apex: "example.org.",
+        records: Some("mx 300 A 127.0.0.1\nrelay2 300 A 127.0.0.9\n"),
+    };
+    let records = format!("mail-from 300 MX 0 {HOSTNAME}.\nmail-from 300 MX 0 {RELAY}.\n");
+    let local = Zone {
+        apex: "local.example.",
+        records: Some(&records),
+    };
+    Nsd::start([127, 0, 0, 1].into(), &[Zone::ROOT, host, local])
+}
+
+impl Site {
+    fn new(numbers: &Arc<AtomicU64>) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        keep_with(folder.path(), DOMAIN, Some(RELAY), 24);
+        Self {
+            folder,
+            names: names(),
+            sink: Sink::start(),
+            service: None,
+            sent: Vec::new(),
+            numbers: Arc::clone(numbers),
+        }
+    }
+
+    /// Starts it, with a relay that may be silent for so long.
+    fn start(&mut self, silent_after: &str) {
+        let writers = format!("[ledger.writers.\"{RELAY}\"]\nsilent_after = \"{silent_after}\"\n");
+        let setup = Setup::in_folder(Arc::clone(&self.folder))
+            .dns(self.names.address())
+            .domains(&[DOMAIN], &self.sink.next_hop())
+            .with(&format!("[relay]\nfrom = [\"{OURS}/32\"]\n"))
+            .with("[ledger]\naddress = [\"127.0.0.1:0\"]\nper_second = 10000000\n")
+            .with(&writers);
+        let mut service = setup.start();
+        service.wait_from_start("standing=nobody else may send in its name");
+        self.service = Some(service);
+    }
+
+    fn service(&mut self) -> &mut Service {
+        self.service.as_mut().unwrap()
+    }
+
+    /// Sends until so many more have reached the next hop, and kills the service then and there.
+    fn live(&mut self, count: u64) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let address = self.service().address();
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|_| sender(address, Arc::clone(&self.numbers), Arc::clone(&stop)))
+            .collect();
+        for _ in 0..count {
+            let message = self.sink.next();
+            self.note(&message.content);
+        }
+        let service = self.service.take().unwrap();
+        service.signal("KILL");
+        service.ended();
+        stop.store(true, Ordering::Release);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        // What is on its way to the next hop still is noted in the next life.
+        for message in self.sink.rest().collect::<Vec<_>>() {
+            self.note(&message.content);
+        }
+    }
+
+    fn note(&mut self, content: &[u8]) {
+        let (hour, digest) = digest_of("a@local.example", DOMAIN, content);
+        self.sent.push(Sent {
+            kind: Kind::Message,
+            hour,
+            digest,
+        });
+    }
+
+    /// Asks about all that was sent, and as much that was not.
+    fn check(&mut self, tally: &mut Tally, what: &str) {
+        let server = self.responder();
+        for (sent, word) in self.sent.iter().zip(ask(server, DOMAIN, &self.sent)) {
+            tally.asked += 1;
+            match word {
+                Word::Sent => tally.sent += 1,
+                Word::Unknown => tally.unknown += 1,
+                Word::NotSent => panic!("{what}: falsely \"not sent\": {sent:?}"),
+            }
+        }
+        let forged: Vec<_> = self.sent.iter().map(|sent| forged(*sent)).collect();
+        for (forged, word) in forged.iter().zip(ask(server, DOMAIN, &forged)) {
+            match word {
+                Word::NotSent => tally.denied += 1,
+                Word::Unknown => tally.undecided += 1,
+                Word::Sent => panic!("{what}: falsely \"sent\": {forged:?}"),
+            }
+        }
+    }
+
+    fn responder(&mut self) -> SocketAddr {
+        let service = self.service();
+        service.wait_from_start("answering address=");
+        service.answering()
+    }
+
+    /// Hands in this for the relay, or nothing but that it is there.
+    fn hand_in(&self, message: Option<&str>) {
+        use std::io::Write as _;
+        let envelope = [
+            "--mail-from",
+            "a@local.example",
+            "--recipient",
+            "b@local.example",
+        ];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vouchsafe"))
+            .args(["ledger", "add", "--host", RELAY])
+            .args(message.map_or(&[][..], |_| &envelope))
+            .arg("--config")
+            .arg(self.folder.path().join("vouchsafe.toml"))
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(message.unwrap_or("").as_bytes()).unwrap();
+        drop(input);
+        assert!(child.wait().unwrap().success());
+    }
+
+    /// A writer that must be heard of hands in what it sends, falls silent, and sends on.
+    fn meet_a_silent_relay(&mut self, tally: &mut Tally) {
+        self.start("1h");
+        for number in 0..20 {
+            let message = message(u64::MAX - number);
+            self.hand_in(Some(&message));
+            self.note(message.as_bytes());
+        }
+        self.check(tally, "while a relay hands in");
+        self.hand_in(None);
+        drop(self.service.take());
+        self.start("5s");
+        let probe = forged(self.sent[0]);
+        let server = self.responder();
+        assert_eq!(ask(server, DOMAIN, &[probe]), [Word::NotSent]);
+        let is_silent = || ask(server, DOMAIN, &[probe]) == [Word::Unknown];
+        let patience = std::iter::repeat_with(is_silent).take(TRIES as usize);
+        assert!(
+            patience
+                .inspect(|_| std::thread::sleep(TRY))
+                .any(|silent| silent)
+        );
+        for number in 0..200 {
+            self.note(message(u64::MAX - 1000 - number).as_bytes());
+        }
+        self.check(tally, "while a relay is silent");
+        self.hand_in(None);
+        self.check(tally, "once it was heard of again");
+    }
+}
+
+/// A digest that differs from a sent one in its last bits but one.
+fn forged(sent: Sent) -> Sent {
+    Sent {
+        digest: Digest::new(sent.digest.number() ^ 1 << 25),
+        ..sent
+    }
+}
+
+fn message(number: u64) -> String {
+    let date = vouchsafe_proto::time::Wall::from_secs(now()).to_rfc5322();
+    format!(
+        "From: a@local.example\r\nDate: {date}\r\nMessage-ID: <{number}@local.example>\r\n\r\nnumber {number}\r\n"
+    )
+}
+
+/// Sends one message after the other, as long as the service is there.
+fn sender(address: SocketAddr, numbers: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let source = OURS.parse().unwrap();
+        // A service that is killed breaks the conversation anywhere.
+        let conversation = move || -> Option<()> {
+            let mut client = Client::connect_from(source, address);
+            client.heard()?;
+            client.try_send(b"EHLO client.example\r\n").ok()?;
+            client.heard()?;
+            while !stop.load(Ordering::Acquire) {
+                let number = numbers.fetch_add(1, Ordering::Relaxed);
+                client
+                    .try_send(
+                        b"MAIL FROM:<a@local.example>\r\nRCPT TO:<b@local.example>\r\nDATA\r\n",
+                    )
+                    .ok()?;
+                for _ in 0..3 {
+                    client.heard()?;
+                }
+                client
+                    .try_send(format!("{}.\r\n", message(number)).as_bytes())
+                    .ok()?;
+                client.heard()?;
+            }
+            Some(())
+        };
+        let _ = conversation();
+    })
+}
+
+/// Copies a folder as a backup does.
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .arg("-a")
+        .arg(from)
+        .arg(to)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// One site's life.
+fn play(fate: Fate, count: u64, numbers: &Arc<AtomicU64>, tally: &mut Tally) {
+    let mut site = Site::new(numbers);
+    let lives = 4;
+    let backup = site.folder.path().join("backup");
+    let data = site.folder.path().join("data");
+    for life in 0..lives {
+        site.start("1h");
+        if life > 0 {
+            site.check(tally, "after a kill");
+        }
+        if let (Fate::Backup, 2) = (fate, life) {
+            copy(&data, &backup);
+        }
+        site.live(count / lives);
+        tally.kills += 1;
+    }
+    match fate {
+        Fate::Nothing => site.start("1h"),
+        Fate::Backup => {
+            fs::remove_dir_all(&data).unwrap();
+            copy(&backup, &data);
+            site.start("1h");
+        }
+        Fate::LostFile => {
+            let files = fs::read_dir(data.join("ledger")).unwrap();
+            let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+            files.retain(|file| !file.ends_with("coverage"));
+            files.sort();
+            let lost = usize::try_from(numbers.load(Ordering::Relaxed)).unwrap() % files.len();
+            fs::remove_file(&files[lost]).unwrap();
+            site.start("1h");
+        }
+        Fate::SilentRelay => site.meet_a_silent_relay(tally),
+    }
+    site.check(tally, &format!("after all, {fate:?}"));
+    tally.sends += site.sent.len() as u64;
+}
+
+#[test]
+fn whatever_happens_no_answer_is_false() {
+    if !Nsd::installed("sends that are asked about, where coverage needs a domain's records") {
+        return;
+    }
+    let wanted = std::env::var("VOUCHSAFE_SENDS").ok();
+    let wanted: u64 = wanted.map_or(2_000, |count| count.parse().unwrap());
+    let each = (wanted / FATES.len() as u64).clamp(40, EACH);
+    let numbers = Arc::new(AtomicU64::new(1));
+    let mut tally = Tally::default();
+    for fate in FATES.iter().cycle() {
+        play(*fate, each, &numbers, &mut tally);
+        if tally.sends >= wanted {
+            break;
+        }
+    }
+    println!("{tally:?}");
+    // Else it would be enough to say nothing.
+    assert!(tally.sent > tally.unknown && tally.denied > 0, "{tally:?}");
+}
