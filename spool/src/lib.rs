@@ -73,8 +73,8 @@ pub trait Spool: Send + Sync {
     fn begin_as(&self, id: QueueId, now: Wall) -> Pending<'_, Result<Box<dyn Draft>, BeginError>>;
 
     /// Leases messages that are due at `now`: from all lanes in turn, in each the longest due
-    /// first; and before them those that are overdue. The time given here and to [`Spool::begin`]
-    /// is all an engine knows of it.
+    /// first; and before them those that are overdue. The time given here, to [`Spool::begin`] and to
+    /// [`Spool::vouch`] is all an engine knows of it.
     fn lease(&self, now: Wall, ask: Ask) -> Pending<'_, Result<Leased, LeaseError>>;
 
     /// Leases one message, whatever it waits for and whether or not it is held: for an operator, who
@@ -148,10 +148,11 @@ pub trait Spool: Send + Sync {
 
     /// Enters these digests into the ledger, durably: of a message that is about to leave without having been in
     /// custody here. For others there is [`Draft::vouch`].
-    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>>;
+    fn vouch(&self, now: Wall, entries: Vec<ledger::Entry>)
+    -> Pending<'_, Result<(), CommitError>>;
 
     /// A message is about to leave that should be in the ledger and cannot be entered: what is dated now is not covered.
-    fn miss(&self) -> Pending<'_, Result<(), CommitError>>;
+    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>>;
 
     /// False once a barrier has failed.
     fn is_sound(&self) -> bool;

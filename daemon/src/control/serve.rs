@@ -251,10 +251,15 @@ async fn enter(
     }
     let entries: Option<Vec<_>> = entries.iter().map(|text| parse_digest(text)).collect();
     let entries = entries.ok_or(Refusal::Request)?;
-    sources.hand.spool.vouch(entries).await.map_err(|why| {
-        error!(error = %chain(&why), "the ledger cannot be written");
-        Refusal::Ledger
-    })?;
+    sources
+        .hand
+        .spool
+        .vouch(clock::now().wall, entries)
+        .await
+        .map_err(|why| {
+            error!(error = %chain(&why), "the ledger cannot be written");
+            Refusal::Ledger
+        })?;
     if let Some(host) = host {
         sources.ledger.hear(clock::now().wall, host.as_ascii());
     }

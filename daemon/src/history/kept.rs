@@ -182,12 +182,16 @@ impl Spool for Kept {
         self.queue.show(id)
     }
 
-    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>> {
-        self.queue.vouch(entries)
+    fn vouch(
+        &self,
+        now: Wall,
+        entries: Vec<ledger::Entry>,
+    ) -> Pending<'_, Result<(), CommitError>> {
+        self.queue.vouch(now, entries)
     }
 
-    fn miss(&self) -> Pending<'_, Result<(), CommitError>> {
-        self.queue.miss()
+    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>> {
+        self.queue.miss(now)
     }
 
     fn is_sound(&self) -> bool {

@@ -310,10 +310,13 @@ async fn vouch(site: &Site, vouched: Option<Vouched>) -> Result<Vec<Entry>, Told
         Some(Err(why)) => why,
     };
     debug!(%why, "a message of ours has no entry in the ledger");
-    site.spool.miss().await.map_err(|error| Told {
-        trouble: Some(Trouble::new("cannot write the ledger", &error)),
-        ..Answer::Committed(Err(error.reply())).into()
-    })?;
+    site.spool
+        .miss(clock::now().wall)
+        .await
+        .map_err(|error| Told {
+            trouble: Some(Trouble::new("cannot write the ledger", &error)),
+            ..Answer::Committed(Err(error.reply())).into()
+        })?;
     Ok(Vec::new())
 }
 
@@ -335,7 +338,7 @@ async fn end_held(
     entries: Vec<Entry>,
 ) -> Told {
     let watch = Watch::start();
-    if let Err(error) = site.spool.vouch(entries).await {
+    if let Err(error) = site.spool.vouch(clock::now().wall, entries).await {
         held.abandon().await;
         return Told {
             trouble: Some(Trouble::new("cannot write the ledger", &error)),

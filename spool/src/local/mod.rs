@@ -480,17 +480,23 @@ impl Spool for LocalSpool {
         })
     }
 
-    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>> {
+    fn vouch(
+        &self,
+        now: Wall,
+        entries: Vec<ledger::Entry>,
+    ) -> Pending<'_, Result<(), CommitError>> {
         if entries.is_empty() {
             return Box::pin(ready(Ok(())));
         }
+        lock(&self.shared.due).hear(now);
         let (reply, answer) = oneshot::channel();
         self.shared.queue.push(Operation::Vouch { entries, reply });
         Box::pin(async move { Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?) })
     }
 
-    fn miss(&self) -> Pending<'_, Result<(), CommitError>> {
+    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>> {
         let shared = Arc::clone(&self.shared);
+        lock(&shared.due).hear(now);
         Box::pin(async move {
             let missed = self.shared.io.run(move || shared.miss());
             Ok(missed.await.unwrap_or(Err(Failure::Poisoned))?)

@@ -28,3 +28,4 @@ mod outcomes;
 mod queue;
 mod story;
 mod takeover;
+mod vouching;

@@ -163,11 +163,15 @@ impl Spool for Watched {
     fn show(&self, id: QueueId) -> Pending<'_, Result<Option<Entry>, ListError>> {
         self.spool.show(id)
     }
-    fn vouch(&self, entries: Vec<ledger::Entry>) -> Pending<'_, Result<(), CommitError>> {
-        self.spool.vouch(entries)
+    fn vouch(
+        &self,
+        now: Wall,
+        entries: Vec<ledger::Entry>,
+    ) -> Pending<'_, Result<(), CommitError>> {
+        self.spool.vouch(now, entries)
     }
-    fn miss(&self) -> Pending<'_, Result<(), CommitError>> {
-        self.spool.miss()
+    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>> {
+        self.spool.miss(now)
     }
 
     fn is_sound(&self) -> bool {
