@@ -155,7 +155,10 @@ fn text(found: &Found) -> String {
     for (domain, until, is_whole) in &recorded.domains {
         let _ = match is_whole {
             true => writeln!(text, "  {domain}: after {until}"),
-            false => writeln!(text, "  {domain}: nothing, others may send in its name"),
+            false => writeln!(
+                text,
+                "  {domain}: nothing; others may send in its name, or nobody says who may"
+            ),
         };
     }
     for (host, heard) in &recorded.writers {
