@@ -2,6 +2,6 @@
 
 mod asked;
 mod bounces;
-mod known;
+pub mod known;
 mod sends;
 mod writing;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use vouchsafe_proto::addr::{Domain, ReversePath};
-use vouchsafe_proto::residue::covered::{Hasher, Reader};
+use vouchsafe_proto::residue::covered::Reader;
 use vouchsafe_proto::time::Wall;
 
 use crate::client::Client;
 use crate::harness::free_port;
+use crate::ledger::known::Sha256;
 use crate::nsd::{Nsd, zone_file};
 use crate::service::{Service, Setup};
 
@@ -81,24 +81,6 @@ pub const LISTED: &str = "mail-from MX 0 out\nmail-from TXT \"v=MFMX1\"\nout A 1
 
 /// No client of ours is.
 pub const NOT_LISTED: &str = "mail-from MX 0 out\nmail-from TXT \"v=MFMX1\"\nout A 192.0.2.1\n";
-
-struct Sha256(Context);
-
-impl Default for Sha256 {
-    fn default() -> Self {
-        Self(Context::new(&SHA256))
-    }
-}
-
-impl Hasher for Sha256 {
-    fn update(&mut self, octets: &[u8]) {
-        self.0.update(octets);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finish().as_ref().try_into().unwrap()
-    }
-}
 
 /// A message, and the branches of what can be asked about it.
 #[derive(Clone, Debug)]

@@ -3,14 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use vouchsafe_proto::addr::{Domain, ReversePath};
 use vouchsafe_proto::residue::Kind;
-use vouchsafe_proto::residue::covered::{Hasher, Reader};
+use vouchsafe_proto::residue::covered::Reader;
 use vouchsafe_spool::ledger::Entry;
 
 use super::super::cli::{texts, vouchsafe};
 use super::super::harness::installed;
+use super::super::ledger::known::Sha256;
 use super::super::nsd::{Nsd, zone_file};
 use super::super::service::Setup;
 use super::super::unbound::Unbound;
@@ -158,25 +158,6 @@ fn drill_and_delv_hear_the_same() {
     }
 }
 
-/// SHA-256, as the test's own.
-struct Sum(Context);
-
-impl Default for Sum {
-    fn default() -> Self {
-        Self(Context::new(&SHA256))
-    }
-}
-
-impl Hasher for Sum {
-    fn update(&mut self, octets: &[u8]) {
-        self.0.update(octets);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finish().as_ref().try_into().unwrap()
-    }
-}
-
 #[test]
 fn ask_finds_the_way_by_a_delegation() {
     if !Nsd::installed("the way to the responder") || !Unbound::installed("the same") {
@@ -189,7 +170,7 @@ fn ask_finds_the_way_by_a_delegation() {
          Message-ID: <1@local.example>\r\n\r\nHi Bob\r\n",
         date.trim()
     );
-    let mut reader = Reader::<Sum>::default();
+    let mut reader = Reader::<Sha256>::default();
     reader.read(message.as_bytes());
     let covered = reader.finish().unwrap();
     let path = ReversePath::parse_inside("alice@local.example").unwrap();
@@ -197,7 +178,7 @@ fn ask_finds_the_way_by_a_delegation() {
     let entry = Entry {
         kind: Kind::Message,
         hour: covered.hour().unwrap(),
-        digest: covered.digest::<Sum>(&domain, &path).unwrap(),
+        digest: covered.digest::<Sha256>(&domain, &path).unwrap(),
     };
     assert!(entry.hour <= hour());
     let answering = Answering::with(Setup::new(), "", &[entry]);
