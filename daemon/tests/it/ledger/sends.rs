@@ -209,12 +209,14 @@ impl Site {
             self.note(message.as_bytes());
         }
         self.check(tally, "while a relay hands in");
-        self.hand_in(None);
-        drop(self.service.take());
-        self.start("5s");
         let probe = forged(self.sent[0]);
         let server = self.responder();
         assert_eq!(ask(server, DOMAIN, &[probe]), [Word::NotSent]);
+        // From now on it is missed sooner.
+        let config = self.folder.path().join("vouchsafe.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("\"1h\"", "\"3s\"")).unwrap();
+        self.service().signal("HUP");
         let is_silent = || ask(server, DOMAIN, &[probe]) == [Word::Unknown];
         let patience = std::iter::repeat_with(is_silent).take(TRIES as usize);
         assert!(

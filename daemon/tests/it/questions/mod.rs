@@ -23,7 +23,11 @@ fn outcome(sender: Sender<'_>, verify: &str) -> (String, usize) {
     let message = Message::naming("old.example");
     let world = World::new(&message, sender);
     let mut service = world.service(verify);
-    let (moment, reply) = bring(&service, &BOB, &message);
+    let (mut moment, mut reply) = bring(&service, &BOB, &message);
+    if moment == "MAIL" && reply.starts_with("450") {
+        // The names were too late on a busy machine: a client comes again.
+        (moment, reply) = bring(&service, &BOB, &message);
+    }
     let mut told = format!("{moment} {}", &reply[..3]);
     if reply.starts_with("250") {
         let line = service.wait_for(" accepted ");
