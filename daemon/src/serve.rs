@@ -159,6 +159,7 @@ impl Service {
         let frozen = read_frozen(config).await?;
         let environment = Environment {
             spool: Arc::clone(&shared.spool),
+            ledger: Arc::clone(spool.ledger()),
             current: Arc::clone(&current),
             reach: Arc::clone(&shared.reach),
         };

@@ -23,7 +23,7 @@ const NOW: Now = Now {
 const GREETING: &[u8] = b"220 next.example\r\n";
 const STARTTLS: &[u8] = b"250-next.example\r\n250 STARTTLS\r\n";
 const OFFERS: &[u8] = b"250-next.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-REQUIRETLS\r\n\
-    250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-PRDR\r\n250-DELIVERBY\r\n250 XHOLD 5 600 8\r\n";
+    250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-PRDR\r\n250-DELIVERBY\r\n250-XVOUCH\r\n250 XHOLD 5 600 8\r\n";
 
 /// A session that is ready for a message.
 fn ready() -> Session {
@@ -61,6 +61,7 @@ fn transaction(mail: &Mail, recipients: Vec<Recipient>) -> Transaction {
         requests,
         size: Some(100),
         through: mail.through.clone(),
+        claim: mail.claim,
         per_recipient: mail.per_recipient,
     }
 }
@@ -240,6 +241,7 @@ fuzz_target!(|octets: &[u8]| {
     assert_eq!(taken.requests, mail.requests);
     assert_eq!(taken.by, mail.by);
     assert_eq!(taken.through, mail.through);
+    assert_eq!(taken.claim, mail.claim);
     assert_eq!((taken.body, taken.smtputf8), (mail.body, mail.smtputf8));
     for (recipient, onward) in recipients.iter().zip(said) {
         let Ok(Command::Recipient(taken)) = Command::parse(&onward) else {

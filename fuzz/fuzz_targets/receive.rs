@@ -70,6 +70,7 @@ impl World {
                 terms: XHOLD,
                 marker: Marker::new(|_| [0; 32]),
             }),
+            xvouch: seed & 4 == 4,
             helo_syntax: true,
             possible: Possible {
                 dkim: seed & 32 == 32,

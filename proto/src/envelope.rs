@@ -7,6 +7,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::addr::{ForwardPath, ReversePath};
+use crate::residue::Claim;
 use crate::smtp::xhold::TransactionId;
 use crate::time::Wall;
 use crate::verify::VerdictResult;
@@ -43,6 +44,9 @@ pub struct Envelope {
     /// XTID: under which id next hops have been asked, or are, to take it, so that one that has taken it
     /// knows it again (PROTOCOLS C). None where nobody was asked yet, and nobody gave one.
     pub transaction: Option<TransactionId>,
+    /// XVOUCH: which message its client said this is (PROTOCOLS D). The next hop is told so only of content that it
+    /// holds for, too.
+    pub claim: Option<Claim>,
     /// The fields that we put above the content: whole lines, each with its CRLF; empty for our own
     /// reports. They are known only at the end of the content, which is why they are here; whoever
     /// reads the content from the spool gets them first.
@@ -68,6 +72,7 @@ impl Envelope {
             requests: Requests::default(),
             recipients: recipients.into_iter().map(Recipient::from).collect(),
             transaction: None,
+            claim: None,
             trace: Box::default(),
         }
     }

@@ -131,6 +131,7 @@ fn run(line: &Line, messages: &[Message]) -> End {
         require_tls: false,
         holds: false,
         xhold: None,
+        xvouch: false,
         helo_syntax: true,
         possible: Possible::default(),
     };
@@ -264,6 +265,7 @@ impl Pair {
             requests: Requests::default(),
             size,
             through: Through::default(),
+            claim: None,
         }))
     }
 

@@ -1,11 +1,13 @@
 //! Bellovin's question: did your domain send a message that leaves these remainders?
 //!
-//! `asking` asks it of a domain's own servers. Here are the sums that proto's digests are handed, by the library
+//! `asking` asks it of a domain's own servers, `vouching` makes what our own ledger is told, `keeping` keeps that in order,
+//! and `claiming` tells next hops which message comes. Here are the sums that proto's digests are handed, by the library
 //! that TLS uses, and the numbers among which a question's prime is found.
 //!
 //! Left to others: what is hashed, what a question looks like, who is to be asked, and what the answer means (proto).
 
 mod asking;
+pub mod claiming;
 pub mod keeping;
 mod vouching;
 
@@ -13,7 +15,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::hmac;
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::residue::covered::Hasher;
-use vouchsafe_proto::residue::{Digest, first_prime};
+use vouchsafe_proto::residue::{Congruences, Digest, Kind, Residue, first_prime};
+use vouchsafe_spool::ledger::{Hours, Question};
 
 pub use asking::{Asker, Oddity, Said, name};
 pub use vouching::{NoEntry, Vouching, as_small, entries};
@@ -36,6 +39,19 @@ impl Hasher for Sha256 {
         // SHA-256 has as many.
         self.0.finish().as_ref().try_into().unwrap_or_default()
     }
+}
+
+/// By what a digest is told from all others in our own ledger; any number would do, since nobody else is asked.
+const MODULUS: u64 = u64::MAX - 58;
+
+/// The question to our own ledger whether it has this digest.
+pub fn about(kind: Kind, hours: Hours, digest: Digest) -> Option<Question> {
+    Some(Question {
+        kind,
+        hours,
+        index: digest.index(),
+        congruences: Congruences::of(&[Residue::of(digest, MODULUS)?])?,
+    })
 }
 
 /// What a receiver's primes follow from. A forger must not know them before his message has come; and the same message

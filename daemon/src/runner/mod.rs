@@ -32,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use vouchsafe_proto::time::Mono;
+use vouchsafe_spool::ledger::Ledger;
 use vouchsafe_spool::{Lane, Spool};
 
 use crate::clock;
@@ -47,6 +48,8 @@ pub(crate) use settlement::removal_reports;
 pub struct Environment {
     /// The queue.
     pub spool: Arc<dyn Spool>,
+    /// What was sent from here, and may be claimed.
+    pub ledger: Arc<Ledger>,
     /// The configuration; taken anew for each piece of work, so that a reload moves what is queued.
     pub current: Arc<Current>,
     /// What it takes to reach a next hop.

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
+use vouchsafe_proto::envelope::Recipient;
 use vouchsafe_proto::outcome::{Diagnostic, Outcome, OutcomeClass};
+use vouchsafe_proto::residue::Claim;
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::deliver::Transaction;
 use vouchsafe_proto::smtp::xhold::{Through, TransactionId};
@@ -19,6 +21,7 @@ use vouchsafe_spool::Content;
 
 use super::Environment;
 use super::schedule::{Carried, Work, WorkerId};
+use crate::ledger::claiming;
 use crate::next_hop::Tries;
 use crate::smtp_out::Connection;
 use crate::{clock, maildir};
@@ -208,6 +211,7 @@ impl Worker {
         } else {
             Through::default()
         };
+        let claim = self.claim(work, &batch).await;
         let connection = self.connection.as_mut()?;
         let transaction = Transaction {
             reverse_path: work.reverse_path.clone(),
@@ -218,6 +222,7 @@ impl Worker {
             per_recipient: true,
             size: Some(work.size),
             through,
+            claim,
         };
         let mut carried = connection.deliver(transaction, &mut *content).await;
         if !carried.open {
@@ -253,6 +258,17 @@ impl Worker {
             id: work.transaction.clone().or_else(of_name),
             ..Through::default()
         }
+    }
+
+    /// What a next hop that asks is told beforehand of the message (XVOUCH): its content is read once more for that.
+    async fn claim(&self, work: &Work, batch: &[(usize, Recipient)]) -> Option<Claim> {
+        let connection = self.connection.as_ref()?;
+        let paths = batch.iter().map(|(_, recipient)| &recipient.path);
+        let domain = claiming::only_domain(paths).filter(|_| connection.takes_claims())?;
+        let mut content = self.content(work).await.ok()?;
+        let ways = (&work.reverse_path, domain);
+        let ledger = &self.environment.ledger;
+        claiming::claim(ledger, &mut *content, ways, work.claim).await
     }
 
     /// Opens content. Without it no session is troubled.

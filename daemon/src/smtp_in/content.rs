@@ -1,7 +1,7 @@
 //! What the content of a message says about its reverse-path, and its domain about the content: asked
 //! at the end of data, when the message lies in a draft and nothing has been promised.
 //!
-//! The draft is given back whatever comes of it. Of the message no more is in memory than there is
+//! The draft is given back whatever comes of it; there is none where a claim has let all of it go on as it came. Of the message no more is in memory than there is
 //! room for, and only as long as its signatures are looked at; for the ledger it is read in pieces.
 
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::recognise::MAX_READ;
-use vouchsafe_proto::residue::covered::{Covered, Reader};
+use vouchsafe_proto::residue::covered::{Covered, NoDigest, Reader};
 use vouchsafe_proto::smtp::receive::Answer;
 use vouchsafe_proto::verify::Verdict;
 use vouchsafe_proto::verify::bounce::{Finding, Unclear};
@@ -43,36 +43,59 @@ pub(super) struct About {
     pub(super) size: u64,
 }
 
-/// The verdict with what the signatures say, and then, where that leaves it open, the domain itself.
-pub(super) async fn judge(site: &Site, about: About, mut draft: Box<dyn Draft>) -> Told {
+/// The verdict with what the signatures say, and then, where that leaves it open, the domain itself. Without a draft only
+/// what is covered can be asked about.
+pub(super) async fn judge(
+    site: &Site,
+    about: About,
+    mut draft: Option<Box<dyn Draft>>,
+    claimed: Option<Result<Covered, NoDigest>>,
+) -> Told {
     let mut verdict = Verdict::clone(&about.verdict);
-    if about.is_signed {
-        let report = signatures(site, &about, &mut *draft).await;
-        let path = about.reverse_path.clone();
-        verdict = verdict.with([site.verifier.about_content(report, path)]);
-    }
-    if about.is_report {
-        let finding = bounce(site, &about, &mut *draft).await;
-        verdict = verdict.with([site.verifier.about_report(finding)]);
+    if let Some(draft) = draft.as_deref_mut() {
+        verdict = by_draft(site, &about, verdict, draft).await;
     }
     if verdict.asks_ledger() {
         let message = Message {
-            covered: covered(&mut *draft).await,
+            covered: match (claimed, draft.as_deref_mut()) {
+                (Some(claimed), _) => claimed.map_err(|_| NotAsked::NoDigest),
+                (None, Some(draft)) => covered(draft).await,
+                (None, None) => Err(NotAsked::Trouble),
+            },
             reverse_path: &about.reverse_path,
             recipients: &about.recipients,
             client: about.client,
         };
         let (judged, alarms) = site.verifier.ask_ledger(&verdict, message).await;
         verdict = judged;
-        if alarms {
-            note(site, &verdict, &*draft);
+        if let Some(draft) = draft.as_deref().filter(|_| alarms) {
+            note(site, &verdict, draft);
         }
     }
     let verdict = verdict.without_steps();
     Told {
-        draft: Some(draft),
+        draft,
         ..Answer::Verdict(Arc::new(verdict)).into()
     }
+}
+
+/// The verdict with what can be known of the message in its draft alone.
+async fn by_draft(
+    site: &Site,
+    about: &About,
+    mut verdict: Verdict,
+    draft: &mut dyn Draft,
+) -> Verdict {
+    if about.is_signed {
+        let report = signatures(site, about, draft).await;
+        let path = about.reverse_path.clone();
+        verdict = verdict.with([site.verifier.about_content(report, path)]);
+    }
+    if about.is_report {
+        let finding = bounce(site, about, draft).await;
+        verdict = verdict.with([site.verifier.about_report(finding)]);
+    }
+    verdict
 }
 
 /// What its signatures come to.

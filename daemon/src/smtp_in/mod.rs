@@ -19,6 +19,7 @@ mod proxy;
 mod session;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod wire;
 mod words;
 mod world;
@@ -131,6 +132,7 @@ impl Site {
                     terms: held::TERMS,
                     marker: ahead.marker.clone(),
                 }),
+                xvouch: config.verify.ledger,
                 helo_syntax: config.verify.helo,
                 possible: config.possible(),
             }),

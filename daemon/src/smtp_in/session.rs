@@ -17,15 +17,17 @@ use bytes::Bytes;
 use tokio::time::{Sleep, sleep_until, timeout_at};
 use tracing::{Instrument as _, Span, debug, error, error_span, info};
 use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::residue::covered::Reader;
 use vouchsafe_proto::smtp::receive::{self, Action, Answer, Ask, AskId, Input, Peer};
 
 use super::Site;
 use super::notes;
+use super::unread::Unread;
 use super::wire::{StartTlsError, Wire};
 use super::words::{Hearing, Word, Words};
 use super::world::{self, Asking, InHand, Told, Trouble};
 use crate::clock;
-use crate::ledger::Vouching;
+use crate::ledger::{Sha256, Vouching};
 use crate::log;
 
 /// One session, from its greeting to its end.
@@ -52,6 +54,8 @@ pub(super) struct Session {
     in_hand: InHand,
     /// What the ledger is to have of it, if it is mail of ours.
     vouching: Option<Box<Vouching>>,
+    /// What of it is compared with what its client claimed it would be (XVOUCH).
+    claimed: Option<Box<Reader<Sha256>>>,
     /// Why the spool did not take all of it.
     refused: Option<Reply>,
     /// The reverse-path that is being verified, for the log.
@@ -66,15 +70,6 @@ pub(super) struct Session {
     knows_stop: bool,
     /// The peer sends no more, and the machine knows.
     knows_end: bool,
-}
-
-/// What one read brought. It has space only while there is something in it: most sessions of a busy
-/// host wait for their peer.
-#[derive(Default)]
-struct Unread {
-    octets: Vec<u8>,
-    /// Where the part begins that the machine has not had.
-    from: usize,
 }
 
 /// Why a session ended, for the log.
@@ -120,6 +115,7 @@ impl Session {
             asked: None,
             in_hand: InHand::default(),
             vouching: None,
+            claimed: None,
             refused: None,
             asked_about: String::new(),
             timer: Box::pin(sleep_until(clock::instant(clock::now().mono))),
@@ -369,7 +365,16 @@ impl Session {
             (ask, _) => {
                 self.refused = None;
                 match &ask {
-                    Ask::Begin { is_own, .. } => self.vouching = is_own.then(Box::default),
+                    Ask::Begin {
+                        is_own, is_claimed, ..
+                    } => {
+                        self.vouching = is_own.then(Box::default);
+                        self.claimed = is_claimed.then(Box::default);
+                    }
+                    Ask::Content { .. } => {
+                        let claimed = self.claimed.take();
+                        self.in_hand.covered = claimed.map(|reader| reader.finish());
+                    }
                     Ask::Commit(envelope) => {
                         let vouching = self.vouching.take();
                         self.in_hand.vouched = vouching.map(|vouching| vouching.finish(envelope));
@@ -388,6 +393,9 @@ impl Session {
         let piece = Bytes::from(piece);
         if let Some(vouching) = &mut self.vouching {
             vouching.read(&piece);
+        }
+        if let Some(claimed) = &mut self.claimed {
+            claimed.read(&piece);
         }
         if let Some(held) = &mut self.in_hand.held {
             held.read(&piece);
@@ -428,6 +436,7 @@ impl Session {
     async fn give_up(&mut self) {
         self.in_hand.draft = None;
         self.vouching = None;
+        self.claimed = None;
         if let Some(held) = self.in_hand.held.take() {
             held.abandon().instrument(self.span.clone()).await;
         }
@@ -481,35 +490,5 @@ fn poll_answer(
     Some((id, told))
 }
 
-impl Unread {
-    /// The machine has had all of it.
-    const fn is_empty(&self) -> bool {
-        self.from >= self.octets.len()
-    }
-
-    /// Gives back the space of what the machine has had.
-    fn give_back(&mut self) {
-        *self = Self::default();
-    }
-
-    /// The next octets for the machine.
-    fn take_slice(&mut self) -> &[u8] {
-        let from = self.from;
-        self.from = from.saturating_add(SLICE_MAX).min(self.octets.len());
-        self.octets.get(from..self.from).unwrap_or(&[])
-    }
-
-    /// Drops what is left, and says how much that was.
-    fn forget(&mut self) -> usize {
-        let left = self.octets.len().saturating_sub(self.from);
-        self.give_back();
-        left
-    }
-}
-
 /// A wait of ours for a next hop that a client's own time is not to pay for.
 const NOTICED: Duration = Duration::from_millis(100);
-
-/// Octets that the machine is given at once. The shortest command is six octets and its reply can
-/// be ten times that, so what a peer can make us queue in one step is bounded by this.
-const SLICE_MAX: usize = 2 * 1024;

@@ -10,6 +10,7 @@ use tracing::{Instrument as _, Span, debug, error};
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::residue::covered::{Covered, NoDigest};
 use vouchsafe_proto::route::RouteError;
 use vouchsafe_proto::smtp::receive::{Answer, Ask, Begun, Hold, Peer, Presenter};
 use vouchsafe_spool::ledger::Entry;
@@ -57,6 +58,8 @@ pub(super) struct InHand {
     pub(super) held: Option<Box<Held>>,
     /// What the ledger is to have of the message before it leaves, if it is one of ours.
     pub(super) vouched: Option<Vouched>,
+    /// What of it a digest covers, where its client has claimed which message it is.
+    pub(super) covered: Option<Result<Covered, NoDigest>>,
 }
 
 /// What the ledger is to have of a message, or why it can have nothing.
@@ -114,12 +117,17 @@ pub(super) fn ask(
             reverse_path,
             helo,
             client,
+            claim,
         } => match site.verifier.of_relay_client(&reverse_path, client) {
             Some(verdict) => ready(Answer::Verdict(verdict)),
             None => within(span, async move {
                 let watch = Watch::start();
                 let verdict = site.verifier.verify(reverse_path, helo, client).await;
                 watch.stop(&figures().mail.verdict_duration);
+                let verdict = match claim {
+                    Some(claim) => site.verifier.ask_claim(verdict, claim, client).await,
+                    None => verdict,
+                };
                 Answer::Verdict(verdict).into()
             }),
         },
@@ -161,7 +169,7 @@ pub(super) fn ask(
                 is_report,
                 size,
             };
-            look_at(site, about, in_hand.draft.take(), span)
+            look_at(site, about, in_hand, span)
         }
         Ask::Outside {
             reverse_path,
@@ -183,15 +191,15 @@ pub(super) fn ask(
     }
 }
 
-/// What the content says, if there is any in a draft.
-fn look_at(site: Arc<Site>, about: About, draft: Option<Box<dyn Draft>>, span: &Span) -> Asking {
-    match draft {
-        Some(draft) => within(
-            span,
-            async move { content::judge(&site, about, draft).await },
-        ),
-        None => ready(Answer::Verdict(about.verdict)),
+/// What the content says, if there is any in a draft, or if it was looked at as it went on.
+fn look_at(site: Arc<Site>, about: About, in_hand: &mut InHand, span: &Span) -> Asking {
+    let (draft, covered) = (in_hand.draft.take(), in_hand.covered.take());
+    if draft.is_none() && covered.is_none() {
+        return ready(Answer::Verdict(about.verdict));
     }
+    within(span, async move {
+        content::judge(&site, about, draft, covered).await
+    })
 }
 
 /// An answer that is there already.
@@ -290,6 +298,7 @@ async fn take(site: Arc<Site>, in_hand: InHand, envelope: Envelope) -> Told {
         draft,
         held,
         vouched,
+        ..
     } = in_hand;
     let entries = match vouch(&site, vouched).await {
         Ok(entries) => entries,

@@ -133,6 +133,11 @@ impl Connection {
         self.session.terms().is_some()
     }
 
+    /// True if the peer takes claims (PROTOCOLS D).
+    pub const fn takes_claims(&self) -> bool {
+        self.session.takes_claims()
+    }
+
     /// Version and suite of TLS, if it is on.
     pub fn tls(&self) -> Option<&str> {
         self.tls.as_deref()

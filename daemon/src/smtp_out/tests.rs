@@ -55,6 +55,7 @@ async fn in_content() -> (Connection, Peer, Seen) {
         size: Some(20),
         per_recipient: false,
         through: Through::default(),
+        claim: None,
     };
     connection
         .feed(Input::Deliver(Box::new(transaction)), &mut seen)

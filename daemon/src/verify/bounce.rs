@@ -6,18 +6,15 @@
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::recognise::{Bounce, recognise};
 use vouchsafe_proto::residue::covered::{Reader, identity};
-use vouchsafe_proto::residue::{Congruences, Digest, Hour, Kind, Residue};
+use vouchsafe_proto::residue::{Hour, Kind};
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::bounce::{Finding, Unclear};
-use vouchsafe_spool::ledger::{Answer, Hours, KEPT_HOURS, Ledger, Question};
+use vouchsafe_spool::ledger::{Answer, Hours, KEPT_HOURS, Ledger};
 
-use crate::ledger::{Sha256, as_small};
+use crate::ledger::{Sha256, about, as_small};
 
 /// Hours ahead of now that messages are entered for.
 const AHEAD_HOURS: u32 = 48;
-
-/// By what a digest is told from all others; any number would do, since nobody is asked.
-const MODULUS: u64 = u64::MAX - 58;
 
 /// What the ledger says of the message that this one is about, which came for these recipients. Blocks, where the
 /// ledger reads its files.
@@ -46,7 +43,7 @@ fn find(ledger: &Ledger, message_id: &str, recipients: &[ForwardPath], now: Wall
         // Some hosts write addresses in small letters.
         for sender in [as_small(&sender), Some(sender)].into_iter().flatten() {
             let digest = identity::<Sha256>(&sender, message_id.as_bytes())?;
-            questions.push(question(digest, hours)?);
+            questions.push(about(Kind::Identity, hours, digest)?);
         }
     }
     let mut answers = vec![Answer::NotFound; questions.len()];
@@ -58,15 +55,6 @@ fn find(ledger: &Ledger, message_id: &str, recipients: &[ForwardPath], now: Wall
     } else {
         Some(false)
     }
-}
-
-fn question(digest: Digest, hours: Hours) -> Option<Question> {
-    Some(Question {
-        kind: Kind::Identity,
-        hours,
-        index: digest.index(),
-        congruences: Congruences::of(&[Residue::of(digest, MODULUS)?])?,
-    })
 }
 
 /// The recipient of a report sent what it is about.

@@ -4,26 +4,29 @@
 //! answer; the same message gets the same questions; alarm is given of what a listed relay brings and its domain did not
 //! send. What was said of a message that may come again is kept in memory, within bounds.
 //!
-//! Leaves to others: what is asked, how often, and what it means (proto); the questions themselves (`crate::ledger`).
+//! Leaves to others: what is asked, how often, and what it means (proto); the questions themselves (`exchange`,
+//! `crate::ledger`); what is claimed before the message comes (`claim`).
+
+mod claim;
+mod exchange;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::residue::covered::Covered;
 use vouchsafe_proto::residue::inquiry::About;
-use vouchsafe_proto::residue::servers::Report as Servers;
-use vouchsafe_proto::residue::{Digest, Hour, Hours, Kind, Offer, Question, Residues, Width, Word};
+use vouchsafe_proto::residue::{Digest, Kind, Offer, Word};
 use vouchsafe_proto::verify::ledger::course::{Course, Heard, Move};
-use vouchsafe_proto::verify::ledger::{Asked, Finding, Memory, NotAsked, Report, When};
+use vouchsafe_proto::verify::ledger::{Asked, Claimed, Finding, Memory, NotAsked, Report, When};
 use vouchsafe_proto::verify::{Verdict, VerdictResult};
 
+use self::exchange::{Exchange, Reply};
 use super::{Verifier, lock};
 use crate::config::Config;
-use crate::ledger::{Asker, Said, Secret, Sha256};
+use crate::ledger::{Secret, Sha256};
 use crate::metrics::figures;
 use crate::together::Together;
 use crate::{chance, clock, log};
@@ -114,22 +117,27 @@ pub struct Message<'a> {
 
 /// One asking.
 struct Round<'a> {
-    asker: Asker,
-    secret: &'a Secret,
-    domain: &'a Domain,
+    exchange: Exchange<'a>,
     covered: &'a Covered,
     reverse_path: &'a ReversePath,
-    hour: Hour,
-    now: Hour,
-    until: Instant,
+    /// What was heard at MAIL of the message that was claimed, as long as that still counts.
+    claimed: Option<&'a Claimed>,
 }
 
 /// What came of one question.
 struct Outcome {
-    heard: Heard,
     asked: Asked,
     /// What the domain offers now.
     offer: Option<Offer>,
+}
+
+impl Outcome {
+    fn heard(&self) -> Heard {
+        Heard {
+            word: self.asked.word,
+            server: self.asked.server,
+        }
+    }
 }
 
 /// Whose domains are asked about.
@@ -163,7 +171,6 @@ impl Verifier {
         let policy = self.policy.load();
         let covered = message.covered.as_ref().map_err(|why| *why)?;
         let hour = covered.hour().map_err(|_| NotAsked::NoDate)?;
-        let now = Hour::at(clock::now().wall).ok_or(NotAsked::Trouble)?;
         let named = message.recipients.iter().filter_map(ForwardPath::domain);
         let mut recipients: Vec<_> = named.cloned().collect();
         // A message is known again in whichever order its recipients come.
@@ -176,17 +183,12 @@ impl Verifier {
         let declared = declared.flat_map(|recipient| policy.forwarders.of(recipient));
         let mut elsewhere: Vec<_> = declared.collect();
         elsewhere.extend(covered.addressees(MOST_ADDRESSEES));
-        let Settings { special, port, .. } = policy.ledger;
+        let exchange = Exchange::new(self, &known.domain, hour, message.client);
         let round = Round {
-            asker: Asker::new(Arc::clone(&self.resolver), port, special)
-                .on_account_of(message.client),
-            secret: &self.asking.secret,
-            domain: &known.domain,
+            exchange: exchange.ok_or(NotAsked::Trouble)?,
             covered,
             reverse_path: message.reverse_path,
-            hour,
-            now,
-            until: clock::instant(clock::mono().plus(DEADLINE)),
+            claimed: known.claimed.as_ref(),
         };
         let whom = Whom {
             recipients,
@@ -199,7 +201,7 @@ impl Verifier {
     async fn go_through(
         &self,
         known: &Report,
-        round: Round<'_>,
+        mut round: Round<'_>,
         whom: Whom,
         client: IpAddr,
     ) -> Report {
@@ -208,8 +210,16 @@ impl Verifier {
         };
         let memory = &self.asking.memory;
         let before = lock(memory).before(number, clock::mono());
-        let terms = (known.offer.policy, round.hour > round.now);
-        let mut course = Course::new(&whom.recipients, &whom.elsewhere, terms, before);
+        let is_ahead = round.exchange.hour > round.exchange.now;
+        let terms = (known.offer.policy, is_ahead);
+        // A question about another message was one too many: it costs one about this.
+        let spent = usize::from(round.is_claimed_in_vain(&whom.recipients));
+        let course = Course::new(&whom.recipients, &whom.elsewhere, terms, before);
+        let mut course = course.after(spent);
+        if !course.is_fresh() {
+            // What is to be confirmed was to be asked some time after it was said.
+            round.claimed = None;
+        }
         let (mut asked, mut offer) = (Vec::new(), None);
         let mut next = course.begin();
         let finding = loop {
@@ -220,7 +230,7 @@ impl Verifier {
             };
             let mut heard = Vec::new();
             for outcome in outcomes {
-                heard.push(outcome.heard);
+                heard.push(outcome.heard());
                 asked.push(outcome.asked);
                 offer = outcome.offer.or(offer);
             }
@@ -267,73 +277,39 @@ impl Round<'_> {
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
-    /// Asks, within the time; of another server than `first`, if there was one.
+    /// Asks; of another server than `first`, if there was one.
     async fn ask(&self, about: About, first: Option<IpAddr>) -> Outcome {
-        let answer = timeout_at(self.until, self.answer(&about, first)).await;
-        let (heard, oddity, offer) = match answer {
-            Ok((Ok(heard), offer)) => (heard, None, offer),
-            Ok((Err(oddity), offer)) => (Heard::default(), Some(oddity.into()), offer),
-            Err(_) => (Heard::default(), Some("too late".into()), None),
+        let reply = match self.digest(&about) {
+            None => Reply::nothing("there is nothing to ask about"),
+            Some((kind, digest)) => match self.heard_before(digest).filter(|_| first.is_none()) {
+                Some(heard) => Reply::from(heard),
+                None => self.exchange.ask((kind, digest), first).await,
+            },
         };
         Outcome {
-            heard,
             asked: Asked {
                 about,
-                server: heard.server,
-                word: heard.word,
-                oddity,
+                server: reply.heard.server,
+                word: reply.heard.word,
+                oddity: reply.oddity,
             },
-            offer,
+            offer: reply.offer,
         }
     }
 
-    /// The answer, or what came in its place; and what the domain offers, if that was found.
-    async fn answer(
-        &self,
-        about: &About,
-        first: Option<IpAddr>,
-    ) -> (Result<Heard, String>, Option<Offer>) {
-        let Some((question, residues, seed)) = self.question(about) else {
-            return (Err("there is nothing to ask about".to_owned()), None);
-        };
-        let (offer, servers) = match self.asker.find(self.domain, &question, seed).await {
-            Servers::Answers(offer, servers) => (offer, servers),
-            Servers::Absent => return (Err("it takes no part any more".to_owned()), None),
-            Servers::NotKnown(why) => return (Err(why.to_string()), None),
-        };
-        if let Err(why) = offer.answers(&residues, self.hour, self.now) {
-            return (Err(why.to_string()), Some(offer));
-        }
-        let heard = match first {
-            None => Some(self.asker.ask(self.domain, &question, &servers).await),
-            Some(first) => {
-                let asker = &self.asker;
-                asker
-                    .ask_another(self.domain, &question, &servers, first)
-                    .await
-            }
-        };
-        let heard = match heard {
-            None => Err("no other server".to_owned()),
-            Some(heard) => match heard.said {
-                Said::Answer(answer) => Ok(Heard {
-                    word: Some(answer.about(self.hour)),
-                    server: heard.server,
-                }),
-                Said::Odd(oddity) => Err(oddity.to_string()),
-            },
-        };
-        (heard, Some(offer))
+    /// What was heard at MAIL, if it was about this message.
+    fn heard_before(&self, digest: Digest) -> Option<Heard> {
+        let claimed = self.claimed?;
+        claimed.heard_of(self.exchange.hour, digest)
     }
 
-    /// The question about this, and in which order servers are asked.
-    fn question(&self, about: &About) -> Option<(Question, Residues, u64)> {
-        let (kind, digest) = self.digest(about)?;
-        let prime = self.secret.prime(digest, self.domain)?;
-        let residues = Residues::of(digest, Width::Bits64, &[prime]).ok()?;
-        let hours = Hours::From(self.hour, 1);
-        let question = Question::new(kind, hours, digest.index(), residues).ok()?;
-        Some((question, residues, self.secret.seed(digest, self.domain)))
+    /// True if another message was claimed than has come.
+    fn is_claimed_in_vain(&self, recipients: &[Domain]) -> bool {
+        let is_it = |domain: &Domain| {
+            let digest = self.digest(&About::Message(domain.clone()));
+            digest.is_some_and(|(_, digest)| self.heard_before(digest).is_some())
+        };
+        self.claimed.is_some() && !recipients.iter().any(is_it)
     }
 }
 

@@ -62,6 +62,8 @@ pub enum Next {
 pub struct Inquiry {
     recipients: Vec<Domain>,
     elsewhere: Vec<Domain>,
+    /// Of the questions, those that were spent before.
+    spent: usize,
     stage: Stage,
     /// Every answer so far was "not sent".
     nowhere: bool,
@@ -94,15 +96,31 @@ impl Inquiry {
     /// first.
     pub fn new(recipients: &[Domain], elsewhere: &[Domain]) -> Self {
         let recipients = each_once(recipients, &[]);
-        let asked = recipients.len().min(MOST_RECIPIENTS);
-        let mut elsewhere = each_once(elsewhere, &recipients);
-        elsewhere.truncate(MOST_QUESTIONS.saturating_sub(LEFT).saturating_sub(asked));
-        Self {
+        let elsewhere = each_once(elsewhere, &recipients);
+        let all = Self {
             recipients,
             elsewhere,
+            spent: 0,
             stage: Stage::Recipients,
             nowhere: true,
-        }
+        };
+        all.after(0)
+    }
+
+    /// The same when so many questions were spent before it begins: others are left out for them.
+    #[must_use]
+    pub fn after(mut self, spent: usize) -> Self {
+        self.spent = spent;
+        let left = self.left().saturating_sub(self.recipients.len());
+        self.elsewhere.truncate(left);
+        self
+    }
+
+    /// Questions about the message for domains, of any kind.
+    const fn left(&self) -> usize {
+        MOST_QUESTIONS
+            .saturating_sub(LEFT)
+            .saturating_sub(self.spent)
     }
 
     /// The first questions.
@@ -110,7 +128,8 @@ impl Inquiry {
         if self.recipients.is_empty() {
             return Next::Done(Meaning::Unknown);
         }
-        let asked = self.recipients.iter().take(MOST_RECIPIENTS);
+        let most = MOST_RECIPIENTS.min(self.left());
+        let asked = self.recipients.iter().take(most);
         Next::Ask(asked.cloned().map(About::Message).collect())
     }
 
@@ -293,6 +312,24 @@ mod tests {
                 (String::from(*asked), meaning.clone()),
                 "{recipients} {others}"
             );
+        }
+    }
+
+    #[test]
+    fn what_was_spent_before_leaves_fewer_to_ask() {
+        let recipients = domains("a.example b.example c.example d.example");
+        let elsewhere = domains("w.example x.example y.example z.example");
+        for (count, spent) in [(1, 0), (1, 1), (3, 1), (4, 0), (4, 1)] {
+            let recipients = &recipients[..count];
+            let mut inquiry = Inquiry::new(recipients, &elsewhere).after(spent);
+            let mut asked = spent;
+            let mut next = inquiry.begin();
+            while let Next::Ask(about) = next {
+                asked += about.len();
+                next = inquiry.answered(&alloc::vec![NO; about.len()]);
+            }
+            // One is left for asking again, and none is left unused.
+            assert_eq!((asked, next), (5, Next::Done(Meaning::NotSent)), "{count}");
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod answer;
 mod base32;
+mod claim;
 mod congruence;
 pub mod covered;
 pub mod inquiry;
@@ -21,6 +22,7 @@ pub mod wire;
 pub mod writers;
 
 pub use answer::{Answer, LONGEST_ANSWER, Span, Word};
+pub use claim::Claim;
 pub use congruence::{Congruences, Residue};
 pub use offer::{Offer, Policy, Unanswered};
 pub use prime::{first_prime, is_prime};

@@ -9,16 +9,18 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::str;
 
 use crate::addr::{ForwardPath, ParsePathError, ReversePath};
-use crate::envelope::{BodyType, Recipient, Requests};
+use crate::envelope::{BodyType, Recipient, Requests, Ret};
 use crate::reply::Reply;
+use crate::residue::Claim;
 use crate::smtp::on_behalf::{OnBehalf, ParseOnBehalfError};
 use crate::smtp::parameters::{
     By, ParseParameterError, parse_by, parse_envid, parse_notify, parse_original, parse_ret,
 };
-use crate::smtp::xhold::{Through, TransactionId, Wish, parse_via};
+use crate::smtp::xhold::{Through, Token, TransactionId, Wish, parse_via};
 
 /// A command, well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Mail {
     pub by: Option<By>,
     /// XHOLD, XTID and XVIA (PROTOCOLS C).
     pub through: Through,
+    /// XVOUCH (PROTOCOLS D).
+    pub claim: Option<Claim>,
     /// PRDR (draft-hall-prdr-00): the end of the message may be answered for each recipient.
     pub per_recipient: bool,
 }
@@ -271,65 +275,90 @@ fn parse_mail(argument: &str) -> Result<Mail, ParseCommandError> {
     let text = strip_keyword(argument, "FROM:")?;
     let (reverse_path, rest) =
         ReversePath::parse_prefix(text).map_err(ParseCommandError::ReversePath)?;
-    let (mut size, mut body, mut smtputf8) = (None, None, None);
-    let (mut returned, mut envid, mut by, mut require_tls) = (None, None, None, None);
-    let (mut wish, mut id, mut via) = (None, None, None);
-    let mut per_recipient = None;
+    let mut said = Said::default();
     for word in parameters(rest)? {
         let (keyword, value) = match word.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
             None => (word, None),
         };
-        if keyword.eq_ignore_ascii_case("SIZE") {
-            set_once(&mut size, parse_size(value)?)?;
-        } else if keyword.eq_ignore_ascii_case("BODY") {
-            set_once(&mut body, parse_body(value)?)?;
-        } else if keyword.eq_ignore_ascii_case("SMTPUTF8") {
-            set_once(&mut smtputf8, parse_none(value)?)?;
-        } else if keyword.eq_ignore_ascii_case("RET") {
-            set_once(&mut returned, parse_ret(value.unwrap_or_default())?)?;
-        } else if keyword.eq_ignore_ascii_case("ENVID") {
-            set_once(&mut envid, parse_envid(value.unwrap_or_default())?)?;
-        } else if keyword.eq_ignore_ascii_case("BY") {
-            set_once(&mut by, parse_by(value.unwrap_or_default())?)?;
-        } else if keyword.eq_ignore_ascii_case("REQUIRETLS") {
-            set_once(&mut require_tls, parse_none(value)?)?;
-        } else if keyword.eq_ignore_ascii_case("XHOLD") {
-            set_once(&mut wish, Wish::parse(value.unwrap_or_default())?)?;
-        } else if keyword.eq_ignore_ascii_case("XTID") {
-            set_once(&mut id, TransactionId::parse(value.unwrap_or_default())?)?;
-        } else if keyword.eq_ignore_ascii_case("XVIA") {
-            set_once(&mut via, parse_via(value.unwrap_or_default())?)?;
-        } else if keyword.eq_ignore_ascii_case("PRDR") {
-            set_once(&mut per_recipient, parse_none(value)?)?;
-        } else {
-            return Err(ParseCommandError::UnknownParameter);
-        }
+        said.take(keyword, value)?;
     }
     // Tokens are made of the id: without it none could be known again.
-    if via.is_some() && id.is_none() {
+    if said.via.is_some() && said.id.is_none() {
         return Err(ParseParameterError::Via.into());
     }
-    let through = Through {
-        wish,
-        id,
-        via: via.unwrap_or_default(),
-    };
     Ok(Mail {
         reverse_path,
-        size,
-        body: body.unwrap_or_default(),
-        smtputf8: smtputf8.is_some(),
+        size: said.size,
+        body: said.body.unwrap_or_default(),
+        smtputf8: said.smtputf8.is_some(),
         requests: Requests {
-            ret: returned,
-            envid,
+            ret: said.returned,
+            envid: said.envid,
             deliver_by: None,
-            require_tls: require_tls.is_some(),
+            require_tls: said.require_tls.is_some(),
         },
-        by,
-        through,
-        per_recipient: per_recipient.is_some(),
+        by: said.by,
+        through: Through {
+            wish: said.wish,
+            id: said.id,
+            via: said.via.unwrap_or_default(),
+        },
+        claim: said.claim,
+        per_recipient: said.per_recipient.is_some(),
     })
+}
+
+/// MAIL's parameters, each as it was said.
+#[derive(Default)]
+struct Said {
+    size: Option<u64>,
+    body: Option<BodyType>,
+    smtputf8: Option<()>,
+    returned: Option<Ret>,
+    envid: Option<Box<str>>,
+    by: Option<By>,
+    require_tls: Option<()>,
+    wish: Option<Wish>,
+    id: Option<TransactionId>,
+    via: Option<Vec<Token>>,
+    claim: Option<Claim>,
+    per_recipient: Option<()>,
+}
+
+impl Said {
+    /// Takes one more.
+    fn take(&mut self, keyword: &str, value: Option<&str>) -> Result<(), ParseCommandError> {
+        let is = |known: &str| keyword.eq_ignore_ascii_case(known);
+        let text = value.unwrap_or_default();
+        if is("SIZE") {
+            set_once(&mut self.size, parse_size(value)?)
+        } else if is("BODY") {
+            set_once(&mut self.body, parse_body(value)?)
+        } else if is("SMTPUTF8") {
+            set_once(&mut self.smtputf8, parse_none(value)?)
+        } else if is("RET") {
+            set_once(&mut self.returned, parse_ret(text)?)
+        } else if is("ENVID") {
+            set_once(&mut self.envid, parse_envid(text)?)
+        } else if is("BY") {
+            set_once(&mut self.by, parse_by(text)?)
+        } else if is("REQUIRETLS") {
+            set_once(&mut self.require_tls, parse_none(value)?)
+        } else if is("XHOLD") {
+            set_once(&mut self.wish, Wish::parse(text)?)
+        } else if is("XTID") {
+            set_once(&mut self.id, TransactionId::parse(text)?)
+        } else if is("XVIA") {
+            set_once(&mut self.via, parse_via(text)?)
+        } else if is("XVOUCH") {
+            set_once(&mut self.claim, Claim::parse(text)?)
+        } else if is("PRDR") {
+            set_once(&mut self.per_recipient, parse_none(value)?)
+        } else {
+            Err(ParseCommandError::UnknownParameter)
+        }
+    }
 }
 
 /// Sets what may be given once.
@@ -467,6 +496,7 @@ mod tests {
             requests: Requests::default(),
             by: None,
             through: Through::default(),
+            claim: None,
             per_recipient: false,
         };
         let hello = |extended, name: &str| Command::Hello {
@@ -501,6 +531,13 @@ mod tests {
                 "MAIL FROM:<a@b.example> prdr",
                 Command::Mail(Mail {
                     per_recipient: true,
+                    ..mail("a@b.example")
+                }),
+            ),
+            (
+                "MAIL FROM:<a@b.example> XVouch=79BF9.870834f17f8ca9078fdba2f63449d26a",
+                Command::Mail(Mail {
+                    claim: Claim::parse("79bf9.870834f17f8ca9078fdba2f63449d26a").ok(),
                     ..mail("a@b.example")
                 }),
             ),
@@ -557,6 +594,8 @@ mod tests {
             ("MAIL FROM:<a@b> XHOLD", "501 5.5.4"),
             ("MAIL FROM:<a@b> XHOLD=S:1:2:17", "501 5.5.4"),
             ("MAIL FROM:<a@b> XHOLD=S:1:2:3 XHOLD=S:1:2:3", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XVOUCH", "501 5.5.4"),
+            ("MAIL FROM:<a@b> XVOUCH=79bf9", "501 5.5.4"),
             ("MAIL FROM:<a@b> XTID=a", "501 5.5.4"),
             ("MAIL FROM:<a@b> XTID=a@b XTID=a@b", "501 5.5.4"),
             ("MAIL FROM:<a@b> XTID=a@b XVIA=ABC", "501 5.5.4"),

@@ -18,6 +18,7 @@ pub fn offered(
     starttls: bool,
     require_tls: bool,
     holding: Option<Terms>,
+    claims: bool,
 ) -> Vec<Cow<'static, str>> {
     let mut lines = vec![
         Cow::Borrowed("PIPELINING"),                // RFC 2920
@@ -36,6 +37,9 @@ pub fn offered(
     }
     if require_tls {
         lines.push(Cow::Borrowed("REQUIRETLS")); // RFC 8689
+    }
+    if claims {
+        lines.push(Cow::Borrowed("XVOUCH")); // PROTOCOLS D
     }
     if let Some(terms) = holding {
         lines.push(Cow::Owned(format!("{terms}"))); // PROTOCOLS C

@@ -6,7 +6,8 @@
 //! is written reads back as the same. One form that is not lawful is read all the same, because
 //! Postfix writes it and the mail is good: an address beyond ASCII as `rfc822`.
 //!
-//! What hosts that hold a path together say is in `xhold`; its errors are here with the others.
+//! What hosts that hold a path together say is in `xhold`, and the claim in `residue`; their errors are here with the
+//! others.
 //!
 //! Left to others: whether a parameter may stand where it stands (the session), and what comes of
 //! it (reports, deliveries).
@@ -82,6 +83,9 @@ pub enum ParseParameterError {
         "XTID takes up to 64 letters, digits, dots, dashes and underscores, an at sign and a domain"
     )]
     TransactionId,
+    /// XVOUCH.
+    #[error("XVOUCH takes an hour and a digest in base 16, with a dot between")]
+    Claim,
     /// XVIA.
     #[error("XVIA takes up to 16 tokens of 8 characters, and XTID beside it")]
     Via,
@@ -98,6 +102,7 @@ impl ParseParameterError {
             Self::By => "BY takes seconds;R or seconds;N, with R more than 0",
             Self::Hold => "XHOLD takes S or P, seconds, seconds and hops, with colons between",
             Self::TransactionId => "XTID takes id@domain",
+            Self::Claim => "XVOUCH takes hour.digest in hexadecimal",
             Self::Via => "XVIA takes up to 16 tokens of 8 characters, and XTID beside it",
         }
     }

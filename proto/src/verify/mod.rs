@@ -412,6 +412,13 @@ impl Verdict {
         })
     }
 
+    /// True if the domain has said that it sent the message that the client claims will follow: if that is so, it will
+    /// be proven by nothing but its content.
+    pub fn awaits_claimed(&self) -> bool {
+        let claimed = self.ledger().and_then(|report| report.claimed.as_ref());
+        self.asks_ledger() && claimed.is_some_and(ledger::Claimed::is_sent)
+    }
+
     /// The sender-domain test's report, if it was made.
     pub fn sender_domain(&self) -> Option<&sender_domain::Report> {
         self.evidence.iter().find_map(|piece| match piece {

@@ -219,6 +219,7 @@ impl Machine {
                 reverse_path,
                 helo,
                 client,
+                ..
             } => Answer::Verdict(Arc::new(self.verdict(reverse_path, helo, client))),
             Ask::Recipient { recipient, doubted } => {
                 let route = self.routes.route(&recipient, self.peer.may_relay);
@@ -357,6 +358,7 @@ fn settings_of(script: &Script) -> (Settings, Routes) {
             },
             marker: Marker::new(|_| [0; 32]),
         }),
+        xvouch: true,
         helo_syntax: true,
         // As the service has it where nothing is configured.
         possible: Possible {

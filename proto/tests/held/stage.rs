@@ -139,6 +139,7 @@ impl<S: Surroundings> Stage<S> {
             require_tls: false,
             holds: true,
             xhold,
+            xvouch: false,
             helo_syntax: false,
             possible: Possible::default(),
         };

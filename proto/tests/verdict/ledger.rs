@@ -46,6 +46,7 @@ fn report(finding: Finding, policy: Policy, audit: bool) -> Report {
         },
         audit,
         finding,
+        claimed: None,
         asked: Vec::new(),
         steps: Vec::new(),
         ttl: 300,

@@ -127,6 +127,7 @@ fn settings(scenario: &Scenario) -> Settings {
         require_tls: false,
         holds: false,
         xhold: None,
+        xvouch: false,
         helo_syntax: true,
         possible: Possible {
             forwarders: !scenario.forwarders.is_empty(),

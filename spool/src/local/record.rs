@@ -11,10 +11,12 @@
 //! Version 2 of the envelope record has the trace fields, which version 1 has at the start of the
 //! content; version 3 has what MAIL and RCPT asked for, and on whose word the message was let in.
 //! What is not asked is not written. Version 4 has the id that the message has for next hops (XTID); where it
-//! has none, version 3 is written. Version 2 of the progress record has what an operator has
+//! has none, version 3 is written. Version 5 has what its client claimed that it is (XVOUCH), and is written for such a
+//! message alone. Version 2 of the progress record has what an operator has
 //! said of the message, and that its sender was told of the deadline he had set; where neither is so,
 //! version 1 is written.
 
+mod outcome;
 mod requests;
 
 use std::net::IpAddr;
@@ -22,13 +24,14 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use vouchsafe_proto::addr::ReversePath;
 use vouchsafe_proto::envelope::{BodyType, Clearance, Envelope, Origin, Recipient, Requests};
-use vouchsafe_proto::outcome::{Diagnostic, Onward, Outcome, OutcomeClass, Remote};
+use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
-use vouchsafe_proto::reply::EnhancedStatus;
+use vouchsafe_proto::residue::Claim;
 use vouchsafe_proto::smtp::xhold::TransactionId;
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::VerdictResult;
 
+use self::outcome::OutcomeSchema;
 use self::requests::{RequestsSchema, ToSchema};
 use super::recover::Corruption;
 use crate::{Orders, Progress, Waits};
@@ -62,7 +65,7 @@ impl Kind {
     /// The newest version this program writes; it reads all from 1 on.
     const fn version(self) -> u8 {
         match self {
-            Self::Envelope => 4,
+            Self::Envelope => 5,
             Self::Progress => 2,
         }
     }
@@ -103,16 +106,18 @@ impl EnvelopeRecord {
     /// The octets for the store.
     pub(super) fn encode(&self, id: QueueId) -> Result<Vec<u8>, serde_json::Error> {
         let schema = EnvelopeSchema::from(self);
-        let version = if schema.transaction.is_some() { 4 } else { 3 };
+        let version = schema.version();
         frame((Kind::Envelope, version), id, &schema)
     }
 
     /// Reads them back.
     pub(super) fn decode(id: QueueId, octets: &[u8]) -> Result<Self, Corruption> {
         let (version, schema): (_, EnvelopeSchema) = unframe(Kind::Envelope, id, octets)?;
-        let too_new = version < 3 && schema.is_of_version_3()
-            || (version < 4) != schema.transaction.is_none();
-        if too_new || (version == 1) != schema.trace.is_none() {
+        let is_another = match version {
+            1 | 2 => schema.is_of_version_3() || schema.version() > 3,
+            version => schema.version() != version,
+        };
+        if is_another || (version == 1) != schema.trace.is_none() {
             return Err(Corruption::Schema);
         }
         Self::try_from(schema)
@@ -197,7 +202,7 @@ fn checksum(kind: Kind, version: u8, id: QueueId, json: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// The envelope record, versions 1 to 4.
+/// The envelope record, versions 1 to 5.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EnvelopeSchema {
@@ -215,15 +220,29 @@ struct EnvelopeSchema {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     requests: Option<RequestsSchema>,
     recipients: Vec<ToSchema>,
-    /// In version 4 alone.
+    /// From version 4 on; in version 4 always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     transaction: Option<String>,
+    /// In version 5 alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<String>,
     /// From version 2 on.
     trace: Option<Box<str>>,
     content: ContentRecord,
 }
 
 impl EnvelopeSchema {
+    /// The version that is written, from 3 on.
+    const fn version(&self) -> u8 {
+        if self.claim.is_some() {
+            5
+        } else if self.transaction.is_some() {
+            4
+        } else {
+            3
+        }
+    }
+
     /// True if it has what no earlier version can have.
     fn is_of_version_3(&self) -> bool {
         let asks = |to: &ToSchema| matches!(to, ToSchema::Asking(_));
@@ -290,37 +309,6 @@ enum RecipientSchema {
     Done(OutcomeSchema),
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OutcomeSchema {
-    class: ClassSchema,
-    status: (u8, u16, u16),
-    remote: Option<RemoteSchema>,
-    diagnostic: DiagnosticSchema,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ClassSchema {
-    Delivered,
-    Transient,
-    Permanent,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RemoteSchema {
-    name: String,
-    address: Option<IpAddr>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum DiagnosticSchema {
-    Reply(String),
-    Local(String),
-}
-
 impl From<&EnvelopeRecord> for EnvelopeSchema {
     fn from(record: &EnvelopeRecord) -> Self {
         let envelope = &record.envelope;
@@ -350,6 +338,7 @@ impl From<&EnvelopeRecord> for EnvelopeSchema {
                 .then(|| RequestsSchema::from(&envelope.requests)),
             recipients: envelope.recipients.iter().map(ToSchema::from).collect(),
             transaction: envelope.transaction.as_ref().map(ToString::to_string),
+            claim: envelope.claim.as_ref().map(ToString::to_string),
             trace: Some(envelope.trace.clone()),
             content: record.content,
         }
@@ -394,6 +383,10 @@ impl TryFrom<EnvelopeSchema> for EnvelopeRecord {
                 transaction: schema
                     .transaction
                     .map(|id| TransactionId::parse(&id).map_err(|_| Corruption::Schema))
+                    .transpose()?,
+                claim: schema
+                    .claim
+                    .map(|claim| Claim::parse(&claim).map_err(|_| Corruption::Schema))
                     .transpose()?,
                 trace: schema.trace.unwrap_or_default(),
             },
@@ -447,55 +440,6 @@ impl From<ProgressSchema> for ProgressRecord {
                 next_hop: schema.next_hop,
             },
             deadline_reported: schema.deadline_reported,
-        }
-    }
-}
-
-impl From<&Outcome> for OutcomeSchema {
-    fn from(outcome: &Outcome) -> Self {
-        let EnhancedStatus {
-            class,
-            subject,
-            detail,
-        } = outcome.status;
-        Self {
-            class: match outcome.class {
-                OutcomeClass::Delivered => ClassSchema::Delivered,
-                OutcomeClass::Transient => ClassSchema::Transient,
-                OutcomeClass::Permanent => ClassSchema::Permanent,
-            },
-            status: (class, subject, detail),
-            remote: outcome.remote.as_ref().map(|remote| RemoteSchema {
-                name: remote.name.clone(),
-                address: remote.address,
-            }),
-            diagnostic: match &outcome.diagnostic {
-                Diagnostic::Reply(text) => DiagnosticSchema::Reply(text.clone()),
-                Diagnostic::Local(text) => DiagnosticSchema::Local(text.clone()),
-            },
-        }
-    }
-}
-
-impl From<OutcomeSchema> for Outcome {
-    fn from(schema: OutcomeSchema) -> Self {
-        let (class, subject, detail) = schema.status;
-        Self {
-            class: match schema.class {
-                ClassSchema::Delivered => OutcomeClass::Delivered,
-                ClassSchema::Transient => OutcomeClass::Transient,
-                ClassSchema::Permanent => OutcomeClass::Permanent,
-            },
-            status: EnhancedStatus::new(class, subject, detail),
-            remote: schema.remote.map(|remote| Remote {
-                name: remote.name,
-                address: remote.address,
-            }),
-            diagnostic: match schema.diagnostic {
-                DiagnosticSchema::Reply(text) => Diagnostic::Reply(text),
-                DiagnosticSchema::Local(text) => Diagnostic::Local(text),
-            },
-            onward: Onward::default(),
         }
     }
 }

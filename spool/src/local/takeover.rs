@@ -1,9 +1,9 @@
 //! Which format a queue has, and how an older one becomes one of this.
 //!
 //! The file `queue.redb` says it. Format 5 differs from 4 in what a progress record and the flags of how
-//! a message waits may say, and 6 from 5 in what an envelope record may say, so that only the line need be
-//! written anew, before anything else is. In formats 1 to 3 the file is the store itself; from format 4 on it is a line of text, which an older program takes for a damaged store and refuses. So one name tells all
-//! programs, and one renaming is the moment from which the log is the queue:
+//! a message waits may say, and 6 from 5 and 7 from 6 in what an envelope record may say, so that only the line
+//! need be written anew, before anything else is. In formats 1 to 3 the file is the store itself; from format 4 on it is
+//! a line of text, which an older program takes for a damaged store and refuses. So one name tells all programs, and one renaming is the moment from which the log is the queue:
 //!
 //! 1. what an earlier attempt left in the log is thrown away;
 //! 2. all messages are written to the log and flushed, the old queue is only read;
@@ -33,7 +33,7 @@ use crate::fs::{Access, Disk, Listed};
 use crate::whole;
 
 /// The format that is written now.
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 /// The first that is a log. What it has means the same now.
 const FIRST_LOG: u32 = 4;
 /// What says so, before the number.

@@ -1,6 +1,6 @@
 //! A folder that an older version left still opens.
 //!
-//! `testdata/spool/v6` was written by `write_this_version` below, once, and the others by older ones;
+//! `testdata/spool/v7` was written by `write_this_version` below, once, and the others by older ones;
 //! none is ever written again. A new format gets a folder beside them and a test like these.
 
 use std::fs;
@@ -14,6 +14,7 @@ use vouchsafe_proto::envelope::{
 };
 use vouchsafe_proto::outcome::{Diagnostic, Onward, Outcome, OutcomeClass, Remote};
 use vouchsafe_proto::reply::EnhancedStatus;
+use vouchsafe_proto::residue::Claim;
 use vouchsafe_proto::smtp::xhold::TransactionId;
 use vouchsafe_proto::verify::VerdictResult;
 use vouchsafe_spool::{
@@ -28,7 +29,7 @@ fn golden(version: u32) -> PathBuf {
 }
 
 /// The format that is written now.
-const THIS_VERSION: u32 = 6;
+const THIS_VERSION: u32 = 7;
 
 /// So that the folder is not large.
 fn small_segments() -> Options {
@@ -68,7 +69,7 @@ async fn write_this_version() {
     let mut draft = spool.begin(at(0)).await.unwrap();
     let small = Bytes::from(content(1, 1_000));
     draft.append(small).await.unwrap();
-    drop(draft.commit(known(sent(TRACE)), at(0)).await.unwrap());
+    drop(draft.commit(claimed(sent(TRACE)), at(0)).await.unwrap());
     let lease = lease_all(&spool, at(0)).await.pop().unwrap();
     let settlement = Settlement {
         progress: progress(),
@@ -134,6 +135,13 @@ fn known(envelope: Envelope) -> Envelope {
     envelope
 }
 
+/// The same with what its client claimed that it is, from format 7 on.
+fn claimed(envelope: Envelope) -> Envelope {
+    let mut envelope = known(envelope);
+    envelope.claim = Claim::parse("79bf9.870834f17f8ca9078fdba2f63449d26a").ok();
+    envelope
+}
+
 /// What must be there.
 fn check(entries: &[Entry], expected: &Envelope, version: u32) {
     let (settled, report, large) = match entries {
@@ -186,6 +194,11 @@ async fn a_folder_of_format_5_still_opens() {
 #[tokio::test]
 async fn a_folder_of_format_6_still_opens() {
     still_opens(6, known(sent(TRACE))).await;
+}
+
+#[tokio::test]
+async fn a_folder_of_format_7_still_opens() {
+    still_opens(7, claimed(sent(TRACE))).await;
 }
 
 /// The first message's envelope.

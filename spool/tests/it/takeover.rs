@@ -134,8 +134,8 @@ fn an_older_program_does_not_open_this_format() {
     let newer = MemoryDisk::default();
     newer.create("queue.redb").unwrap();
     newer.damage("queue.redb", |all| {
-        *all = b"vouchsafe queue, format 7\n".to_vec();
+        *all = b"vouchsafe queue, format 8\n".to_vec();
     });
     let opened = LocalSpool::open_on(Arc::new(newer), small_segments());
-    assert!(matches!(opened, Err(OpenError::Format(7))));
+    assert!(matches!(opened, Err(OpenError::Format(8))));
 }

@@ -120,7 +120,8 @@ pub static VERIFY: Section = Section {
                   learn that a message of theirs has come, and of another nothing of use. \"Sent\" \
                   proves the reverse-path, or keeps the message from being rejected; \"not sent\", \
                   said twice, is a reason to reject where the domain wants that (`p=reject`). \
-                  Anything else says nothing.",
+                  Anything else says nothing. EHLO says XVOUCH then: who claims at MAIL which \
+                  message follows has his domain asked at once.",
         },
         Key {
             name: "audit",

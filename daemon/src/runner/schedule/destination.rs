@@ -6,6 +6,7 @@ use vouchsafe_proto::addr::ReversePath;
 use vouchsafe_proto::envelope::{BodyType, Recipient, Requests};
 use vouchsafe_proto::outcome::Outcome;
 use vouchsafe_proto::queue_id::QueueId;
+use vouchsafe_proto::residue::Claim;
 use vouchsafe_proto::retry::{Passage, Reach};
 use vouchsafe_proto::route::NextHop;
 use vouchsafe_proto::smtp::xhold::TransactionId;
@@ -29,6 +30,8 @@ pub(in crate::runner) struct Work {
     pub(in crate::runner) requests: Requests,
     /// Its id for next hops that know what they have taken (XTID), if it has one besides its name.
     pub(in crate::runner) transaction: Option<TransactionId>,
+    /// What its client claimed that it is (XVOUCH).
+    pub(in crate::runner) claim: Option<Claim>,
     /// The lane of all of them, where that is not their domains'.
     pub(in crate::runner) lane: Option<Lane>,
     /// The recipients, with their places in the envelope.

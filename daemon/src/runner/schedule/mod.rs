@@ -192,6 +192,7 @@ impl Schedule {
                         size: entry.size,
                         requests: entry.envelope.requests.clone(),
                         transaction: entry.envelope.transaction.clone(),
+                        claim: entry.envelope.claim,
                         lane: entry.orders.next_hop.as_deref().map(Lane::of_next_hop),
                         recipients: Vec::new(),
                     })

@@ -230,6 +230,7 @@ impl Bench {
         let resolver: Arc<dyn Resolver> = Arc::new(world);
         let environment = Environment {
             spool: Arc::<Watched>::clone(&spool),
+            ledger: Arc::clone(spool.spool.ledger()),
             current,
             reach: Arc::new(Reach {
                 policies: Arc::new(mta_sts::Policies::open(

@@ -234,6 +234,8 @@ impl Held {
             per_recipient: self.path.wants_each(),
             // By what the next hop offers.
             through: Through::default(),
+            // The content goes on as it comes, so what was said of it holds there, too.
+            claim: mail.claim,
         };
         Some((transaction, recipient.clone()))
     }

@@ -146,6 +146,7 @@ fn transaction() -> Transaction {
         size: None,
         per_recipient: false,
         through: vouchsafe_proto::smtp::xhold::Through::default(),
+        claim: None,
     }
 }
 

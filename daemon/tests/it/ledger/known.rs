@@ -30,6 +30,16 @@ impl Hasher for Sha256 {
     }
 }
 
+/// What is claimed of this content (XVOUCH), from a reverse-path to this recipient.
+pub fn claim(reverse_path: &str, recipient: &str, content: &[u8]) -> String {
+    let covered = read(content);
+    let (_, domain) = recipient.split_once('@').unwrap();
+    let domain = Domain::parse(domain).unwrap();
+    let digest = covered.digest::<Sha256>(&domain, &path(reverse_path));
+    let hour = covered.hour().unwrap().number();
+    format!("{hour:x}.{:?}", digest.unwrap())
+}
+
 /// A ledger at rest.
 pub struct Known(LocalSpool);
 

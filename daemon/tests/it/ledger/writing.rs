@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
-use super::known::{Known, now};
+use super::known::{Known, claim, now};
 use crate::client::Client;
 use crate::service::{Service, Setup};
 use crate::sink::Sink;
@@ -110,6 +110,36 @@ fn mail_of_ours_is_entered_as_it_leaves_and_nothing_else_is() {
         );
         assert!(known.has(ours, "far.example", &completed.content), "{path}");
         assert!(known.has_identity(ours, &completed.content), "{path}");
+    }
+}
+
+#[test]
+fn a_next_hop_that_asks_is_told_which_message_of_ours_comes() {
+    for extension in ["XVOUCH", "SIZE"] {
+        let sink = Sink::offering(extension);
+        // Down a path that is held it is not known before it comes.
+        let service = setup(&sink, "store").start();
+        let ours = "a@local.example";
+        let claimed = |number, from, reverse_path, recipients: &[&str]| {
+            send(&service, from, reverse_path, recipients, &message(number));
+            let leaves = sink.next();
+            let claim = claim(reverse_path, recipients[0], &leaves.content);
+            let is_claimed = leaves.mail.contains(&format!(" XVOUCH={claim}"));
+            assert_eq!(is_claimed, leaves.mail.contains("XVOUCH"), "{leaves:?}");
+            is_claimed
+        };
+        let offers = extension == "XVOUCH";
+        let one = ["b@far.example"];
+        assert_eq!(claimed(1, OURS, ours, &one), offers);
+        assert_eq!(
+            claimed(2, OURS, ours, &["b@far.example", "c@far.example"]),
+            offers
+        );
+        // One transaction for two domains; and messages that are none of ours.
+        let two = ["b@far.example", "c@other.example"];
+        assert!(!claimed(3, OURS, ours, &two));
+        assert!(!claimed(4, STRANGER, ours, &["c@local.example"]));
+        assert!(!claimed(5, OURS, "z@else.example", &one));
     }
 }
 

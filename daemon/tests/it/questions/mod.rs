@@ -1,6 +1,7 @@
 //! The service asks a domain whether it sent a message, and what becomes of the message by the answers: at the end of its
 //! data, with NSD as the domain's own servers.
 
+mod claims;
 mod world;
 
 use super::cli::{texts, vouchsafe};
@@ -9,8 +10,8 @@ use super::nsd::Nsd;
 use super::signing::{EDWARDS, record, signed, signer};
 use super::sink::Sink;
 use world::{
-    ALTERED, ELSEWHERE, FAILURE, JUNK, LISTED, Message, NOBODY, NOT_LISTED, NOT_SENT, NOTHING,
-    OTHER_HOURS, SENT, Sender, UNKNOWN, World, bring, sender,
+    ALICE, ALTERED, ELSEWHERE, FAILURE, JUNK, LISTED, Message, NOBODY, NOT_LISTED, NOT_SENT,
+    NOTHING, OTHER_HOURS, SENT, Sender, UNKNOWN, World, bring, sender,
 };
 
 /// What is looked at in a laboratory.

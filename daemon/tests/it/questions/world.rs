@@ -87,6 +87,8 @@ pub const NOT_LISTED: &str = "mail-from MX 0 out\nmail-from TXT \"v=MFMX1\"\nout
 pub struct Message {
     pub text: String,
     branches: [char; 3],
+    /// What a client claims that it is, to us and to those it names (XVOUCH).
+    pub claims: [String; 2],
 }
 
 impl Message {
@@ -94,6 +96,23 @@ impl Message {
     pub fn naming(there: &str) -> Self {
         (0..1000)
             .map(|number| Self::numbered(there, number))
+            .find(|message| {
+                let [a, b, c] = message.branches;
+                a != b && b != c && a != c
+            })
+            .unwrap()
+    }
+
+    /// To `bob@local.example`, brought as another that its client claims: the second branch is that one's.
+    pub fn in_place_of_another() -> Self {
+        (0..1000)
+            .map(|number| {
+                let other = Self::numbered("local.example", number + 1000);
+                let mut message = Self::numbered("local.example", number);
+                message.branches[1] = other.branches[0];
+                message.claims = other.claims;
+                message
+            })
             .find(|message| {
                 let [a, b, c] = message.branches;
                 a != b && b != c && a != c
@@ -124,7 +143,13 @@ impl Message {
             let place = usize::try_from(digest.index().number() >> 19).unwrap();
             char::from(b"0123456789abcdefghijklmnopqrstuv"[place])
         });
-        Self { text, branches }
+        let claims = [digests[0], digests[1]]
+            .map(|digest| format!("{:x}.{digest:?}", covered.hour().unwrap().number()));
+        Self {
+            text,
+            branches,
+            claims,
+        }
     }
 }
 
@@ -286,11 +311,16 @@ pub fn bring(service: &Service, recipients: &[&str], message: &Message) -> (&'st
     if !reply.starts_with("250") {
         return ("MAIL", reply);
     }
+    ("content", finish(&mut client, recipients, message))
+}
+
+/// The reply to the message behind a MAIL that was accepted.
+pub fn finish(client: &mut Client, recipients: &[&str], message: &Message) -> String {
     for recipient in recipients {
         client.expect(&format!("RCPT TO:<{recipient}>"), 250);
     }
     client.expect("DATA", 354);
     client.send(&message.text);
     client.send(".\r\n");
-    ("content", client.reply())
+    client.reply()
 }

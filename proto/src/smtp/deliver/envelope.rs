@@ -273,6 +273,11 @@ impl Session {
         if self.offers.xhold.is_some() {
             transaction.through.push(&mut line);
         }
+        if let Some(claim) = transaction.claim
+            && self.offers.xvouch
+        {
+            let _ = write!(line, " XVOUCH={claim}");
+        }
         line.push_str("\r\n");
         line
     }

@@ -49,6 +49,7 @@ use crate::addr::ReversePath;
 use crate::envelope::{BodyType, Recipient, Requests};
 use crate::outcome::Outcome;
 use crate::reply::Reply;
+use crate::residue::Claim;
 use crate::smtp::reply_reader::{ReadReplyError, ReplyReader};
 use crate::smtp::xhold::{Reach, Terms, Through};
 use crate::time::{Mono, Now, Wall};
@@ -77,6 +78,8 @@ pub struct Transaction {
     /// How its path is held; said only to a next hop that offers it. A wish is for its terms
     /// ([`Session::terms`]).
     pub through: Through,
+    /// Which message it is, if its domain says so (XVOUCH); told only to a next hop that offers it.
+    pub claim: Option<Claim>,
 }
 
 /// What advances the session.
@@ -310,6 +313,11 @@ impl Session {
     /// not offer it.
     pub const fn terms(&self) -> Option<Terms> {
         self.offers.xhold
+    }
+
+    /// True if the peer takes claims (PROTOCOLS D), once [`Action::Ready`] has come.
+    pub const fn takes_claims(&self) -> bool {
+        self.offers.xvouch
     }
 
     /// Where the path ends of the recipient that was taken last, if the peer has said so.

@@ -37,6 +37,8 @@ pub(super) struct Offers {
     pub size_limit: Option<u64>,
     /// PROTOCOLS C: the path may be held, on these terms.
     pub xhold: Option<Terms>,
+    /// PROTOCOLS D.
+    pub xvouch: bool,
 }
 
 impl Offers {
@@ -71,6 +73,7 @@ impl Offers {
                         .and_then(|limit| limit.parse().ok())
                         .filter(|limit| *limit != 0);
                 }
+                "XVOUCH" => offers.xvouch = true,
                 "XHOLD" => offers.xhold = Terms::read(words),
                 _ => {}
             }
@@ -104,6 +107,7 @@ mod tests {
                 "prdr".into(),
                 "DELIVERBY 240,x".into(),
                 "xhold 5 600 8".into(),
+                "XVouch".into(),
             ],
         );
         assert_eq!(
@@ -122,6 +126,7 @@ mod tests {
                     max: 600,
                     hops: 8
                 }),
+                xvouch: true,
                 ..Offers::default()
             }
         );

@@ -7,6 +7,7 @@ use super::*;
 use crate::addr::{Domain, ForwardPath};
 use crate::envelope::{Notify, OriginalRecipient, Ret};
 use crate::outcome::{Onward, OutcomeClass, Remote};
+use crate::residue::Claim;
 use crate::smtp::command::Command;
 use crate::smtp::parameters;
 use alloc::format;
@@ -50,11 +51,15 @@ fn transaction(words: &str) -> Transaction {
         size: Some(100),
         per_recipient: false,
         through: Through::default(),
+        claim: None,
     };
     for word in words {
         match word {
             "8" => transaction.body = BodyType::EightBitMime,
             "U" => transaction.smtputf8 = true,
+            "claim" => {
+                transaction.claim = Claim::parse("79bf9.870834f17f8ca9078fdba2f63449d26a").ok();
+            }
             "through" => {
                 let line =
                     b"MAIL FROM:<> XHOLD=S:55:115:2 XTID=q1@a.example XVIA=ABCDEFGH,22222222";
@@ -573,6 +578,14 @@ fn what_is_said_of_a_path_goes_only_where_it_is_offered() {
         "{}> deliver a@x b@y\nC: MAIL FROM:<a@x>\n",
         opened("XHOLD 5 600 8")
     ));
+}
+
+#[test]
+fn what_is_claimed_goes_only_where_it_is_offered() {
+    let deliver = "> deliver a@x b@y claim\n";
+    let said = "C: MAIL FROM:<a@x> XVOUCH=79bf9.870834f17f8ca9078fdba2f63449d26a\n";
+    smtp(&format!("{}{deliver}{said}", opened("XVOUCH")));
+    smtp(&format!("{}{deliver}C: MAIL FROM:<a@x>\n", opened("DSN")));
 }
 
 /// Behind LMTP is a mailbox, which offers nothing; but there may be a network before it.

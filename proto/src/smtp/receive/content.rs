@@ -320,8 +320,8 @@ impl Session {
         let (queue_id, size) = draft.identity();
         let Some(failure) = draft.failure(&self.settings.limits) else {
             draft.finish(&self.settings, turn);
-            // What has gone on as it came has nothing left to be found out for.
-            if open.head.is_some() {
+            // What has gone on as it came has nothing left to be found out for, but whether it is what was claimed.
+            if open.head.is_some() && !open.verdict.awaits_claimed() {
                 self.take_custody(turn);
             } else {
                 self.look_outside(turn);
@@ -376,6 +376,7 @@ impl Session {
             smtputf8: mail.smtputf8,
             requests: mail.requests.clone(),
             transaction: mail.through.id.clone(),
+            claim: mail.claim,
             trace,
             recipients: recipients.clone(),
         };

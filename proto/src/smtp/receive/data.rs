@@ -73,6 +73,7 @@ impl Session {
         let ask = Ask::Begin {
             declared: open.mail.size,
             is_own: open.verdict.is_own(),
+            is_claimed: open.verdict.awaits_claimed(),
         };
         self.ask(ask, Waiting::Begin(upcoming), turn);
     }

@@ -35,6 +35,7 @@ impl Session {
                 self.offers_starttls(),
                 self.offers_require_tls(),
                 self.settings.xhold.as_ref().map(|holding| holding.terms),
+                self.settings.xvouch,
             ));
             if self.peer.is_front {
                 lines.extend(extension::FOR_FRONTS.map(Into::into));

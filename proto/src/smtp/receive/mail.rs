@@ -65,6 +65,7 @@ impl Session {
             reverse_path: mail.reverse_path.clone(),
             helo: self.client_helo(),
             client: self.client(),
+            claim: mail.claim,
         };
         self.ask(ask, Waiting::Mail(Box::new(mail), turn.now.mono), turn);
     }
@@ -74,7 +75,11 @@ impl Session {
         if self.settings.xhold.is_none() && !mail.through.is_empty() {
             return true;
         }
-        let extended = mail.by.is_some() || mail.per_recipient || !mail.through.is_empty();
+        if !self.settings.xvouch && mail.claim.is_some() {
+            return true;
+        }
+        let of_ours = !mail.through.is_empty() || mail.claim.is_some();
+        let extended = mail.by.is_some() || mail.per_recipient || of_ours;
         let asks = mail.requests != Requests::default() || extended;
         let unprotected = mail.requests.require_tls && !self.offers_require_tls();
         asks && !self.is_extended() || unprotected

@@ -61,6 +61,7 @@ use crate::envelope::{BodyType, Envelope, Recipient, Requests};
 use crate::message::received::Run;
 use crate::queue_id::QueueId;
 use crate::reply::Reply;
+use crate::residue::Claim;
 use crate::smtp::xhold::{Holding, Reach, Through};
 use crate::time::Mono;
 use crate::verify::timing::Possible;
@@ -92,6 +93,8 @@ pub struct Settings {
     pub holds: bool,
     /// XHOLD is offered (PROTOCOLS C); none where it is not.
     pub xhold: Option<Holding>,
+    /// XVOUCH is offered (PROTOCOLS D): what a client claims is asked about.
+    pub xvouch: bool,
 }
 
 /// Caps of a session. Each limit carries its reason where its default stands.
@@ -230,6 +233,9 @@ pub enum Ask {
         helo: Box<str>,
         /// About whom the question is: not always the peer (XFORWARD).
         client: IpAddr,
+        /// XVOUCH: which message the client says will follow. Where nothing else proves the reverse-path, its domain
+        /// is asked about that one.
+        claim: Option<Claim>,
     },
     /// May this recipient be had? Answered by [`Answer::Recipient`].
     Recipient {
@@ -276,6 +282,8 @@ pub enum Ask {
         declared: Option<u64>,
         /// It is mail of ours ([`Verdict::is_own`]): the ledger is to have it before it leaves.
         is_own: bool,
+        /// Its domain has said that it sent what the client claims this is: its digest is to be compared with the claim.
+        is_claimed: bool,
     },
     /// XCLIENT put this client, or [`UNKNOWN_CLIENT`], in the peer's place: what may it? Answered
     /// by [`Answer::Peer`]; all that is asked from then on is on account of that peer.
@@ -306,6 +314,8 @@ pub struct Hold {
     pub declared: Option<u64>,
     /// What MAIL said of the path that it comes by.
     pub through: Through,
+    /// XVOUCH, to be passed on.
+    pub claim: Option<Claim>,
     /// PRDR: each recipient may have an end of its own ([`Answer::CommittedEach`]).
     pub per_recipient: bool,
     /// When MAIL came.

@@ -237,6 +237,7 @@ mod tests {
                 require_tls: false,
                 holds: false,
                 xhold: None,
+                xvouch: false,
                 helo_syntax: false,
                 possible: Possible::default(),
             };

@@ -82,8 +82,12 @@ impl Session {
         open.is_held = true;
         let opens = match open.standing {
             _ if open.from_perimeter => None,
-            // What its domain, or our own ledger, says at the end may refuse it.
-            _ if is_report || open.verdict.asks_ledger() => Some(Opens::AfterVerdict),
+            // What our own ledger says at the end may refuse it.
+            _ if is_report => Some(Opens::AfterVerdict),
+            // What its domain says may, unless it has said already that it sent what is claimed to follow.
+            _ if open.verdict.asks_ledger() && !open.verdict.awaits_claimed() => {
+                Some(Opens::AfterVerdict)
+            }
             Standing::Settled | Standing::Cleared => Some(Opens::Now),
             Standing::Doubted | Standing::AwaitsContent => Some(Opens::AfterVerdict),
         };
@@ -97,6 +101,7 @@ impl Session {
             requests: open.mail.requests.clone(),
             declared: open.mail.size,
             through: open.mail.through.clone(),
+            claim: open.mail.claim,
             per_recipient: open.mail.per_recipient,
             since: open.since,
         };

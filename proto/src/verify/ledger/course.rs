@@ -95,6 +95,18 @@ impl Course {
         }
     }
 
+    /// The same when so many questions of this try were spent before (PROTOCOLS D): others are left out for them.
+    #[must_use]
+    pub fn after(mut self, spent: usize) -> Self {
+        self.inquiry = self.inquiry.after(spent);
+        self
+    }
+
+    /// True if nothing was denied before: what was heard just now, and is asked first, need not be asked again.
+    pub const fn is_fresh(&self) -> bool {
+        self.before.denied == 0
+    }
+
     /// The domain says now what is to be done with what it did not send.
     pub const fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;

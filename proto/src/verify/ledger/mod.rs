@@ -23,12 +23,13 @@ use core::net::IpAddr;
 pub use self::discovery::{Discovery, Offered};
 pub use self::memory::{Before, MAX_ENTRIES, MAX_PER_NETWORK, Memory};
 
+use self::course::Heard;
 use super::{Step, Weight};
 use crate::addr::{Domain, ReversePath};
 use crate::message::{Method, Property};
 use crate::reply::Reply;
 use crate::residue::inquiry::{About, Meaning};
-use crate::residue::{Offer, Policy, Word};
+use crate::residue::{Claim, Digest, Hour, Offer, Policy, Word};
 
 /// When a domain's ledger is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Report {
     pub audit: bool,
     /// What has come of it.
     pub finding: Finding,
+    /// What it said of the message that the client claimed at MAIL.
+    pub claimed: Option<Claimed>,
     /// What was asked about the message, in this order.
     pub asked: Vec<Asked>,
     /// The question for the offer, with its answer.
@@ -117,6 +120,33 @@ pub struct Asked {
     pub oddity: Option<Box<str>>,
 }
 
+/// A message that the client said would follow (XVOUCH, PROTOCOLS D), and what came of asking about that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which.
+    pub claim: Claim,
+    /// Who answered.
+    pub server: Option<IpAddr>,
+    /// What; none where there was no answer, or an odd one.
+    pub word: Option<Word>,
+}
+
+impl Claimed {
+    /// True if the domain says that it sent it. Whether it is the one that follows, only the content tells.
+    pub fn is_sent(&self) -> bool {
+        self.word == Some(Word::Sent)
+    }
+
+    /// What was heard of it, if it is the message with this digest in this hour.
+    pub fn heard_of(&self, hour: Hour, digest: Digest) -> Option<Heard> {
+        let is_it = self.claim == Claim { hour, digest };
+        is_it.then_some(Heard {
+            word: self.word,
+            server: self.server,
+        })
+    }
+}
+
 /// How long a message that is proven otherwise is held up at most because its domain says that it did not send it:
 /// the ledger may be what is wrong.
 pub const HELD_UP: core::time::Duration = core::time::Duration::from_hours(4);
@@ -129,6 +159,7 @@ impl Report {
             offer: offered.offer,
             audit,
             finding: Finding::Offered,
+            claimed: None,
             asked: Vec::new(),
             steps: offered.steps,
             ttl: offered.ttl,
@@ -142,6 +173,15 @@ impl Report {
             offer: offer.unwrap_or(self.offer),
             finding,
             asked,
+            ..self.clone()
+        }
+    }
+
+    /// The same, once the domain was asked about the message that the client claimed.
+    #[must_use]
+    pub fn with_claim(&self, claimed: Claimed) -> Self {
+        Self {
+            claimed: Some(claimed),
             ..self.clone()
         }
     }
@@ -216,7 +256,15 @@ impl Report {
     pub fn sentence(&self) -> String {
         let domain = self.domain.as_ascii();
         match &self.finding {
-            Finding::Offered => format!("{domain} has a ledger, and was not asked"),
+            Finding::Offered => match &self.claimed {
+                Some(claimed) if claimed.is_sent() => {
+                    format!("{domain} says that it sent the message that is said to follow")
+                }
+                Some(_) => {
+                    format!("{domain} does not confirm the message that is said to follow")
+                }
+                None => format!("{domain} has a ledger, and was not asked"),
+            },
             Finding::NotAsked(why) => {
                 format!("{domain} was not asked about the message: {why}")
             }

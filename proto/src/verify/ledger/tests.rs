@@ -232,10 +232,36 @@ fn report(policy: Policy, audit: bool, finding: Finding) -> Report {
         },
         audit,
         finding,
+        claimed: None,
         asked: Vec::new(),
         steps: Vec::new(),
         ttl: 300,
     }
+}
+
+#[test]
+fn what_was_heard_of_a_claim_is_about_its_message_alone() {
+    let hour = |number| Hour::new(number).unwrap();
+    let claim = Claim {
+        hour: hour(7),
+        digest: Digest::new(1),
+    };
+    let claimed = Claimed {
+        claim,
+        server: Some(server(1)),
+        word: Some(Word::Sent),
+    };
+    let heard = claimed.heard_of(hour(7), Digest::new(1)).unwrap();
+    assert_eq!((heard.word, heard.server), (claimed.word, claimed.server));
+    assert_eq!(claimed.heard_of(hour(8), Digest::new(1)), None);
+    assert_eq!(claimed.heard_of(hour(7), Digest::new(2)), None);
+    let offered = report(Policy::Reject, false, Finding::Offered);
+    let with = offered.with_claim(claimed);
+    assert_eq!(
+        (with.weight(), with.finding.clone()),
+        (Weight::Silent, Finding::Offered)
+    );
+    assert_ne!(with.sentence(), offered.sentence());
 }
 
 proptest! {

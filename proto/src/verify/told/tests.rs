@@ -177,6 +177,7 @@ fn what_the_domain_answered_is_told() {
             },
             audit: false,
             finding,
+            claimed: None,
             asked: vec![],
             steps: vec![],
             ttl: 300,

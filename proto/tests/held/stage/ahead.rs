@@ -74,6 +74,7 @@ impl<S: Surroundings> Stage<S> {
             size: mail.declared,
             // What is said depends on who hears it.
             through: Through::default(),
+            claim: mail.claim,
             per_recipient: self.path.as_ref().unwrap().wants_each(),
         };
         let mut lost = Outcome::local((4, 4, 1), None, "no connection");

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use vouchsafe_proto::addr::ForwardPath;
 use vouchsafe_proto::envelope::{ByMode, DeliverBy, Notify, OriginalRecipient, Ret};
+use vouchsafe_proto::outcome::{Diagnostic, Onward, OutcomeClass, Remote};
+use vouchsafe_proto::reply::EnhancedStatus;
 
 use super::*;
 
@@ -52,6 +54,7 @@ fn sample() -> EnvelopeRecord {
                 require_tls: true,
             },
             transaction: None,
+            claim: None,
             trace: "Received: from x\r\n\tby y\r\n".into(),
         },
         arrived: Wall::from_secs(1_795_256_100),
@@ -160,7 +163,8 @@ fn each_version_has_its_own_and_no_later_ones() {
         (2, without.as_str(), Err(Corruption::Schema)),
         (0, without.as_str(), Err(Corruption::Version(0))),
         (4, json, Err(Corruption::Schema)),
-        (5, json, Err(Corruption::Version(5))),
+        (5, json, Err(Corruption::Schema)),
+        (6, json, Err(Corruption::Version(6))),
     ] {
         let read = EnvelopeRecord::decode(id(), &framed(version, json));
         assert_eq!(read, expected, "{version}");
@@ -185,10 +189,26 @@ fn each_version_has_its_own_and_no_later_ones() {
     let written = r#""recipients":["postmaster"],"transaction":"q1@mx.example.org","trace""#;
     assert!(json.contains(written), "{json}");
     let read = |version, json| EnvelopeRecord::decode(id(), &framed(version, json));
-    assert_eq!(read(4, json), Ok(record));
+    assert_eq!(read(4, json), Ok(record.clone()));
     assert_eq!(read(3, json), Err(Corruption::Schema));
+    assert_eq!(read(5, json), Err(Corruption::Schema));
     let strange = json.replace("q1@mx.example.org", "q1");
     assert_eq!(read(4, &strange), Err(Corruption::Schema));
+    let claim = "79bf9.870834f17f8ca9078fdba2f63449d26a";
+    record.envelope.claim = Claim::parse(claim).ok();
+    for transaction in [record.envelope.transaction.clone(), None] {
+        record.envelope.transaction = transaction;
+        let octets = record.encode(id()).unwrap();
+        assert_eq!(&octets[..2], b"E\x05");
+        let json = std::str::from_utf8(&octets[HEAD..]).unwrap();
+        let written = format!(r#","claim":"{claim}","trace""#);
+        assert!(json.contains(&written), "{json}");
+        let read = |version, json: &str| EnvelopeRecord::decode(id(), &framed(version, json));
+        assert_eq!(read(5, json), Ok(record.clone()));
+        assert_eq!(read(4, json), Err(Corruption::Schema));
+        let strange = json.replace(claim, "79bf9");
+        assert_eq!(read(5, &strange), Err(Corruption::Schema));
+    }
 }
 
 #[test]

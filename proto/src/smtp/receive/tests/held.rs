@@ -276,32 +276,37 @@ fn next_hops_wait_no_longer_than_three_minutes_for_a_silent_peer() {
     }
 }
 
+/// The verdict on a domain that has a ledger, which has said this of what is claimed.
+pub(super) fn offered(audit: bool, claimed: Option<ledger::Claimed>) -> Verdict {
+    let report = ledger::Report {
+        domain: Domain::parse("example.net").unwrap(),
+        offer: Offer {
+            window: 336,
+            least_revealed: 80,
+            policy: Policy::Reject,
+        },
+        audit,
+        finding: ledger::Finding::Offered,
+        claimed,
+        asked: Vec::new(),
+        steps: Vec::new(),
+        ttl: 300,
+    };
+    let reason = if audit {
+        Reason::Host
+    } else {
+        Reason::Unpublished
+    };
+    let client = peer().address.ip();
+    let first = mail_from::Report::unasked(reason, client, mail_from::Identity::ReversePath);
+    let first = Evidence::MailFrom(Arc::new(first));
+    Verdict::of(first, [Evidence::Ledger(Arc::new(report))])
+}
+
 #[test]
 fn no_path_is_opened_before_the_senders_domain_is_asked() {
     for audit in [false, true] {
-        let report = ledger::Report {
-            domain: Domain::parse("example.net").unwrap(),
-            offer: Offer {
-                window: 336,
-                least_revealed: 80,
-                policy: Policy::Reject,
-            },
-            audit,
-            finding: ledger::Finding::Offered,
-            asked: Vec::new(),
-            steps: Vec::new(),
-            ttl: 300,
-        };
-        let reason = if audit {
-            Reason::Host
-        } else {
-            Reason::Unpublished
-        };
-        let client = peer().address.ip();
-        let first = mail_from::Report::unasked(reason, client, mail_from::Identity::ReversePath);
-        let first = Evidence::MailFrom(Arc::new(first));
-        let verdict = Verdict::of(first, [Evidence::Ledger(Arc::new(report))]);
-        let mut talk = Talk::behind_mail(verdict);
+        let mut talk = Talk::behind_mail(offered(audit, None));
         assert_eq!(talk.recipient("c").opens, Some(Opens::AfterVerdict));
         talk.answer(Answer::Held(Ok(None)));
         talk.says("DATA\r\n");

@@ -1,6 +1,7 @@
 //! Properties of the whole machine, over octets and answers of every kind. The stories are in
 //! `testdata/dialogue`.
 
+mod claims;
 mod held;
 mod per_recipient;
 mod xhold;
@@ -31,6 +32,7 @@ fn settings() -> Arc<Settings> {
         require_tls: true,
         holds: true,
         xhold: None,
+        xvouch: true,
         helo_syntax: true,
         possible: Possible {
             dkim: true,
