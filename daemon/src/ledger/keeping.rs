@@ -16,7 +16,7 @@ use vouchsafe_proto::residue::Hour;
 use vouchsafe_proto::residue::writers::{Standing, Writers};
 use vouchsafe_proto::survey::Survey;
 use vouchsafe_proto::survey::cover::Cover;
-use vouchsafe_proto::time::Mono;
+use vouchsafe_proto::time::Now;
 use vouchsafe_spool::ledger::{BEAT, Gap, Ledger, LedgerError, Opened};
 
 use crate::clock;
@@ -24,25 +24,22 @@ use crate::config::Config;
 use crate::current::Current;
 use crate::dns::Resolver;
 use crate::log::chain;
+use crate::together::Together;
 use crate::verify::drive;
 
 /// How often it is looked whether others may send: a record that is changed has a TTL of five minutes at most (draft
 /// 3.5), and answers come from a cache in between.
 const LOOK: Duration = Duration::from_mins(1);
 
+/// Domains that are looked at at the same time: with a minute for each at most, hundreds whose names are late are gone
+/// through before what was seen of the others is too old.
+const AT_ONCE: usize = 16;
+
 /// Keeps one ledger.
 pub struct Keeper {
     ledger: Arc<Ledger>,
     current: Arc<Current>,
     resolver: Arc<dyn Resolver>,
-}
-
-/// When things are to be done next.
-struct Due {
-    beat: Mono,
-    look: Mono,
-    /// The hour whose turn was made.
-    turned: Option<Hour>,
 }
 
 impl Keeper {
@@ -74,18 +71,31 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Does what is due, for ever.
+    /// Does what is due, for ever. Beats wait for nobody's DNS: without them nothing is covered.
     pub async fn keep(self) {
-        let mut reloads = self.current.reloads();
-        let now = clock::mono();
-        let mut due = Due {
-            beat: now,
-            look: now,
-            turned: None,
-        };
+        tokio::join!(self.keep_time(), self.keep_looking());
+    }
+
+    async fn keep_time(&self) {
+        let mut turned = None;
         loop {
-            self.attend(&mut due).await;
-            let next = clock::instant(due.beat.min(due.look));
+            let next = clock::mono().plus(BEAT);
+            // The hour is that of the beat: a clock that has jumped is noticed before anything is let go by it.
+            if let Some(now) = self.beat().await
+                && let Some(hour) = Hour::at(now.wall).filter(|hour| turned != Some(*hour))
+            {
+                turned = Some(hour);
+                Self::said("the ledger's hours cannot be sealed", self.turn(hour).await);
+            }
+            sleep_until(clock::instant(next)).await;
+        }
+    }
+
+    async fn keep_looking(&self) {
+        let mut reloads = self.current.reloads();
+        loop {
+            let next = clock::instant(clock::mono().plus(LOOK));
+            self.look().await;
             tokio::select! {
                 () = sleep_until(next) => {}
                 changed = reloads.changed() => {
@@ -93,35 +103,26 @@ impl Keeper {
                         return pending().await;
                     }
                     self.follow().await;
-                    due.look = clock::mono();
                 }
             }
         }
     }
 
-    /// Does what is due.
-    async fn attend(&self, due: &mut Due) {
-        if due.beat <= clock::mono() {
-            due.beat = clock::mono().plus(BEAT);
-            self.beat().await;
-        }
-        let hour = Hour::at(clock::now().wall);
-        if due.turned != hour
-            && let Some(hour) = hour
-        {
-            due.turned = Some(hour);
-            Self::said("the ledger's hours cannot be sealed", self.turn(hour).await);
-        }
-        if due.look <= clock::mono() {
-            due.look = clock::mono().plus(LOOK);
-            self.look().await;
-        }
-    }
-
-    async fn beat(&self) {
-        match self.blocking(|ledger| ledger.beat(clock::now())).await {
-            Ok(gap) => gap.iter().for_each(tell),
-            Err(error) => error!(error = %chain(&error), "the ledger's coverage cannot be written"),
+    /// Gives the moment that was compared with the one before.
+    async fn beat(&self) -> Option<Now> {
+        let beat = |ledger: &Ledger| {
+            let now = clock::now();
+            ledger.beat(now).map(|gap| (now, gap))
+        };
+        match self.blocking(beat).await {
+            Ok((now, gap)) => {
+                gap.iter().for_each(tell);
+                Some(now)
+            }
+            Err(error) => {
+                error!(error = %chain(&error), "the ledger's coverage cannot be written");
+                None
+            }
         }
     }
 
@@ -144,22 +145,34 @@ impl Keeper {
         }
     }
 
-    /// Looks who may send for each domain.
+    /// Looks who may send for each domain, some at a time: one whose names are late keeps no others waiting.
     async fn look(&self) {
         let in_force = self.current.take();
-        for domain in in_force.config.domains.keys() {
-            let standing = self.look_at(&in_force.config, domain).await;
-            // What cannot be known now is as it was, for as long as the ledger believes that.
-            if standing != Standing::Trouble {
-                let is_whole = standing == Standing::Whole;
-                let domain = domain.clone();
-                let witnessed = self
-                    .blocking(move |ledger| ledger.witness(clock::now().wall, &domain, is_whole))
-                    .await;
-                Self::said("the ledger's coverage cannot be written", witnessed);
-            }
-            tracing::debug!(%domain, %standing, "who may send in its name");
+        let mut domains = in_force.config.domains.keys();
+        let mut looking: Together<(), dyn Future<Output = ()> + Send + '_> = Together::default();
+        for domain in domains.by_ref().take(AT_ONCE) {
+            looking.push((), Box::pin(self.witness(&in_force.config, domain)));
         }
+        while looking.next().await.is_some() {
+            if let Some(domain) = domains.next() {
+                looking.push((), Box::pin(self.witness(&in_force.config, domain)));
+            }
+        }
+    }
+
+    /// Looks who may send for this one, and has the ledger know.
+    async fn witness(&self, config: &Config, domain: &Domain) {
+        let standing = self.look_at(config, domain).await;
+        // What cannot be known now is as it was, for as long as the ledger believes that.
+        if standing != Standing::Trouble {
+            let is_whole = standing == Standing::Whole;
+            let domain = domain.clone();
+            let witnessed = self
+                .blocking(move |ledger| ledger.witness(clock::now().wall, &domain, is_whole))
+                .await;
+            Self::said("the ledger's coverage cannot be written", witnessed);
+        }
+        tracing::debug!(%domain, %standing, "who may send in its name");
     }
 
     async fn look_at(&self, config: &Config, domain: &Domain) -> Standing {

@@ -261,9 +261,10 @@ impl Service {
     }
 
     /// The same from the start on, for what may have been said already.
-    pub fn wait_from_start(&mut self, text: &str) {
-        if !self.seen.contains(text) {
-            self.wait_for(text);
+    pub fn wait_from_start(&mut self, text: &str) -> String {
+        match self.seen.lines().find(|line| line.contains(text)) {
+            Some(line) => line.to_owned(),
+            None => self.wait_for(text),
         }
     }
 

@@ -234,7 +234,12 @@ impl Coverage {
         if let Some(gap) = &gap {
             self.gap(gap.clone());
         }
+        // What was seen while the clock was ahead was seen by now.
+        for heard in self.record.heard.values_mut() {
+            *heard = (*heard).min(at);
+        }
         for standing in self.record.domains.values_mut() {
+            standing.seen = standing.seen.min(at);
             if !standing.is_whole || at.saturating_sub(standing.seen) > LONGEST_UNSEEN {
                 standing.until = standing.until.max(at);
             }
@@ -321,7 +326,10 @@ impl Coverage {
     /// A message of this hour is sent and not entered. Gives true if that is news.
     pub(super) fn miss(&mut self, hour: u32) -> bool {
         let until = u64::from(hour).saturating_add(1).saturating_mul(HOUR);
-        if until <= self.record.gap.until || !self.record.holes.insert(hour) {
+        // By the clock of the last beat, which was compared, nobody is answered about that hour.
+        let answered = until.saturating_add(u64::from(ANSWERED_HOURS).saturating_mul(HOUR));
+        let is_void = until <= self.record.gap.until || answered < self.record.beat;
+        if is_void || !self.record.holes.insert(hour) {
             return false;
         }
         if self.record.holes.len() > MOST_HOLES

@@ -155,8 +155,8 @@ impl Ledger {
         Ok((ledger, found.opened))
     }
 
-    /// Enters these, and gives how many. Those dated longer ago than is answered are not entered; those dated further
-    /// in the future than clocks differ are not, and their hours are not covered. They are found from now on, and durable
+    /// Enters these, and gives how many. Those dated longer ago than is answered, or further in the future than clocks
+    /// differ, are not entered; their hours are not covered, since the clock may be what is wrong. They are found from now on, and durable
     /// once a later [`Ledger::flush`] has ended. After an error none of them is entered.
     pub fn enter(&self, now: Hour, entries: &[Entry]) -> Result<usize, LedgerError> {
         self.sound.check()?;
@@ -167,7 +167,7 @@ impl Ledger {
         let entries = if entries.iter().all(is_entered) {
             entries
         } else {
-            for entry in entries.iter().filter(|entry| entry.hour.number() > last) {
+            for entry in entries.iter().filter(|entry| !is_entered(entry)) {
                 self.miss(entry.hour)?;
             }
             chosen = entries.iter().copied().filter(is_entered).collect();

@@ -1,9 +1,10 @@
 //! "Not sent" is never said falsely, nor "sent": real sends through a real process, which is killed as often as it likes,
-//! whose data folder is put back from a backup or loses a file of its ledger, and one of whose writers falls silent. What
-//! has reached the next hop is what was sent, whatever became of the acknowledgement.
+//! whose data folder is put back from a backup or loses a file of its ledger, one of whose writers falls silent, and whose
+//! clock jumps. What has reached the next hop is what was sent, whatever became of the acknowledgement.
 //!
-//! The full version: `VOUCHSAFE_SENDS=1000000 ./test ledger::sends`. Clocks that jump are in
-//! `spool/tests/it/ledger_coverage.rs`, which can make them.
+//! The full version: `VOUCHSAFE_SENDS=1000000 ./test ledger::sends`.
+
+mod clock;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 use vouchsafe_proto::residue::{Digest, Kind, Word};
 
+use self::clock::Clock;
 use super::asked::{Sent, ask};
 use super::known::{digest_of, keep_with, now};
 use crate::client::Client;
@@ -31,6 +33,9 @@ const RELAY: &str = "relay2.example.org";
 /// Connections that send at the same time.
 const SENDERS: u64 = 12;
 
+/// Messages after which a clock is set that is.
+const STEP: u64 = 40;
+
 /// Messages of one site, at most.
 const EACH: u64 = 20_000;
 
@@ -41,10 +46,13 @@ enum Fate {
     Backup,
     LostFile,
     SilentRelay,
+    /// Its clock, and in every second message the sender's, is set while it runs and while it does not.
+    ClockSteps,
 }
 
-const FATES: [Fate; 4] = [
+const FATES: [Fate; 5] = [
     Fate::Backup,
+    Fate::ClockSteps,
     Fate::LostFile,
     Fate::SilentRelay,
     Fate::Nothing,
@@ -68,6 +76,7 @@ struct Site {
     names: Nsd,
     sink: Sink,
     service: Option<Service>,
+    clock: Option<Clock>,
     sent: Vec<Sent>,
     numbers: Arc<AtomicU64>,
 }
@@ -86,7 +95,7 @@ fn names() -> Nsd {
 }
 
 impl Site {
-    fn new(numbers: &Arc<AtomicU64>) -> Self {
+    fn new(numbers: &Arc<AtomicU64>, clock: Option<Clock>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         keep_with(folder.path(), DOMAIN, Some(RELAY), 24);
         Self {
@@ -94,6 +103,7 @@ impl Site {
             names: names(),
             sink: Sink::start(),
             service: None,
+            clock,
             sent: Vec::new(),
             numbers: Arc::clone(numbers),
         }
@@ -108,8 +118,15 @@ impl Site {
             .with(&format!("[relay]\nfrom = [\"{OURS}/32\"]\n"))
             .with("[ledger]\naddress = [\"127.0.0.1:0\"]\nper_second = 10000000\n")
             .with(&writers);
+        let setup = match &self.clock {
+            Some(clock) => clock.given_to(setup),
+            None => setup,
+        };
         let mut service = setup.start();
-        service.wait_from_start("standing=nobody else may send in its name");
+        let line = service.wait_from_start("standing=nobody else may send in its name");
+        if let Some(clock) = &self.clock {
+            assert!(clock.has_said(&line), "it has another clock: {line}");
+        }
         self.service = Some(service);
     }
 
@@ -119,18 +136,39 @@ impl Site {
 
     /// Sends until so many more have reached the next hop, and kills the service then and there.
     fn live(&mut self, count: u64) {
+        self.send(count, true, |site| {
+            let service = site.service.take().unwrap();
+            service.signal("KILL");
+            service.ended();
+        });
+    }
+
+    /// Sends until so many more have reached the next hop; then this is done, and no more is sent.
+    fn send(&mut self, count: u64, steps: bool, then: impl FnOnce(&mut Self)) {
         let stop = Arc::new(AtomicBool::new(false));
         let address = self.service().address();
         let senders: Vec<_> = (0..SENDERS)
-            .map(|_| sender(address, Arc::clone(&self.numbers), Arc::clone(&stop)))
+            .map(|place| {
+                // Half of them go by the clock of the service.
+                let clock = self.clock.clone().filter(|_| place % 2 == 0);
+                let count = Arc::clone(&self.numbers);
+                sender(
+                    address,
+                    move || count.fetch_add(1, Ordering::Relaxed),
+                    clock,
+                    &stop,
+                )
+            })
             .collect();
-        for _ in 0..count {
+        for number in 0..count {
+            let is_step = steps && number % STEP == STEP - 1;
+            if let Some(clock) = self.clock.as_mut().filter(|_| is_step) {
+                clock.step();
+            }
             let message = self.sink.next();
             self.note(&message.content);
         }
-        let service = self.service.take().unwrap();
-        service.signal("KILL");
-        service.ended();
+        then(self);
         stop.store(true, Ordering::Release);
         for sender in senders {
             sender.join().unwrap();
@@ -204,7 +242,7 @@ impl Site {
     fn meet_a_silent_relay(&mut self, tally: &mut Tally) {
         self.start("1h");
         for number in 0..20 {
-            let message = message(u64::MAX - number);
+            let message = message(u64::MAX - number, now());
             self.hand_in(Some(&message));
             self.note(message.as_bytes());
         }
@@ -225,11 +263,45 @@ impl Site {
                 .any(|silent| silent)
         );
         for number in 0..200 {
-            self.note(message(u64::MAX - 1000 - number).as_bytes());
+            self.note(message(u64::MAX - 1000 - number, now()).as_bytes());
         }
         self.check(tally, "while a relay is silent");
         self.hand_in(None);
         self.check(tally, "once it was heard of again");
+    }
+
+    /// Its clock jumps ahead and back again before anybody compares it; files are let go by it, if ever, meanwhile.
+    fn meet_jumps(&mut self, count: u64, tally: &mut Tally) {
+        self.start("1h");
+        let set = |site: &mut Self, offset| site.clock.as_mut().unwrap().set(offset);
+        self.send(count, false, |_| {});
+        // Else it would be no wonder that nothing false is said.
+        let forged = forged(self.sent[0]);
+        assert_eq!(ask(self.responder(), DOMAIN, &[forged]), [Word::NotSent]);
+        for offset in [1_300_000, 3_000_000, -3_000_000] {
+            set(self, offset);
+            self.send(count, false, |site| set(site, 0));
+            self.check(tally, "after a jump that nobody saw");
+            set(self, offset);
+            self.service().signal("HUP");
+            self.service().wait_for("configuration reloaded");
+            set(self, 0);
+            self.check(tally, "after a reload within a jump");
+        }
+    }
+
+    /// Runs on while its clock is set to where it was before, and at last right; all is asked about each time.
+    fn meet_each_hour(&mut self, tally: &mut Tally) {
+        self.start("1h");
+        for place in 0..clock::STEPS.len() {
+            self.clock.as_mut().unwrap().step();
+            self.check(
+                tally,
+                &format!("with a clock that is set for the {place}th time"),
+            );
+        }
+        self.clock.as_mut().unwrap().set(0);
+        self.check(tally, "with a clock that is right again");
     }
 }
 
@@ -241,15 +313,21 @@ fn forged(sent: Sent) -> Sent {
     }
 }
 
-fn message(number: u64) -> String {
-    let date = vouchsafe_proto::time::Wall::from_secs(now()).to_rfc5322();
+fn message(number: u64, seconds: u64) -> String {
+    let date = vouchsafe_proto::time::Wall::from_secs(seconds).to_rfc5322();
     format!(
         "From: a@local.example\r\nDate: {date}\r\nMessage-ID: <{number}@local.example>\r\n\r\nnumber {number}\r\n"
     )
 }
 
 /// Sends one message after the other, as long as the service is there.
-fn sender(address: SocketAddr, numbers: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+fn sender(
+    address: SocketAddr,
+    number: impl Fn() -> u64 + Send + 'static,
+    clock: Option<Clock>,
+    stop: &Arc<AtomicBool>,
+) -> JoinHandle<()> {
+    let stop = Arc::clone(stop);
     std::thread::spawn(move || {
         let source = OURS.parse().unwrap();
         // A service that is killed breaks the conversation anywhere.
@@ -259,7 +337,8 @@ fn sender(address: SocketAddr, numbers: Arc<AtomicU64>, stop: Arc<AtomicBool>) -
             client.try_send(b"EHLO client.example\r\n").ok()?;
             client.heard()?;
             while !stop.load(Ordering::Acquire) {
-                let number = numbers.fetch_add(1, Ordering::Relaxed);
+                let seconds = clock.as_ref().map_or_else(now, Clock::now);
+                let message = message(number(), seconds);
                 client
                     .try_send(
                         b"MAIL FROM:<a@local.example>\r\nRCPT TO:<b@local.example>\r\nDATA\r\n",
@@ -268,9 +347,7 @@ fn sender(address: SocketAddr, numbers: Arc<AtomicU64>, stop: Arc<AtomicBool>) -
                 for _ in 0..3 {
                     client.heard()?;
                 }
-                client
-                    .try_send(format!("{}.\r\n", message(number)).as_bytes())
-                    .ok()?;
+                client.try_send(format!("{message}.\r\n").as_bytes()).ok()?;
                 client.heard()?;
             }
             Some(())
@@ -292,11 +369,25 @@ fn copy(from: &Path, to: &Path) {
 
 /// One site's life.
 fn play(fate: Fate, count: u64, numbers: &Arc<AtomicU64>, tally: &mut Tally) {
-    let mut site = Site::new(numbers);
+    let clock = match fate {
+        Fate::ClockSteps if !Clock::installed() => return,
+        Fate::ClockSteps => Some(Clock::new()),
+        _ => None,
+    };
+    let mut site = Site::new(numbers, clock);
     let lives = 4;
     let backup = site.folder.path().join("backup");
     let data = site.folder.path().join("data");
+    if let Fate::ClockSteps = fate {
+        site.meet_jumps(count / lives / 4, tally);
+        let service = site.service.take().unwrap();
+        service.signal("KILL");
+        service.ended();
+    }
     for life in 0..lives {
+        if let Some(clock) = &mut site.clock {
+            clock.step();
+        }
         site.start("1h");
         if life > 0 {
             site.check(tally, "after a kill");
@@ -309,6 +400,7 @@ fn play(fate: Fate, count: u64, numbers: &Arc<AtomicU64>, tally: &mut Tally) {
     }
     match fate {
         Fate::Nothing => site.start("1h"),
+        Fate::ClockSteps => site.meet_each_hour(tally),
         Fate::Backup => {
             fs::remove_dir_all(&data).unwrap();
             copy(&backup, &data);
