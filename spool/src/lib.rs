@@ -151,8 +151,8 @@ pub trait Spool: Send + Sync {
     fn vouch(&self, now: Wall, entries: Vec<ledger::Entry>)
     -> Pending<'_, Result<(), CommitError>>;
 
-    /// A message is about to leave that should be in the ledger and cannot be entered: what is dated now is not covered.
-    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>>;
+    /// A message is about to leave that should be in the ledger, and of which not all can be entered.
+    fn miss(&self, now: Wall, missed: ledger::Missed) -> Pending<'_, Result<(), CommitError>>;
 
     /// False once a barrier has failed.
     fn is_sound(&self) -> bool;

@@ -224,7 +224,7 @@ impl How {
                 match offer.answers(&residues, about.hour, now) {
                     Ok(()) => {
                         let heard = self.asker.ask(domain, &question, &servers).await;
-                        Outcome::Said(offer, servers, heard.said)
+                        Outcome::Said(offer, servers.addresses(), heard.said)
                     }
                     Err(why) => Outcome::Unanswered(offer, why),
                 }

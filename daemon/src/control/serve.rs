@@ -260,10 +260,14 @@ async fn enter(
             error!(error = %chain(&why), "the ledger cannot be written");
             Refusal::Ledger
         })?;
-    if let Some(host) = host {
-        sources.ledger.hear(clock::now().wall, host.as_ascii());
-    }
-    Ok(())
+    let Some(host) = host else {
+        return Ok(());
+    };
+    let ledger = Arc::clone(&sources.ledger);
+    // The record may be on its way to the disk.
+    let heard = move || ledger.hear(clock::now().wall, host.as_ascii());
+    let heard = tokio::task::spawn_blocking(heard).await;
+    heard.map_err(|_| Refusal::Ledger)
 }
 
 /// What takes a while: answers go out as they come; whoever goes ends it. Gives the last line.

@@ -190,8 +190,8 @@ impl Spool for Kept {
         self.queue.vouch(now, entries)
     }
 
-    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>> {
-        self.queue.miss(now)
+    fn miss(&self, now: Wall, missed: ledger::Missed) -> Pending<'_, Result<(), CommitError>> {
+        self.queue.miss(now, missed)
     }
 
     fn is_sound(&self) -> bool {

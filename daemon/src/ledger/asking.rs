@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::dns::{self, Freshness, Lookup, Name, RecordType, Records, Trouble};
-use vouchsafe_proto::residue::servers::{LABEL, Report, Search};
+use vouchsafe_proto::residue::servers::{LABEL, Report, Search, Servers};
 use vouchsafe_proto::residue::{Answer, Question};
 
 use crate::dns::{Resolver, Settings, Stub};
@@ -98,15 +98,19 @@ impl Asker {
     }
 
     /// Asks these servers, one after the other until one has answered.
-    pub async fn ask(&self, domain: &Domain, question: &Question, servers: &[IpAddr]) -> Heard {
+    pub async fn ask(&self, domain: &Domain, question: &Question, servers: &Servers) -> Heard {
+        self.ask_at(domain, question, servers.addresses()).await
+    }
+
+    async fn ask_at(&self, domain: &Domain, question: &Question, servers: Vec<IpAddr>) -> Heard {
         let Ok(name) = name(domain, question) else {
             return Heard {
                 said: Said::Odd(Oddity::TooLong),
                 server: None,
             };
         };
-        let at_port = |address: &IpAddr| SocketAddr::new(*address, self.port);
-        let servers = servers.iter().map(at_port).collect();
+        let at_port = |address| SocketAddr::new(address, self.port);
+        let servers = servers.into_iter().map(at_port).collect();
         let stub = Stub::new(Settings::of_zone(servers, DEADLINE));
         let asked = dns::Question {
             name,
@@ -120,21 +124,20 @@ impl Asker {
         }
     }
 
-    /// Asks the same question again, of the others: what `first` has said is to be confirmed by another (PROTOCOLS B.5).
+    /// Asks the same question again, of other hosts: what `first` has said is to be confirmed by another (PROTOCOLS B.5).
     /// `None` where there is no other.
     pub async fn ask_another(
         &self,
         domain: &Domain,
         question: &Question,
-        servers: &[IpAddr],
+        servers: &Servers,
         first: IpAddr,
     ) -> Option<Heard> {
-        let others = servers.iter().copied().filter(|other| *other != first);
-        let others: Vec<_> = others.collect();
+        let others = servers.apart_from(first);
         if others.is_empty() {
             return None;
         }
-        Some(self.ask(domain, question, &others).await)
+        Some(self.ask_at(domain, question, others).await)
     }
 }
 
@@ -186,21 +189,29 @@ mod tests {
         let second = Ipv4Addr::new(127, 0, 0, 2);
         let two = Authority::start((second, port).into(), zones(1));
         let _two = two.await.unwrap();
-        let servers = [Ipv4Addr::LOCALHOST.into(), second.into()];
+        let at: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), second.into()];
+        let host = |name: &str| Name::parse(name).unwrap();
+        let servers = |names: [&str; 2]| {
+            let each = at.iter().zip(names);
+            Servers::new(each.map(|(at, name)| (*at, host(name))).collect())
+        };
+        let two_hosts = servers(["ns1.example.org", "ns2.example.org"]);
         let resolver = Arc::new(Stub::new(Settings::new(Vec::new())));
         let asker = Asker::new(resolver, port, true);
         let word = |heard: Heard| match heard.said {
             Said::Answer(answer) => Some(answer.word),
             Said::Odd(_) => None,
         };
-        let heard = asker.ask(&domain, &question, &servers).await;
-        assert_eq!(heard.server, Some(servers[0]));
+        let heard = asker.ask(&domain, &question, &two_hosts).await;
+        assert_eq!(heard.server, Some(at[0]));
         assert_eq!(word(heard), Some(Word::NotSent));
         let again = |servers| asker.ask_another(&domain, &question, servers, heard.server.unwrap());
-        let heard = again(&servers).await.unwrap();
-        assert_eq!(heard.server, Some(servers[1]));
+        let heard = again(&two_hosts).await.unwrap();
+        assert_eq!(heard.server, Some(at[1]));
         assert_eq!(word(heard), Some(Word::Sent));
-        assert_eq!(again(&servers[..1]).await, None);
+        // Another address of the same host is no other server.
+        let one_host = servers(["ns1.example.org", "ns1.example.org"]);
+        assert_eq!(again(&one_host).await, None);
     }
 
     #[test]

@@ -62,9 +62,12 @@ impl Keeper {
             resolver,
         };
         let in_force = current.take();
-        ledger.set_writers(writers(&in_force.config));
+        let writers = writers(&in_force.config);
         let domains = domains(&in_force.config);
-        let gaps = keeper.blocking(move |ledger| ledger.begin(clock::now(), &domains));
+        let gaps = keeper.blocking(move |ledger| {
+            ledger.set_writers(writers);
+            ledger.begin(clock::now(), &domains)
+        });
         for gap in gaps.await? {
             tell(&gap);
         }
@@ -133,9 +136,12 @@ impl Keeper {
     /// Goes by a new configuration.
     async fn follow(&self) {
         let in_force = self.current.take();
-        self.ledger.set_writers(writers(&in_force.config));
+        let writers = writers(&in_force.config);
         let domains = domains(&in_force.config);
-        let set = self.blocking(move |ledger| ledger.set_domains(clock::now().wall, &domains));
+        let set = self.blocking(move |ledger| {
+            ledger.set_writers(writers);
+            ledger.set_domains(clock::now().wall, &domains)
+        });
         Self::said("the ledger's coverage cannot be written", set.await);
     }
 

@@ -377,7 +377,10 @@ impl Session {
                     }
                     Ask::Commit(envelope) => {
                         let vouching = self.vouching.take();
-                        self.in_hand.vouched = vouching.map(|vouching| vouching.finish(envelope));
+                        self.in_hand.vouched = vouching.map(|vouching| {
+                            let now = clock::now().wall;
+                            vouching.finish(envelope, now)
+                        });
                     }
                     _ => {}
                 }

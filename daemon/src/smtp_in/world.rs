@@ -19,7 +19,7 @@ use vouchsafe_spool::{CommitError, Draft};
 use super::Site;
 use super::content::{self, About};
 use super::held::{Ending, Held};
-use crate::ledger::NoEntry;
+use crate::ledger::Vouched;
 use crate::metrics::{Watch, figures};
 use crate::{chance, clock};
 
@@ -61,9 +61,6 @@ pub(super) struct InHand {
     /// What of it a digest covers, where its client has claimed which message it is.
     pub(super) covered: Option<Result<Covered, NoDigest>>,
 }
-
-/// What the ledger is to have of a message, or why it can have nothing.
-pub(super) type Vouched = Result<Vec<Entry>, NoEntry>;
 
 impl InHand {
     /// What is asked behind the content is asked at its end.
@@ -310,23 +307,22 @@ async fn take(site: Arc<Site>, in_hand: InHand, envelope: Envelope) -> Told {
     }
 }
 
-/// What the ledger is to have of a message of ours. One that nobody can be asked about leaves all the same, and then
-/// the ledger must not say of this hour that all is known: nobody can tell what becomes of it on its way.
+/// What the ledger is to have of a message of ours. One of which something is missing leaves all the same, and then the
+/// ledger must not say of its hours that all is known: nobody can tell what becomes of it on its way.
 async fn vouch(site: &Site, vouched: Option<Vouched>) -> Result<Vec<Entry>, Told> {
-    let why = match vouched {
-        None => return Ok(Vec::new()),
-        Some(Ok(entries)) => return Ok(entries),
-        Some(Err(why)) => why,
+    let Some(Vouched { entries, missed }) = vouched else {
+        return Ok(Vec::new());
     };
-    debug!(%why, "a message of ours has no entry in the ledger");
-    site.spool
-        .miss(clock::now().wall)
-        .await
-        .map_err(|error| Told {
-            trouble: Some(Trouble::new("cannot write the ledger", &error)),
-            ..Answer::Committed(Err(error.reply())).into()
-        })?;
-    Ok(Vec::new())
+    let Some((missed, why)) = missed else {
+        return Ok(entries);
+    };
+    debug!(%why, "a message of ours is not whole in the ledger");
+    let missing = site.spool.miss(clock::now().wall, missed).await;
+    missing.map_err(|error| Told {
+        trouble: Some(Trouble::new("cannot write the ledger", &error)),
+        ..Answer::Committed(Err(error.reply())).into()
+    })?;
+    Ok(entries)
 }
 
 /// Gives up the paths that are held: nothing may leave by them.

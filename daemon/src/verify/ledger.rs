@@ -205,11 +205,11 @@ impl Verifier {
         whom: Whom,
         client: IpAddr,
     ) -> Report {
-        let Some(number) = round.number(&whom.recipients) else {
+        let Some(number) = round.number(&whom) else {
             return known.with(Finding::NotAsked(NotAsked::NoDigest), Vec::new(), None);
         };
         let memory = &self.asking.memory;
-        let before = lock(memory).before(number, clock::mono());
+        let before = lock(memory).before((number, client), clock::mono());
         let is_ahead = round.exchange.hour > round.exchange.now;
         let terms = (known.offer.policy, is_ahead);
         // A question about another message was one too many: it costs one about this.
@@ -245,12 +245,19 @@ impl Verifier {
 }
 
 impl Round<'_> {
-    /// By what the message is known again: by all that is asked about it.
-    fn number(&self, recipients: &[Domain]) -> Option<u128> {
-        let known_by = recipients.iter().take(MOST_KNOWN_BY);
-        known_by
-            .map(|domain| self.digest(&About::Message(domain.clone())))
-            .try_fold(0, |all, digest| Some(all ^ digest?.1.number()))
+    /// By what the message is known again: by all that is asked about it. What was heard of it for one recipient is no
+    /// word on another, who has declared other forwarders.
+    fn number(&self, whom: &Whom) -> Option<u128> {
+        let number = |domain: &Domain| {
+            let digest = self.digest(&About::Message(domain.clone()));
+            digest.map(|(_, digest)| digest.number())
+        };
+        let recipients = whom.recipients.iter().take(MOST_KNOWN_BY).map(number);
+        let elsewhere = whom.elsewhere.iter().take(MOST_KNOWN_BY);
+        let elsewhere = elsewhere.map(|domain| number(domain).map(|number| number.rotate_left(1)));
+        recipients
+            .chain(elsewhere)
+            .try_fold(0, |all, number| Some(all ^ number?))
     }
 
     /// The digest that a question is about; none where the message has no identity.

@@ -37,11 +37,46 @@ const DEADLINE: Duration = Duration::from_secs(6);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// It answers, there.
-    Answers(Offer, Vec<IpAddr>),
+    Answers(Offer, Servers),
     /// It does not take part: there is no offer that can be understood.
     Absent,
     /// That is not to be known.
     NotKnown(Why),
+}
+
+/// The addresses of a domain's servers, in the order in which they are asked, each with the host that it is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers(Vec<(IpAddr, Name)>);
+
+impl Servers {
+    /// These, in this order.
+    pub const fn new(each: Vec<(IpAddr, Name)>) -> Self {
+        Self(each)
+    }
+
+    /// Each address, once.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let mut all: Vec<IpAddr> = Vec::new();
+        for (address, _) in &self.0 {
+            if !all.contains(address) {
+                all.push(*address);
+            }
+        }
+        all
+    }
+
+    /// The addresses of other servers than the one at `first`: of hosts that do not have it, since the addresses of one
+    /// host mostly lead to one process.
+    pub fn apart_from(&self, first: IpAddr) -> Vec<IpAddr> {
+        let of_first = |host: &Name| self.0.contains(&(first, host.clone()));
+        let is_near = |address: &IpAddr| {
+            let mut hosts = self.0.iter().filter(|(other, _)| other == address);
+            hosts.any(|(_, host)| of_first(host))
+        };
+        let mut others = self.addresses();
+        others.retain(|address| !is_near(address));
+        others
+    }
 }
 
 /// Why it is not to be known who answers.
@@ -253,23 +288,33 @@ impl Search {
 
     fn after_hosts(&mut self, offer: Offer) -> Report {
         let mut trouble = None;
-        let mut found: Vec<IpAddr> = Vec::new();
-        for (_, answer) in mem::take(&mut self.known) {
+        let mut found: Vec<(IpAddr, Name)> = Vec::new();
+        for (question, answer) in mem::take(&mut self.known) {
+            let mut add = |address| found.push((address, question.name.clone()));
             match answer.lookup {
-                Lookup::Found(Records::A(all)) => found.extend(all.into_iter().map(IpAddr::V4)),
-                Lookup::Found(Records::Aaaa(all)) => found.extend(all.into_iter().map(IpAddr::V6)),
+                Lookup::Found(Records::A(all)) => {
+                    all.into_iter().map(IpAddr::V4).for_each(&mut add);
+                }
+                Lookup::Found(Records::Aaaa(all)) => {
+                    all.into_iter().map(IpAddr::V6).for_each(&mut add);
+                }
                 Lookup::Trouble(why) => trouble = Some(why),
                 _ => {}
             }
         }
         // In no order that answers came in, nor in one that every message has.
-        found.sort_unstable_by_key(|address| (place(self.seed, *address), *address));
+        found.sort_by_cached_key(|(address, host)| {
+            (place(self.seed, *address), *address, host.clone())
+        });
         found.dedup();
         let any = !found.is_empty();
-        found.retain(|address| self.special || !is_special_use(*address));
-        found.truncate(MOST_ADDRESSES);
-        match (found.is_empty(), any, trouble) {
-            (false, _, _) => Report::Answers(offer, found),
+        found.retain(|(address, _)| self.special || !is_special_use(*address));
+        let mut servers = Servers(found);
+        let mut kept = servers.addresses();
+        kept.truncate(MOST_ADDRESSES);
+        servers.0.retain(|(address, _)| kept.contains(address));
+        match (kept.is_empty(), any, trouble) {
+            (false, _, _) => Report::Answers(offer, servers),
             (true, _, Some(trouble)) => Report::NotKnown(Why::Dns(trouble)),
             (true, true, None) => Report::NotKnown(Why::SpecialUse),
             (true, false, None) => Report::NotKnown(Why::NoServer),

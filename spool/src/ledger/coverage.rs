@@ -130,8 +130,11 @@ pub enum Why {
     #[error("{0} has handed in nothing")]
     Silent(Box<str>),
     /// More than are kept.
-    #[error("many messages with dates in the future were not entered")]
+    #[error("many messages with odd dates were not entered")]
     Holes,
+    /// Of one message.
+    #[error("a message without a date that can be read was not entered")]
+    Undated,
 }
 
 /// How it stands with a domain.
@@ -339,6 +342,11 @@ impl Coverage {
             self.gap(Gap::new(until, Why::Holes));
         }
         true
+    }
+
+    /// A message is sent and not entered, and has no date that could be known.
+    pub(super) fn miss_everything(&mut self, at: Wall) {
+        self.gap(Gap::new(at.as_secs(), Why::Undated));
     }
 
     /// What may be said, and until when that holds if nothing else happens.

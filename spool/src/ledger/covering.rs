@@ -16,6 +16,15 @@ use super::coverage::{Coverage, Gap, Said};
 use super::error::LedgerError;
 use super::{Ledger, kept, lock};
 
+/// Of which hours the ledger must not say that it knows all, because of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// These, which it may be filed under.
+    Hours(Vec<Hour>),
+    /// Any up to now: nobody can tell which date it will be said to have.
+    Everything,
+}
+
 impl Ledger {
     /// The start of a process that mail is sent through: nothing is covered before it. `domains` are those whose mail
     /// is entered. Gives the gaps that what was found makes.
@@ -88,6 +97,18 @@ impl Ledger {
             self.keep(&coverage)?;
         }
         Ok(())
+    }
+
+    /// A message is about to leave of which not all can be entered.
+    pub fn miss_of(&self, now: Wall, missed: &Missed) -> Result<(), LedgerError> {
+        match missed {
+            Missed::Hours(hours) => hours.iter().try_for_each(|hour| self.miss(*hour)),
+            Missed::Everything => {
+                let mut coverage = lock(&self.coverage);
+                coverage.miss_everything(now);
+                self.keep(&coverage)
+            }
+        }
     }
 
     /// The hours in which nothing was sent for a domain that is not here; none if there are none.

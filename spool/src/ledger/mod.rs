@@ -52,7 +52,7 @@ mod start;
 mod survey;
 
 pub use coverage::{Gap, Why};
-pub use covering::BEAT;
+pub use covering::{BEAT, Missed};
 pub use error::LedgerError;
 pub use question::{Answer, Entry, Hours, Question};
 pub use survey::{Recorded, Surveyed, recorded, survey, verify};
@@ -79,7 +79,7 @@ pub const KEPT_HOURS: u32 = 30 * 24;
 pub const ANSWERED_HOURS: u32 = 14 * 24;
 
 /// Hours in the future that they are entered for: somebody's clock may be a day and more fast.
-const FUTURE_HOURS: u32 = 48;
+pub const FUTURE_HOURS: u32 = 48;
 
 /// The ledger of one data folder.
 #[derive(Debug)]

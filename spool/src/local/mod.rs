@@ -268,10 +268,9 @@ impl Shared {
         self.blame_ledger(entered.and_then(|_| self.ledger.flush()))
     }
 
-    /// Says of this hour that not all of it is entered, durably. Blocks.
-    fn miss(&self) -> Result<(), Failure> {
-        let missed = self.ledger.miss(self.hour()?);
-        self.blame_ledger(missed)
+    /// Says what is not entered, durably. Blocks.
+    fn miss(&self, now: Wall, missed: &ledger::Missed) -> Result<(), Failure> {
+        self.blame_ledger(self.ledger.miss_of(now, missed))
     }
 
     fn hour(&self) -> Result<Hour, Failure> {
@@ -494,11 +493,10 @@ impl Spool for LocalSpool {
         Box::pin(async move { Ok(answer.await.unwrap_or(Err(Failure::Poisoned))?) })
     }
 
-    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>> {
+    fn miss(&self, now: Wall, missed: ledger::Missed) -> Pending<'_, Result<(), CommitError>> {
         let shared = Arc::clone(&self.shared);
-        lock(&shared.due).hear(now);
         Box::pin(async move {
-            let missed = self.shared.io.run(move || shared.miss());
+            let missed = self.shared.io.run(move || shared.miss(now, &missed));
             Ok(missed.await.unwrap_or(Err(Failure::Poisoned))?)
         })
     }

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
+use vouchsafe_proto::residue::Hour;
 use vouchsafe_proto::residue::covered::Reader;
-use vouchsafe_spool::ledger::Entry;
+use vouchsafe_spool::ledger::{ANSWERED_HOURS, Entry, FUTURE_HOURS};
 
 use super::super::ask::envelope;
 use super::super::check::{parse_recipient, parse_reverse_path};
 use super::super::lint::parse_domain;
 use super::super::{ConfigFile, Ended, Exit, Failure, OrExit, print};
+use crate::clock;
 use crate::config::load;
 use crate::config::schema::control_socket;
 use crate::control::client::{AskError, ask};
@@ -179,7 +181,24 @@ fn read(command: &Command, message: &mut dyn Read, name: &Path) -> Result<Option
     let covered = reader.finish().with_context(cannot).or_exit(Exit::Data)?;
     let entries = entries(&covered, &reverse_path, &recipients);
     let entries = entries.with_context(cannot).or_exit(Exit::Data)?;
+    if !entries.iter().all(is_entered) {
+        return Err(anyhow!(
+            "its Date is more than two weeks ago, or more than two days ahead"
+        ))
+        .with_context(cannot)
+        .or_exit(Exit::Data);
+    }
     Ok(Some(Sent { domain, entries }))
+}
+
+/// Whether a ledger enters what is dated so.
+fn is_entered(entry: &Entry) -> bool {
+    let Some(now) = Hour::at(clock::now().wall) else {
+        return false;
+    };
+    let first = now.number().saturating_sub(ANSWERED_HOURS);
+    let last = now.number().saturating_add(FUTURE_HOURS);
+    (first..=last).contains(&entry.hour.number())
 }
 
 /// Gives the service what there is.

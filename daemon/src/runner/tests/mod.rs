@@ -170,8 +170,8 @@ impl Spool for Watched {
     ) -> Pending<'_, Result<(), CommitError>> {
         self.spool.vouch(now, entries)
     }
-    fn miss(&self, now: Wall) -> Pending<'_, Result<(), CommitError>> {
-        self.spool.miss(now)
+    fn miss(&self, now: Wall, missed: ledger::Missed) -> Pending<'_, Result<(), CommitError>> {
+        self.spool.miss(now, missed)
     }
 
     fn is_sound(&self) -> bool {

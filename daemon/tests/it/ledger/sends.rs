@@ -31,7 +31,7 @@ const DOMAIN: &str = "local.example";
 const RELAY: &str = "relay2.example.org";
 
 /// Connections that send at the same time.
-const SENDERS: u64 = 12;
+const SENDERS: u64 = 32;
 
 /// Messages after which a clock is set that is.
 const STEP: u64 = 40;
@@ -433,6 +433,7 @@ fn whatever_happens_no_answer_is_false() {
     let mut tally = Tally::default();
     for fate in FATES.iter().cycle() {
         play(*fate, each, &numbers, &mut tally);
+        println!("{fate:?}: {tally:?}");
         if tally.sends >= wanted {
             break;
         }

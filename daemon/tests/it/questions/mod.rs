@@ -81,6 +81,12 @@ fn what_the_domain_did_not_send_is_refused_when_another_server_says_it_too() {
     let both = [Some(NOT_SENT), Some(NOT_SENT)];
     let (told, questions) = outcome(sender("", &both), HERE);
     assert_eq!((told.as_str(), questions), ("content 550", 4));
+    // Another address of the same server is no other server.
+    let at_one_host = Sender {
+        one_host: true,
+        ..sender("", &both)
+    };
+    assert_eq!(judged(at_one_host), "content 451");
     // One that nobody confirms is put off, and refused when the lists say it, too.
     assert_eq!(judged(sender("", &[Some(NOT_SENT)])), "content 451");
     assert_eq!(judged(sender(NOBODY, &[Some(NOT_SENT)])), "content 550");

@@ -62,6 +62,8 @@ pub struct Sender<'a> {
     pub records: &'a str,
     /// What each of its servers says; none for one that never answers.
     pub servers: &'a [Option<Says>],
+    /// They are addresses of one host.
+    pub one_host: bool,
 }
 
 /// One with these records, whose servers say this.
@@ -70,6 +72,7 @@ pub const fn sender<'a>(records: &'a str, servers: &'a [Option<Says>]) -> Sender
         policy: Some("reject"),
         records,
         servers,
+        one_host: false,
     }
 }
 
@@ -238,10 +241,11 @@ impl World {
         let mut servers = Vec::new();
         for (socket, says) in sockets.into_iter().zip(sender.servers) {
             let mut zone = String::from(
-                "$ORIGIN example.org.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\n",
+                "$ORIGIN example.org.\n$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 86400 300\n",
             );
-            for address in &addresses {
-                writeln!(zone, "ns A {}", address.ip()).unwrap();
+            for (number, address) in addresses.iter().enumerate() {
+                let host = if sender.one_host { 1 } else { number + 1 };
+                writeln!(zone, "@ NS ns{host}\nns{host} A {}", address.ip()).unwrap();
             }
             zone.push_str(sender.records);
             if let Some(policy) = sender.policy {

@@ -23,6 +23,8 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
+pub use original::message_id;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 

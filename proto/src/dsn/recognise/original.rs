@@ -72,8 +72,9 @@ const MACHINES: [&str; 4] = ["Received", "Message-ID", "Return-Path", "MIME-Vers
 /// Fields that every message may have.
 const PEOPLES: [&str; 4] = ["From", "To", "Subject", "Date"];
 
-/// What stands in the brackets, without white space; where there are none, all of it.
-pub(super) fn message_id(value: &str) -> Option<String> {
+/// What stands in a Message-ID's brackets, without white space; where there are none, all of it. So reports are read,
+/// and whoever looks for what they name must know messages by the same.
+pub fn message_id(value: &str) -> Option<String> {
     let inside = match value.split_once('<') {
         // An identifier that was cut off is none.
         Some((_, behind)) => behind.split_once('>')?.0,

@@ -334,7 +334,7 @@ fn an_identifier_is_what_stands_in_the_brackets() {
         ("<>", None),
         ("", None),
     ] {
-        let id = original::message_id(value);
+        let id = message_id(value);
         assert_eq!(id.as_deref(), expected, "{value}");
     }
 }

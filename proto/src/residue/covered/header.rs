@@ -87,7 +87,34 @@ pub(super) struct Header {
     values: Vec<(usize, Range<usize>)>,
     /// A field came, covered or not, which the next line may belong to.
     any: bool,
+    /// What each Date field says, also where there is no digest.
+    dated: Dated,
     fault: Option<NoDigest>,
+}
+
+/// When a message says that it was written, however often and oddly it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dated {
+    hours: Vec<Hour>,
+    unreadable: bool,
+}
+
+/// Date fields of a message that are told apart; more are as good as one that cannot be read.
+const MOST_DATES: usize = 8;
+
+impl Dated {
+    /// The hours that its Date fields name, if all of them can be read, and there is one.
+    pub fn hours(&self) -> Option<&[Hour]> {
+        let is_known = !self.unreadable && !self.hours.is_empty();
+        is_known.then_some(self.hours.as_slice())
+    }
+
+    fn add(&mut self, value: &[u8]) {
+        match hour_of(value) {
+            Ok(hour) if self.hours.len() < MOST_DATES => self.hours.push(hour),
+            _ => self.unreadable = true,
+        }
+    }
 }
 
 /// Where in the header the reader is.
@@ -219,7 +246,8 @@ impl Header {
 
     /// A colon came behind a name.
     fn begin_field(&mut self, name: &Name) -> Place {
-        let Some(name) = name.known() else {
+        let is_wanted = |name: &usize| self.fault.is_none() || *name == DATE;
+        let Some(name) = name.known().filter(is_wanted) else {
             return Place::Rest;
         };
         self.field = Some(Value {
@@ -250,6 +278,14 @@ impl Header {
     /// The field that was being held is over.
     fn end_field(&mut self) {
         if let Some(value) = self.field.take() {
+            if value.name == DATE {
+                let octets = self.held.get(value.start..).unwrap_or_default();
+                self.dated.add(octets);
+            }
+            if self.fault.is_some() {
+                self.held.clear();
+                return;
+            }
             self.values.push((value.name, value.start..self.held.len()));
             let each = self.values.len().saturating_mul(EACH);
             if self.held.len().saturating_add(each) > MOST_HELD {
@@ -258,13 +294,20 @@ impl Header {
         }
     }
 
-    /// There will be no digest: the rest goes by.
+    /// There will be no digest: the rest goes by, but for what it says of its date.
     fn give_up(&mut self, fault: NoDigest) -> Place {
         self.fault.get_or_insert(fault);
+        self.dated.unreadable |= self.field.is_some_and(|value| value.name == DATE);
         self.field = None;
         self.held = Vec::new();
         self.values = Vec::new();
         Place::Rest
+    }
+
+    /// When it says that it was written, as far as it has come.
+    pub(super) fn dated(&mut self) -> Dated {
+        self.end_field();
+        self.dated.clone()
     }
 
     /// The content is over.
@@ -315,14 +358,19 @@ impl Header {
 
     /// When the message was written, by its Date field.
     fn hour(&self) -> Result<Hour, NoHour> {
-        let text = core::str::from_utf8(self.only(DATE)?).map_err(|_| NoHour::Unreadable)?;
-        let parser = DateTimeParser::new().relaxed_weekday(true);
-        let at = parser
-            .parse_timestamp(text)
-            .map_err(|_| NoHour::Unreadable)?;
-        let hour = u32::try_from(at.as_second().div_euclid(3600)).ok();
-        hour.and_then(Hour::new).ok_or(NoHour::Unreadable)
+        hour_of(self.only(DATE)?)
     }
+}
+
+/// The hour that a Date field's value lies in.
+fn hour_of(value: &[u8]) -> Result<Hour, NoHour> {
+    let text = core::str::from_utf8(value).map_err(|_| NoHour::Unreadable)?;
+    let parser = DateTimeParser::new().relaxed_weekday(true);
+    let at = parser
+        .parse_timestamp(text)
+        .map_err(|_| NoHour::Unreadable)?;
+    let hour = u32::try_from(at.as_second().div_euclid(3600)).ok();
+    hour.and_then(Hour::new).ok_or(NoHour::Unreadable)
 }
 
 /// Whether a field's name may have this octet, or blanks behind it.

@@ -24,7 +24,7 @@ use super::{Digest, Hour};
 use crate::addr::{Domain, ReversePath};
 use body::Body;
 use header::Header;
-pub use header::{MOST_HELD, NoDigest, NoHour};
+pub use header::{Dated, MOST_HELD, NoDigest, NoHour};
 
 /// A hash of 256 bits, being computed: SHA-256, except where it is shown why.
 pub trait Hasher: Default {
@@ -61,6 +61,11 @@ impl<H: Hasher> Reader<H> {
         if !rest.is_empty() {
             self.body.read(rest, |octets| self.hash.update(octets));
         }
+    }
+
+    /// When it says that it was written, as far as it has come: known also where [`Self::finish`] gives nothing.
+    pub fn dated(&mut self) -> Dated {
+        self.header.dated()
     }
 
     /// What the whole comes to.
@@ -101,6 +106,11 @@ impl Covered {
     /// The identity digest; `None` too where there is not just one Message-ID.
     pub fn identity<H: Hasher>(&self, reverse_path: &ReversePath) -> Option<Digest> {
         relaxed_identity::<H>(reverse_path, self.message_id.as_deref()?)
+    }
+
+    /// Its Message-ID in relaxed form, if it has just one.
+    pub fn message_id(&self) -> Option<&[u8]> {
+        self.message_id.as_deref()
     }
 
     /// The first `most` domains that its To and Cc fields name.

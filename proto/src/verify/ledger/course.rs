@@ -7,7 +7,8 @@
 //!
 //! Promised: a try costs six questions at most, and so do all tries of a message together once the domain has said that
 //! it did not send it; "not sent" comes of nothing but that word, from every question, and again; a repetition that is odd
-//! half a minute later ends it: nothing is known. Left to others: the asking, digests, and the memory between two tries.
+//! half a minute later ends it: nothing is known; where there was no room to remember what was denied, for as long as
+//! anything is held up, what is said once counts for nothing. Left to others: the asking, digests, and the memory between two tries.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -196,9 +197,12 @@ impl Course {
     }
 
     fn denied(&self, denial: Denial) -> Move {
+        // Where there is no room to remember it, it may have been held up before, and would be for ever.
+        let is_long = self.before.since_first.max(self.before.crowded) >= HELD_UP;
         Move::Done(Finding::Denied(match denial {
             _ if self.is_ahead => Denial::Ahead,
-            Denial::Twice if self.before.since_first >= HELD_UP => Denial::Overdue,
+            Denial::Once if self.before.crowded >= HELD_UP => return unknown(),
+            Denial::Twice if is_long => Denial::Overdue,
             denial => denial,
         }))
     }

@@ -6,7 +6,8 @@
 //! host of the sender brings them; but each counts for the network that brought it first.
 //!
 //! When it is full the entry that says the least goes, and of those the one least recently heard of. A flood of forgeries
-//! that are tried once drives out itself; and one network has room for [`MAX_PER_NETWORK`].
+//! that are tried once drives out itself; and one network has room for [`MAX_PER_NETWORK`]. It is remembered for how long
+//! there has not been room for what a network brings, since its messages could otherwise be put off again and again.
 
 use alloc::collections::BTreeMap;
 use core::net::IpAddr;
@@ -31,6 +32,10 @@ const STANDS: Duration = Duration::from_hours(1);
 /// Silence after which a message is forgotten: longer than any sender waits between two tries.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
 
+/// Networks of which it is remembered that there was no room for all of theirs. Each has filled its share at some time of
+/// the last day, or the whole table was full.
+const MAX_CROWDED: usize = 1_024;
+
 /// What was said of a message at earlier tries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
@@ -44,6 +49,9 @@ pub struct Before {
     pub since_first: Duration,
     /// Time since it said so last.
     pub since_last: Duration,
+    /// Of a message that is not remembered: for how long there has been no room for all that its network brings, so
+    /// that it may have been.
+    pub crowded: Duration,
 }
 
 /// What is remembered.
@@ -54,6 +62,8 @@ pub struct Memory {
     order: BTreeMap<Rank, u128>,
     /// How many each network has, and by how soon they go.
     networks: BTreeMap<(IpNet, Rank), u128>,
+    /// Networks of which something was forgotten that was denied: since when, and when last.
+    crowded: BTreeMap<IpNet, (Mono, Mono)>,
     /// Tells entries apart that were made at the same moment.
     serial: u64,
 }
@@ -71,16 +81,17 @@ struct Entry {
 }
 
 impl Memory {
-    /// What was said of a message.
-    pub fn before(&self, message: u128, now: Mono) -> Before {
-        let Some(entry) = self.entries.get(&message) else {
-            return Before::default();
+    /// What was said of a message, which this client brings.
+    pub fn before(&self, (message, client): (u128, IpAddr), now: Mono) -> Before {
+        let known = self.entries.get(&message);
+        let Some(entry) = known.filter(|entry| now.since(entry.rank.1) <= FORGET_AFTER) else {
+            return Before {
+                crowded: self.crowded(client, now),
+                ..Before::default()
+            };
         };
         let (denied, last, _) = entry.rank;
         let since_last = now.since(last);
-        if since_last > FORGET_AFTER {
-            return Before::default();
-        }
         let stands = since_last <= STANDS;
         Before {
             asked: if denied == 0 && !stands {
@@ -96,6 +107,16 @@ impl Memory {
                 now.since(entry.first)
             },
             since_last,
+            crowded: Duration::ZERO,
+        }
+    }
+
+    /// For how long there has been no room for all that a network brings.
+    fn crowded(&self, client: IpAddr, now: Mono) -> Duration {
+        let network = network_of(client);
+        match network.and_then(|network| self.crowded.get(&network)) {
+            Some((since, last)) if now.since(*last) <= FORGET_AFTER => now.since(*since),
+            _ => Duration::ZERO,
         }
     }
 
@@ -133,7 +154,7 @@ impl Memory {
             return;
         };
         if old.is_none() {
-            self.make_room(network);
+            self.make_room(network, now);
         }
         // What was said before does not become another witness by being looked at again.
         let last = match &old {
@@ -166,20 +187,43 @@ impl Memory {
     }
 
     /// Drops the network's own least entry if it has its share, else the least of all if full.
-    fn make_room(&mut self, network: IpNet) {
+    fn make_room(&mut self, network: IpNet, now: Mono) {
         let least: Rank = (0, Mono::default(), 0);
         let own = self
             .networks
             .range((network, least)..)
             .take_while(|((of, _), _)| *of == network);
         let first = own.clone().next().map(|(_, message)| *message);
-        if own.count() >= MAX_PER_NETWORK {
-            first.and_then(|message| self.remove(message));
-        } else if self.entries.len() >= MAX_ENTRIES
-            && let Some(message) = self.order.values().next().copied()
-        {
-            self.remove(message);
+        let gone = if own.count() >= MAX_PER_NETWORK {
+            first
+        } else if self.entries.len() >= MAX_ENTRIES {
+            self.order.values().next().copied()
+        } else {
+            None
+        };
+        let gone = gone.and_then(|message| self.remove(message));
+        if let Some(entry) = gone.filter(|entry| entry.rank.0 > 0) {
+            self.note_crowded(entry.network, now);
         }
+    }
+
+    /// What was said of a message of this network is forgotten before its time.
+    fn note_crowded(&mut self, network: IpNet, now: Mono) {
+        let is_over = |last: &Mono| now.since(*last) > FORGET_AFTER;
+        if self.crowded.len() >= MAX_CROWDED && !self.crowded.contains_key(&network) {
+            self.crowded.retain(|_, (_, last)| !is_over(last));
+            let longest = self.crowded.iter().min_by_key(|(_, (_, last))| *last);
+            if let Some(longest) = longest.map(|(network, _)| *network)
+                && self.crowded.len() >= MAX_CROWDED
+            {
+                self.crowded.remove(&longest);
+            }
+        }
+        let (since, last) = self.crowded.entry(network).or_insert((now, now));
+        if is_over(last) {
+            *since = now;
+        }
+        *last = now;
     }
 
     /// Drops entries of which nothing was heard for long.

@@ -64,7 +64,9 @@ impl Play {
     }
 
     fn go(&mut self, now: Mono, next: &mut impl FnMut() -> char) -> (Finding, usize) {
-        let before = self.memory.before(7, now);
+        let before = self
+            .memory
+            .before((7, Ipv4Addr::new(198, 51, 100, 1).into()), now);
         let mut course = Course::new(
             &domains(self.recipients),
             &domains(self.elsewhere),
@@ -409,8 +411,8 @@ fn one_network_drives_out_only_its_own_messages() {
         memory.note((100 + number, flood), &once, 2, at(1));
     }
     assert_eq!(memory.len(), MAX_PER_NETWORK + 1);
-    assert_eq!(memory.before(1, at(40)).denied, 1);
-    assert_eq!(memory.before(100, at(40)), Before::default());
+    assert_eq!(memory.before((1, server(1)), at(40)).denied, 1);
+    assert_eq!(memory.before((100, server(1)), at(40)), Before::default());
 }
 
 #[test]
@@ -428,14 +430,61 @@ fn a_flood_of_forgeries_drives_out_itself_and_silence_forgets() {
         note(&mut memory, 100 + number, client, Denial::Once, at(61));
     }
     assert_eq!(memory.len(), MAX_ENTRIES);
-    let before = memory.before(1, at(3600));
+    let before = memory.before((1, server(1)), at(3600));
     assert_eq!(
         (before.denied, before.since_first),
         (2, Duration::from_hours(1))
     );
     // A day later all of it is gone with the next that comes.
     let later = at(2 * 86_400);
-    assert_eq!(memory.before(1, later), Before::default());
+    assert_eq!(memory.before((1, server(1)), later), Before::default());
     note(&mut memory, 2, server(1), Denial::Once, later);
     assert_eq!(memory.len(), 1);
+}
+
+/// A network that brings more than can be remembered, hour after hour: nothing of it is held up for ever.
+#[test]
+fn what_there_is_no_room_to_remember_is_held_up_no_longer_than_anything() {
+    let client: IpAddr = Ipv4Addr::new(10, 0, 0, 1).into();
+    let held_up = HELD_UP.as_secs();
+    let mut memory = Memory::default();
+    let mut say = |number: u128, words: &str, seconds: u64| {
+        let before = memory.before((number, client), at(seconds));
+        let recipients = domains("a.example");
+        let mut course = Course::new(&recipients, &[], (Policy::Reject, false), before);
+        let mut words = words.chars();
+        let mut heard = || Heard {
+            word: words.next().map(|_| Word::NotSent),
+            server: Some(server(1)),
+        };
+        let mut next = course.begin();
+        loop {
+            next = match next {
+                Move::Done(finding) => {
+                    memory.note((number, client), &finding, course.asked(), at(seconds));
+                    return finding;
+                }
+                Move::Ask(about) => {
+                    let all: Vec<_> = about.iter().map(|_| heard()).collect();
+                    course.answered(&all)
+                }
+                Move::AskAnother(..) => course.answered(&[heard()]),
+            }
+        }
+    };
+    let (once, twice) = ("nn", "nnn");
+    for number in 0..=MAX_PER_NETWORK as u128 {
+        assert_eq!(say(number, twice, 0), Finding::Denied(Denial::Twice));
+    }
+    // The first of them was driven out, and begins anew, as all do that come when there is no room.
+    assert_eq!(say(0, once, 60), Finding::Denied(Denial::Once));
+    assert_eq!(say(7_000, once, held_up - 1), Finding::Denied(Denial::Once));
+    // For as long as anything is held up there was none: now what is said once counts for nothing.
+    let unknown = Finding::Answered(Meaning::Unknown);
+    assert_eq!(say(8_000, once, held_up), unknown);
+    let overdue = Finding::Denied(Denial::Overdue);
+    assert_eq!(say(8_001, twice, held_up), overdue);
+    // A day without that, and there is room again.
+    let later = held_up + 2 * 86_400;
+    assert_eq!(say(9_000, once, later), Finding::Denied(Denial::Once));
 }
