@@ -79,6 +79,7 @@ impl Desk {
         queries: impl Iterator<Item = (&'d [u8], IpAddr)>,
         responses: &mut Responses,
     ) {
+        responses.octets.iter_mut().for_each(Vec::clear);
         let zones = self.zones.load();
         let now = clock::now().wall;
         // From 2089 on no hour can be said.

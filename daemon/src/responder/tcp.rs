@@ -55,9 +55,15 @@ pub fn serve(listener: &TcpListener, desk: &Arc<Desk>, stop: &Arc<AtomicBool>, p
     let open = Arc::new(Open::default());
     let mut threads: Vec<thread::JoinHandle<()>> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let Ok((stream, peer)) = listener.accept() else {
-            // Nobody for a while, or no more files: whoever waits is taken once there are.
-            continue;
+        let (stream, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            // Nobody for a while.
+            Err(error) if is_patience(&error) => continue,
+            Err(_) => {
+                // No more files, most likely: whoever waits is taken once there are, and until then it fails at once.
+                thread::park_timeout(patience);
+                continue;
+            }
         };
         let Some(ticket) = Open::enter(&open, peer.ip()) else {
             continue;
@@ -80,17 +86,23 @@ pub fn serve(listener: &TcpListener, desk: &Arc<Desk>, stop: &Arc<AtomicBool>, p
     }
 }
 
+/// True for the end of a wait.
+fn is_patience(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
+}
+
 impl Open {
     /// A place for one more from there, if there is one.
     fn enter(open: &Arc<Self>, from: IpAddr) -> Option<Ticket> {
         let network = network(from);
         let mut networks = open.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = networks.values().sum::<usize>();
-        let own = networks.entry(network).or_default();
-        if all >= MOST || *own >= MOST_OF_NETWORK {
+        let own = networks.get(&network).copied().unwrap_or_default();
+        if all >= MOST || own >= MOST_OF_NETWORK {
             return None;
         }
-        *own = own.saturating_add(1);
+        networks.insert(network, own.saturating_add(1));
         Some(Ticket {
             open: Arc::clone(open),
             network,
