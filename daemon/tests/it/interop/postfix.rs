@@ -70,6 +70,23 @@ impl Setup {
         ))
     }
 
+    /// With mailboxes at these domains for the accounts of this machine, each of whom has his mail sent on to another
+    /// address by a `.forward`.
+    pub fn forwards(self, domains: &str, people: &[(&str, &str)]) -> Self {
+        let homes = self.folder.path().join("etc/homes");
+        for (account, to) in people {
+            let home = homes.join(account);
+            fs::create_dir_all(&home).unwrap();
+            fs::write(home.join(".forward"), format!("{to}\n")).unwrap();
+        }
+        let homes = homes.display();
+        self.with(&format!(
+            "virtual_mailbox_domains =\n\
+             mydestination = {domains}\n\
+             forward_path = {homes}/$user/.forward"
+        ))
+    }
+
     /// Writes a file that settings name as `$config_directory/NAME`.
     pub fn file(self, name: &str, text: &str) -> Self {
         fs::write(self.folder.path().join("etc").join(name), text).unwrap();
@@ -145,6 +162,7 @@ fn services(address: SocketAddr) -> String {
         ("smtp", "unix - - n - -", "smtp"),
         ("retry", "unix - - n - -", "error"),
         ("error", "unix - - n - -", "error"),
+        ("local", "unix - n n - -", "local"),
         ("virtual", "unix - n n - -", "virtual"),
         ("anvil", "unix - - n - 1", "anvil"),
         ("scache", "unix - - n - 1", "scache"),

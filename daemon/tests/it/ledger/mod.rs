@@ -2,6 +2,7 @@
 
 mod asked;
 mod bounces;
+mod forwarding;
 pub mod known;
 mod sends;
 mod writing;
