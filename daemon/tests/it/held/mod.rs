@@ -10,7 +10,7 @@ mod copies;
 mod edges;
 mod exim;
 mod faults;
-mod hop;
+pub mod hop;
 mod mixed;
 mod onward;
 mod per_recipient;

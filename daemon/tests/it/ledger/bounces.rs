@@ -8,15 +8,14 @@ use std::net::IpAddr;
 
 use super::known::{keep_since, now};
 use crate::client::Client;
-use crate::interop::postfix;
 use crate::nsd::{Nsd, Zone};
 use crate::service::{HOSTNAME, Service, Setup};
 
 /// A host of ours.
-const OURS: &str = "127.0.0.2";
+pub const OURS: &str = "127.0.0.2";
 
 /// Where `local.example` publishes that only this service sends in its name.
-fn names() -> Nsd {
+pub fn names() -> Nsd {
     let host = Zone {
         apex: "example.org.",
         records: Some("mx 300 A 127.0.0.1\n"),
@@ -29,7 +28,7 @@ fn names() -> Nsd {
     Nsd::start([127, 0, 0, 1].into(), &[Zone::ROOT, host, local])
 }
 
-fn setup(names: &Nsd, bounces: &str) -> Setup {
+pub fn setup(names: &Nsd, bounces: &str) -> Setup {
     Setup::new()
         .dns(names.address())
         .with(&format!("[relay]\nfrom = [\"{OURS}/32\"]\n"))
@@ -58,7 +57,7 @@ fn report(message_id: &str, date: &str) -> String {
 }
 
 /// Sends with a null reverse-path, and gives the reply to the end of the data.
-fn bounce(client: &mut Client, content: &str) -> String {
+pub fn bounce(client: &mut Client, content: &str) -> String {
     client.expect("MAIL FROM:<>", 250);
     client.expect("RCPT TO:<a@local.example>", 250);
     client.expect("DATA", 354);
@@ -66,7 +65,7 @@ fn bounce(client: &mut Client, content: &str) -> String {
     client.say(".")
 }
 
-fn greeted(service: &Service, from: &str) -> Client {
+pub fn greeted(service: &Service, from: &str) -> Client {
     let mut client = Client::connect_from(from.parse::<IpAddr>().unwrap(), service.address());
     assert_eq!(client.code(), 220);
     client.expect("EHLO far.example", 250);
@@ -187,57 +186,4 @@ fn a_forged_bounce_is_marked_where_it_is_not_to_be_refused_and_nothing_is_said_w
         assert!(text.contains(mark), "{hours}: {text}");
         service.stop();
     }
-}
-
-#[test]
-fn postfix_reports_to_us_what_it_could_not_deliver() {
-    let Some(postfix) = postfix::Setup::new("Postfix's own bounces of what we sent") else {
-        return;
-    };
-    if !Nsd::installed("bounces, where coverage needs a domain's records") {
-        return;
-    }
-    let names = names();
-    let first = setup(&names, "[bounces]\nrefuse = true\n");
-    let folder = first.folder().to_path_buf();
-    keep_since(&folder, "local.example", 24);
-    let mut service = first.start();
-    service.wait_for("standing=nobody else may send in its name");
-    let server = service.address();
-    let relay = format!(
-        "virtual_mailbox_maps =\nsmtpd_reject_unlisted_recipient = no\n\
-         local_recipient_maps =\nrelayhost = [{}]:{}",
-        server.ip(),
-        server.port()
-    );
-    let postfix = postfix.with(&relay).start();
-    // Now it is known where Postfix listens.
-    let config = folder.join("vouchsafe.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    let to = format!(
-        "from = [\"{OURS}/32\"]\nnext_hop = \"smtp://{}\"",
-        postfix.address()
-    );
-    let text = text.replace(&format!("from = [\"{OURS}/32\"]"), &to);
-    fs::write(&config, text).unwrap();
-    service.signal("HUP");
-    service.wait_for("sessions go by the new configuration");
-    let mut client = greeted(&service, OURS);
-    client.expect("MAIL FROM:<a@local.example>", 250);
-    client.expect("RCPT TO:<nobody@hop.example>", 250);
-    client.expect("DATA", 354);
-    client.send("From: a@local.example\r\nSubject: to nobody\r\n\r\nhello\r\n");
-    client.expect(".", 250);
-    // To Postfix, and then what Postfix says of it.
-    service.wait_for_each(2, "outcome=\"delivered\"");
-    let told = service.delivered().into_iter();
-    let told: Vec<_> = told
-        .map(|message| String::from_utf8_lossy(&message).into_owned())
-        .filter(|message| message.contains("multipart/report"))
-        .collect();
-    let [told] = &*told else {
-        panic!("{told:?}");
-    };
-    assert!(told.contains("x-bounce=pass"), "{told}");
-    service.stop();
 }

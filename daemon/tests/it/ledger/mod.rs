@@ -5,4 +5,5 @@ mod bounces;
 mod forwarding;
 pub mod known;
 mod sends;
+mod true_bounces;
 mod writing;
