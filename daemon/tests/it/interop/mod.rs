@@ -28,10 +28,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use super::client::Client;
 use super::harness::{Process, TRIES, TRY};
 use super::service::PATIENCE;
+
+/// After so long without a line at its start a peer is taken not to say any.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// What a peer writes, line by line; also how tests wait for it.
 struct Log {
@@ -106,6 +110,22 @@ impl Log {
             }
             if !process.runs() {
                 return false;
+            }
+        }
+        false
+    }
+
+    /// Waits for such a line, unless it was said already, and leaves it for others; false if nothing comes for a while.
+    fn until_said(&mut self, text: &str) -> bool {
+        if self.seen.contains(text) {
+            return true;
+        }
+        while let Ok(line) = self.lines.recv_timeout(SILENCE) {
+            self.note(&line);
+            let is_it = line.contains(text);
+            self.passed.push_back(line);
+            if is_it {
+                return true;
             }
         }
         false

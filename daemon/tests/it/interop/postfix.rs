@@ -106,7 +106,9 @@ impl Setup {
             // `-s`: in the foreground, with the log on standard output.
             command.arg("-s").arg("-c").arg(&etc);
             let (mut process, mut log) = Log::of(&mut command);
-            if log.until_open(&mut process, address) {
+            let is_open = log.until_open(&mut process, address);
+            // Now and then its logger comes up mute on a busy machine, and stays so.
+            if is_open && log.until_said("daemon started") {
                 return Postfix {
                     process,
                     log,
@@ -114,6 +116,7 @@ impl Setup {
                     address,
                 };
             }
+            process.end();
             seen.push_str(&log.seen);
         }
         panic!("Postfix does not start:\n{seen}");
