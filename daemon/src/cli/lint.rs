@@ -16,10 +16,12 @@ use tokio::net::TcpStream;
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::dns::Name;
 use vouchsafe_proto::lint::{Finding, Findings, Kind, Lint, Severity};
+use vouchsafe_proto::residue::{Digest, Hours, Kind as About, Question, Residues, Width};
 use vouchsafe_proto::survey::Survey;
 
 use super::asking::Dns;
 use super::{Ended, Exit, Format, OrExit, Output, print};
+use crate::chance;
 use crate::verify::random_label;
 
 /// `vouchsafe lint ...`
@@ -54,6 +56,20 @@ could be checked.";
 /// Relays at whose doors is knocked, at most: as many as a receiver looks up.
 const MAX_DOORS: usize = 30;
 
+/// A prime of 64 bits. It need not be a secret: there is no message behind the question.
+const PRIME: u64 = u64::MAX - 58;
+
+/// The labels of a question to a ledger, about a digest that nobody has.
+fn random_question() -> Box<str> {
+    let octets = chance::octets::<16>().unwrap_or_default();
+    let digest = Digest::new(u128::from_be_bytes(octets));
+    let residues = Residues::of(digest, Width::Bits64, &[PRIME]);
+    let question = residues.ok().and_then(|residues| {
+        Question::new(About::Message, Hours::Window, digest.index(), residues).ok()
+    });
+    question.map_or_else(Box::default, |question| question.to_labels().into())
+}
+
 /// How long a relay may take to greet (RFC 5321 §4.5.3.2.1 gives it longer; nobody waits here).
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -62,6 +78,7 @@ pub fn run(command: &Command) -> Ended {
     let report = command.dns.run(Survey::new(Lint {
         domain: command.domain.clone(),
         sibling: random_label(),
+        question: random_question(),
     }))?;
     let mut findings = report.findings;
     if findings.nothing_known {

@@ -45,6 +45,10 @@ pub struct Command {
     /// The domain never sends
     #[arg(long, conflicts_with_all = ["hosts", "networks", "groups", "from_spf"])]
     never: bool,
+    /// A host of a service that answers whether the domain sent a message ([ledger] address): _sent is delegated to it;
+    /// may be repeated
+    #[arg(long = "ledger", value_name = "NAME")]
+    ledger: Vec<String>,
     /// Seconds that others may keep the records, at most 3600
     #[arg(long, value_name = "SECONDS", default_value_t = TTL, conflicts_with = "changing",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(TTL)))]
@@ -83,6 +87,7 @@ Examples:
   vouchsafe publish example.org --from-spf 'v=spf1 mx include:isp.example -all' --format json
   vouchsafe publish parked.example --never --format nsupdate | nsupdate -k KEY
   vouchsafe publish example.org --host mail.example.org --diff
+  vouchsafe publish example.org --host mail.example.org --ledger mail.example.org
 
 Exit codes: 0 printed; 1 printed, but something that was asked for is not covered; 64 wrong usage;
 65 no set within the limits holds what was asked for; 75 DNS failure.";
@@ -132,12 +137,14 @@ impl Command {
             ))
             .or_exit(Exit::Usage);
         }
+        let ledger = self.ledger.iter().map(|text| parse_name(text));
         let asks = self.dns.is_named() || spf != FromSpf::No;
         Ok(Order {
             domain,
             senders,
             spf,
             never: self.never,
+            ledger: ledger.collect::<Result<_, _>>()?,
             ttl: if self.changing {
                 TTL_CHANGING
             } else {

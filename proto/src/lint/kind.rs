@@ -178,6 +178,32 @@ kinds! {
     /// Addresses that SPF lets pass and that the set lacks.
     SetLacks, "set-lacks", Warning,
         "add those that send to the set, and remove the others from SPF: vouchsafe publish --from-spf";
+    /// `_sent` has several offers, or one that cannot be read.
+    LedgerOffer, "ledger-offer", Warning,
+        "publish one text, as the service that answers does: vouchsafe publish --ledger";
+    /// An offer that wants wider questions than anybody asks.
+    LedgerAsksTooMuch, "ledger-asks-too-much", Warning, "offer l=80";
+    /// An offer that wants rejection, of a domain that does not say who sends.
+    LedgerWithoutSet, "ledger-without-set", Warning,
+        "publish a set of the hosts that send: vouchsafe publish";
+    /// A server of the ledger without an address.
+    LedgerServerWithoutAddress, "ledger-server-without-address", Warning,
+        "publish its address, or remove it from the name servers";
+    /// A server of the ledger that nobody outside ever sees.
+    LedgerServerPrivate, "ledger-server-private", Warning,
+        "name a server with an address of the Internet";
+    /// The only server of the ledger.
+    LedgerOneServer, "ledger-one-server", Info,
+        "have a second host answer, or leave it: mail is put off for half a minute, and none is lost";
+    /// The ledger does not answer as one does.
+    LedgerNoAnswer, "ledger-no-answer", Warning,
+        "delegate _sent to the service that answers: vouchsafe publish --ledger";
+    /// The ledger has sent everything.
+    LedgerSaysSent, "ledger-says-sent", Error,
+        "remove the wildcard that answers, and delegate _sent to the service that has the ledger";
+    /// An answer that is kept for too long.
+    LedgerAnswerKept, "ledger-answer-kept", Warning,
+        "answer with a TTL of 3600 seconds for sent, 30 for not sent, 0 for unknown";
     /// Something that could not be asked.
     NotChecked, "not-checked", Warning, "try again later; if it stays so, mend the name servers";
 }

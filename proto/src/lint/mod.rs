@@ -2,7 +2,7 @@
 //!
 //! [`Lint`] is a study of the DNS that ends in [`Finding`]s: each with the record it is about, its
 //! effect, and a cure ([`Kind`] has the words that stay). `sets` looks at MAIL-FROM, `spf` at SPF,
-//! `hosts` at the relays, `both` at whether the two say the same.
+//! `hosts` at the relays, `both` at whether the two say the same, `ledger` at who is asked what was sent.
 //!
 //! # What it promises
 //!
@@ -17,6 +17,7 @@
 mod both;
 mod hosts;
 mod kind;
+mod ledger;
 mod sets;
 mod spf;
 
@@ -67,6 +68,8 @@ pub struct Lint {
     pub domain: Domain,
     /// Nine random letters or digits: a name beside the set that nobody has published.
     pub sibling: Box<str>,
+    /// The labels of a question to the domain's ledger, about a digest that nobody has.
+    pub question: Box<str>,
 }
 
 impl Study for Lint {
@@ -97,6 +100,7 @@ impl Study for Lint {
         spf::look(&record, set.root, &mut notes);
         both::look(&set, &record, &mut notes);
         let inbound = hosts::look(view, &apex, &set, &mut notes);
+        ledger::look(view, (&apex, &self.question), set.root, &mut notes);
         trouble(&set, &record, &mut notes);
         let key = |finding: &Finding| {
             let Finding {

@@ -9,6 +9,7 @@ use core::fmt;
 
 use crate::addr::Domain;
 use crate::dns::{Answer, Lookup, Mx, Name, RecordType, Records};
+use crate::residue::servers;
 use crate::survey::cover::Cover;
 use crate::survey::mail_from::{self, Root};
 use crate::survey::spf::{self, Spf};
@@ -33,6 +34,8 @@ pub struct Order {
     pub spf: FromSpf,
     /// Nobody does: the domain is never in MAIL FROM.
     pub never: bool,
+    /// Who answers whether a message was sent.
+    pub ledger: Vec<Name>,
     /// Seconds.
     pub ttl: u32,
     /// Ask whether hosts and groups are there, and what stands behind them.
@@ -156,6 +159,9 @@ impl Study for Order {
             outcome.trouble = converted.trouble;
         }
         let facts = if self.look {
+            for host in &self.ledger {
+                look_at_host(view, host, &mut Facts::default(), &mut outcome.doubts);
+            }
             Self::facts(view, &wanted.senders, &mut outcome)
         } else {
             Facts::default()
@@ -222,10 +228,15 @@ impl Order {
         facts: &Facts,
         left_out: Vec<LeftOut>,
     ) -> Result<Plan, PlanError> {
-        if self.never {
-            return Plan::never(self.domain.clone(), self.ttl);
-        }
-        Plan::of(wanted, facts, left_out)
+        let plan = if self.never {
+            Plan::never(self.domain.clone(), self.ttl)
+        } else {
+            Plan::of(wanted, facts, left_out)
+        };
+        plan.map(|plan| Plan {
+            ledger: self.ledger.clone(),
+            ..plan
+        })
     }
 
     /// What the DNS says of the senders.
@@ -318,6 +329,25 @@ impl Now<'_, '_> {
         }
         let domain = self.domain.clone();
         self.texts(&domain, SpfRecord::is_spf);
+        // Whoever names no servers leaves those that there are.
+        if let (false, Ok(sent)) = (plan.ledger.is_empty(), domain.child(servers::LABEL)) {
+            self.servers(&sent);
+        }
+    }
+
+    /// The name servers of the ledger.
+    fn servers(&mut self, sent: &Name) {
+        let answer = self.ask(sent, RecordType::Ns);
+        if let Some(Lookup::Found(Records::Ns(hosts))) =
+            answer.as_ref().map(|answer| &answer.lookup)
+        {
+            let ttl = answer.as_ref().map_or(0, |answer| answer.ttl);
+            self.records.extend(hosts.iter().map(|host| Record {
+                owner: sent.clone(),
+                ttl,
+                rdata: Rdata::Ns(host.clone()),
+            }));
+        }
     }
 
     /// A name directly below the domain whose first label begins so.

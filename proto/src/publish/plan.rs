@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::addr::Domain;
 use crate::dns::{Mx, Name};
+use crate::residue::servers;
 use crate::survey::cover::{Cover, canonical, pieces, size};
 use crate::survey::mail_from::MailFrom;
 use crate::survey::spf::State;
@@ -126,6 +127,8 @@ pub struct Plan {
     pub made: Vec<(Name, Vec<IpAddr>)>,
     /// The SPF record.
     pub spf: Box<str>,
+    /// Who answers whether a message was sent (PROTOCOLS B.3): none if nobody does.
+    pub ledger: Vec<Name>,
     /// What is not covered.
     pub left_out: Vec<LeftOut>,
     /// Seconds.
@@ -141,6 +144,7 @@ impl Plan {
             sets: vec![(owner, Vec::new())],
             made: Vec::new(),
             spf: "v=spf1 -all".into(),
+            ledger: Vec::new(),
             left_out: Vec::new(),
             ttl,
         })
@@ -168,6 +172,7 @@ impl Plan {
             domain: wanted.domain,
             sets: Vec::new(),
             made: Vec::new(),
+            ledger: Vec::new(),
             left_out,
             ttl: wanted.ttl,
         };
@@ -239,6 +244,11 @@ impl Plan {
             &Name::from(&self.domain),
             Rdata::Txt(self.spf.as_bytes().into()),
         );
+        if let Ok(sent) = Name::from(&self.domain).child(servers::LABEL) {
+            for host in &self.ledger {
+                add(&sent, Rdata::Ns(host.clone()));
+            }
+        }
         records
     }
 

@@ -28,6 +28,8 @@ pub struct Record {
 pub enum Rdata {
     /// Alias.
     Cname(Name),
+    /// Name server.
+    Ns(Name),
     /// Mail exchange.
     Mx(Mx),
     /// Text, its strings joined.
@@ -43,6 +45,7 @@ impl Rdata {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Cname(_) => "CNAME",
+            Self::Ns(_) => "NS",
             Self::Mx(_) => "MX",
             Self::Txt(_) => "TXT",
             Self::A(_) => "A",
@@ -63,7 +66,7 @@ impl fmt::Display for Record {
 impl fmt::Display for Rdata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cname(target) => write!(f, "{}", Absolute(target)),
+            Self::Cname(target) | Self::Ns(target) => write!(f, "{}", Absolute(target)),
             Self::Mx(mx) => write!(f, "{} {}", mx.preference, Absolute(&mx.exchange)),
             Self::Txt(text) => {
                 for (at, string) in text.chunks(MAX_STRING).enumerate() {

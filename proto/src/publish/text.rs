@@ -19,6 +19,9 @@ pub fn zone(plan: &Plan) -> String {
         .into_iter()
         .partition(|record| matches!(record.rdata, Rdata::A(_) | Rdata::Aaaa(_)));
     let apex = crate::dns::Name::from(&plan.domain);
+    let (servers, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|record| matches!(record.rdata, Rdata::Ns(_)));
     let (spf, sets): (Vec<_>, Vec<_>) = others.into_iter().partition(|record| record.owner == apex);
     let domain = plan.domain.as_ascii();
     let never = plan.sets.iter().all(|(_, exchanges)| exchanges.is_empty());
@@ -49,7 +52,16 @@ pub fn zone(plan: &Plan) -> String {
     }
     text += "\n";
     text += &comment("The same for SPF. A domain has one SPF record: this one replaces it.");
-    text + &lines(&spf)
+    text += &lines(&spf);
+    if !servers.is_empty() {
+        text += "\n";
+        text += &comment(
+            "Who says whether a message was sent: hosts of the service, where [ledger] address is. The \
+             offer that others look for stands there, and not here.",
+        );
+        text += &lines(&servers);
+    }
+    text
 }
 
 /// Records in columns.

@@ -81,6 +81,9 @@ fn every_finding_is_found_where_it_is_and_nowhere_else() {
     }
 }
 
+/// The question of PROTOCOLS B.3.
+const QUESTION: &str = "45srv429q9lfvvvvvvvvvvu5lqvtd7kpmj72o.9";
+
 /// The kinds of what is found in a file's world.
 fn findings(file: &File) -> Vec<Kind> {
     let mut world = World::new();
@@ -96,6 +99,7 @@ fn findings(file: &File) -> Vec<Kind> {
     let lint = Lint {
         domain: Domain::parse(&file.domain).unwrap(),
         sibling: "k3v9x0q2z".into(),
+        question: QUESTION.into(),
     };
     let report = survey(&world, lint);
     assert!(!report.cut);
@@ -114,6 +118,7 @@ fn where_nothing_answers_nothing_is_found() {
     let lint = Lint {
         domain: Domain::parse("example.org").unwrap(),
         sibling: "k3v9x0q2z".into(),
+        question: QUESTION.into(),
     };
     let findings = survey(&world, lint).findings;
     assert!(findings.nothing_known);
@@ -132,6 +137,7 @@ fn records_that_lead_everywhere_twice_end_soon() {
     let lint = Lint {
         domain: Domain::parse("s0.example").unwrap(),
         sibling: "k3v9x0q2z".into(),
+        question: QUESTION.into(),
     };
     let found = survey(&world, lint).findings.list;
     let kinds: Vec<Kind> = found.iter().map(|finding| finding.kind).collect();

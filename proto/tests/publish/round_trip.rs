@@ -114,6 +114,7 @@ fn every_record_comes_back_with_the_same_addresses() {
             domain: domain.clone(),
             senders: Vec::new(),
             spf: FromSpf::Published,
+            ledger: Vec::new(),
             never: false,
             ttl: 3600,
             look: true,
@@ -143,6 +144,7 @@ fn publish(world: &mut World, apex: &Name, plan: &Plan) {
             records::Rdata::Txt(text) => zone_file::Rdata::Txt(text),
             records::Rdata::A(address) => zone_file::Rdata::A(address),
             records::Rdata::Aaaa(address) => zone_file::Rdata::Aaaa(address),
+            records::Rdata::Ns(host) => zone_file::Rdata::Ns(host),
             records::Rdata::Cname(_) => panic!("nothing makes aliases"),
         };
         world.record(apex, zone_file::Record { owner, ttl, rdata });

@@ -31,6 +31,8 @@ pub enum Rdata {
     Txt(Box<[u8]>),
     /// The name that an address stands for.
     Ptr(Name),
+    /// Name server.
+    Ns(Name),
     /// Alias.
     Cname(Name),
 }
@@ -44,6 +46,7 @@ impl Rdata {
             Self::Mx(_) => RecordType::Mx,
             Self::Txt(_) => RecordType::Txt,
             Self::Ptr(_) => RecordType::Ptr,
+            Self::Ns(_) => RecordType::Ns,
             Self::Cname(_) => return None,
         })
     }
@@ -75,6 +78,7 @@ fn parse_line(origin: &Name, line: &str) -> Option<Record> {
         }
         "TXT" => Rdata::Txt(strings(rest)?),
         "PTR" => Rdata::Ptr(absolute(origin, rest)?),
+        "NS" => Rdata::Ns(absolute(origin, rest)?),
         _ => return None,
     };
     Some(Record {
@@ -147,8 +151,15 @@ pub fn records(kind: RecordType, of_kind: &[&Record]) -> Option<Records> {
             })
             .collect(),
         ),
+        RecordType::Ns => Records::Ns(
+            all.filter_map(|rdata| match rdata {
+                Rdata::Ns(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect(),
+        ),
         // No zone of these tests has any, and nothing asks.
-        RecordType::Tlsa | RecordType::Ns => return None,
+        RecordType::Tlsa => return None,
         RecordType::Txt => Records::Txt(
             all.filter_map(|rdata| match rdata {
                 Rdata::Txt(text) => Some(text.clone()),

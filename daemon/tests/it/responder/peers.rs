@@ -226,3 +226,59 @@ fn ask_finds_the_way_by_a_delegation() {
     let said = ask("bob@example.com");
     assert!(said.contains(" s=2 c="), "{said}");
 }
+
+#[test]
+fn what_publish_delegates_answers_and_lint_finds_nothing_in_it() {
+    if !Nsd::installed("a delegation by publish") || !Unbound::installed("the same") {
+        return;
+    }
+    let order = [
+        "publish",
+        "local.example",
+        "--host=mail.local.example",
+        "--ledger=ns.local.example",
+    ];
+    let (records, _) = texts(&vouchsafe(&order));
+    let delegation = "_sent.local.example. 3600 IN NS   ns.local.example.\n";
+    assert!(records.ends_with(delegation), "{records}");
+    let (update, _) = texts(&vouchsafe(&[&order[..], &["--format=nsupdate"]].concat()));
+    for line in [
+        "update delete _sent.local.example. NS\n",
+        "update add _sent.local.example. 3600 NS ns.local.example.\n",
+    ] {
+        assert!(update.contains(line), "{update}");
+    }
+    let answering = Answering::new(Setup::new(), "policy = \"reject\"");
+    let hosts = "mail A 192.0.2.1\nns A 127.0.0.1\n";
+    let zone = zone_file("local.example", &format!("{hosts}{records}"));
+    let parent = Nsd::serve(Ipv4Addr::LOCALHOST.into(), &[("local.example", Some(zone))]);
+    let names = |stubs: &[(&str, SocketAddr)]| Unbound::with(stubs, "");
+    let find = |names: &Unbound| {
+        let resolver = format!("--resolver={}", names.address());
+        let (out, err) = texts(&vouchsafe(&[
+            "lint",
+            "local.example",
+            "--format=json",
+            &resolver,
+        ]));
+        let found: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        let found = found["findings"].as_array().unwrap().iter();
+        let words = found.map(|finding| finding["id"].as_str().unwrap().to_owned());
+        words
+            .filter(|word| word.starts_with("ledger-") || word == "not-checked")
+            .collect::<Vec<_>>()
+    };
+    let there = names(&[
+        ("local.example", parent.address()),
+        ("_sent.local.example", answering.at),
+    ]);
+    // The one server is in a laboratory.
+    assert_eq!(find(&there), ["ledger-server-private", "ledger-one-server"]);
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    let lame = names(&[
+        ("local.example", parent.address()),
+        ("_sent.local.example", nowhere),
+    ]);
+    assert_eq!(find(&lame), ["not-checked"]);
+}
