@@ -8,10 +8,10 @@ use super::super::service::Setup;
 use super::{Answering, DIGEST, OTHER, section};
 
 /// How long an answer may take that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A query for TXT at a name, and what stands behind the question, that makes so many records.
-fn query(name: &str, (more, records): (&[u8], u8)) -> Vec<u8> {
+pub fn query(name: &str, (more, records): (&[u8], u8)) -> Vec<u8> {
     let mut octets = vec![0xab, 0xcd, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, records];
     for label in name.split('.') {
         octets.push(u8::try_from(label.len()).unwrap());
@@ -47,10 +47,10 @@ fn cookie(octets: &[u8]) -> Vec<u8> {
 }
 
 const BARE: (&[u8], u8) = (&[], 0);
-const EDNS: (&[u8], u8) = (&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0], 1);
+pub const EDNS: (&[u8], u8) = (&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0], 1);
 
 /// A socket to a server.
-fn connected(at: SocketAddr) -> UdpSocket {
+pub fn connected(at: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind((at.ip(), 0)).unwrap();
     socket.connect(at).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -58,7 +58,7 @@ fn connected(at: SocketAddr) -> UdpSocket {
 }
 
 /// What is said to a datagram.
-fn exchange(socket: &UdpSocket, datagram: &[u8]) -> Vec<u8> {
+pub fn exchange(socket: &UdpSocket, datagram: &[u8]) -> Vec<u8> {
     socket.send(datagram).unwrap();
     let mut octets = [0; 2048];
     let count = socket.recv(&mut octets).unwrap();
@@ -66,12 +66,12 @@ fn exchange(socket: &UdpSocket, datagram: &[u8]) -> Vec<u8> {
 }
 
 /// One query with its length before it.
-fn framed(query: &[u8]) -> Vec<u8> {
+pub fn framed(query: &[u8]) -> Vec<u8> {
     [&u16::try_from(query.len()).unwrap().to_be_bytes(), query].concat()
 }
 
 /// The next response of a connection.
-fn next(stream: &mut TcpStream) -> Vec<u8> {
+pub fn next(stream: &mut TcpStream) -> Vec<u8> {
     let mut length = [0; 2];
     stream.read_exact(&mut length).unwrap();
     let mut octets = vec![0; usize::from(u16::from_be_bytes(length))];
@@ -80,7 +80,7 @@ fn next(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 /// Whether it holds this text.
-fn says(response: &[u8], text: &str) -> bool {
+pub fn says(response: &[u8], text: &str) -> bool {
     response
         .windows(text.len())
         .any(|part| part == text.as_bytes())

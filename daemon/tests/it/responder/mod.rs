@@ -2,6 +2,7 @@
 //! and octet by octet.
 
 mod datagrams;
+mod malformed;
 mod peers;
 
 use std::fmt::Write as _;
