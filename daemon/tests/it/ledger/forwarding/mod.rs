@@ -149,6 +149,9 @@ fn what_is_encoded_anew_on_its_way_is_altered_and_judged_by_the_lists() {
     assert!(text.contains("Viele Gr=C3=BC=C3=9Fe"), "{text}");
     scene.send(&Letter::open(TO_CAROL, "undeclared"));
     lost(&mut scene, "carol@local.example", "undeclared");
+    // Declared, but by its lists not the host that brings it.
+    scene.send(&Letter::open(TO_DAVE, "elsewhere"));
+    lost(&mut scene, "dave@local.example", "elsewhere");
     // What needs no encoding goes through such a host as it is.
     scene.send(&Letter::open(TO_CAROL, "plain").plain());
     let line = scene.heard("carol@local.example");
