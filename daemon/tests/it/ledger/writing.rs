@@ -211,6 +211,9 @@ fn ledger(
 
 #[test]
 fn another_host_hands_in_what_it_sends() {
+    // Each is dated once.
+    let messages: Vec<_> = (0..7).map(message).collect();
+    let message = |number: usize| &*messages[number];
     let sink = Sink::start();
     let setup = setup(&sink, "hold");
     let config = setup.config();
@@ -226,7 +229,7 @@ fn another_host_hands_in_what_it_sends() {
         let arguments: Vec<_> = [&["add"][..], more].concat();
         ledger(&config, &arguments, input)
     };
-    let (code, _, said) = add(&envelope, &message(1));
+    let (code, _, said) = add(&envelope, message(1));
     assert_eq!(code, Some(0), "{said}");
     let (code, _, said) = add(
         &[
@@ -235,13 +238,13 @@ fn another_host_hands_in_what_it_sends() {
             "--recipient",
             "b@far.example",
         ],
-        &message(2),
+        message(2),
     );
     assert_eq!(code, Some(65), "{said}");
     assert!(said.contains("not one of the service's"), "{said}");
     for (more, input) in [
         (&envelope[..], "From: x\r\n\r\nno date\r\n"),
-        (&[][..], &*message(3)),
+        (&[][..], message(3)),
         (&envelope[..], ""),
     ] {
         let (code, _, said) = add(more, input);
@@ -259,7 +262,7 @@ fn another_host_hands_in_what_it_sends() {
     assert_eq!((code, &*out), (Some(0), "2 entered\n"), "{said}");
     assert_eq!(std::fs::read_dir(&outgoing).unwrap().count(), 0);
     service.stop();
-    let (code, _, said) = add(&envelope, &message(6));
+    let (code, _, said) = add(&envelope, message(6));
     assert_eq!(code, Some(69), "{said}");
     {
         let known = Known::open(folder.path());
