@@ -211,6 +211,11 @@ impl Service {
         &self.addresses
     }
 
+    /// Where it answers for its ledger, in the order of the configuration; the ports are real ones.
+    pub fn answering(&self) -> &[SocketAddr] {
+        self.responder.addresses()
+    }
+
     /// Resolves when a part has ended that should not have, with its name. A panic of the runner
     /// goes on here.
     pub async fn failed(&mut self) -> &'static str {

@@ -99,12 +99,17 @@ impl<'a> Conversation<'a> {
 
     /// A message behind DATA's 354, to the dot and its 250. Gives the reply's last line.
     pub async fn message(&mut self, lines: &[String]) -> Result<String, Differed> {
+        self.content(lines, 250).await
+    }
+
+    /// The same with another reply at its end.
+    pub async fn content(&mut self, lines: &[String], end: u16) -> Result<String, Differed> {
         self.say("DATA", 354).await?;
         for line in lines {
             // No line of ours begins with a dot (RFC 5321 §4.5.2).
             self.send(line).await?;
         }
-        self.say(".", 250).await
+        self.say(".", end).await
     }
 
     /// QUIT, and the end of the conversation.

@@ -184,7 +184,7 @@ mod tests {
         world.dns.replace(Zones::parse(&text).unwrap());
         let page = Page::onto(|_| Ok(()));
         let differed = stories::tell(&mut world, &page).await;
-        world.stop().await;
+        Box::pin(world.stop()).await;
         assert_eq!(differed, 3);
         assert_eq!(judge(differed).unwrap_err().exit, Exit::Software);
     }
@@ -198,7 +198,7 @@ mod tests {
         world.lab = down.unwrap();
         let page = Page::onto(|_| Ok(()));
         let differed = stories::tell(&mut world, &page).await;
-        world.stop().await;
+        Box::pin(world.stop()).await;
         assert_eq!(differed, 1);
     }
 

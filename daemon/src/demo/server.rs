@@ -65,6 +65,12 @@ impl Server {
         first.copied().unwrap_or((zones::HERE, 0).into())
     }
 
+    /// Where it answers for its ledger.
+    pub fn answering(&self) -> SocketAddr {
+        let first = self.service.answering().first();
+        first.copied().unwrap_or((zones::HERE, 0).into())
+    }
+
     /// Resolves when a part of it has ended that should not have, with its name.
     pub async fn failed(&mut self) -> &'static str {
         self.service.failed().await

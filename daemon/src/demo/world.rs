@@ -5,12 +5,16 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use vouchsafe_proto::addr::ReversePath;
+use vouchsafe_proto::addr::{Domain, ReversePath};
+use vouchsafe_proto::time::{Mono, Now, Wall};
 use vouchsafe_proto::verify::Verdict;
+use vouchsafe_spool::fs::LocalDisk;
+use vouchsafe_spool::ledger::Ledger;
 
 use super::conversation::{Conversation, Differed};
 use super::next_hop::{Conduct, NextHop};
@@ -18,6 +22,7 @@ use super::page::Page;
 use super::server::Server;
 use super::zones;
 use crate::cli::{Exit, Failure, OrExit as _};
+use crate::clock;
 use crate::dns::authority::{Authority, Zones};
 use crate::dns::{Settings, Stub};
 use crate::perimeter::Perimeter;
@@ -50,6 +55,10 @@ pub struct World {
     pub bank: NextHop,
     /// Has the mailboxes of `lab.example.org`, behind three servers.
     pub lab: NextHop,
+    /// Forwards for those who were at the college once.
+    pub alumni: NextHop,
+    /// Has the mailboxes of `college.example`.
+    pub college_mail: NextHop,
     /// The name server.
     pub dns: Authority,
     /// The service, which all clients of the stories speak to.
@@ -58,6 +67,8 @@ pub struct World {
     pub campus: Server,
     /// The last before `lab`.
     pub faculty: Server,
+    /// The server of `college.example`, which has its ledger.
+    pub college: Server,
 }
 
 impl World {
@@ -89,6 +100,20 @@ impl World {
         let (mailboxes, branch, old, bank, lab) = hosts()
             .context("cannot use the loopback addresses of the demo")
             .or_exit(Exit::Unavailable)?;
+        let (alumni, college_mail) = Self::of_college()
+            .context("cannot use the loopback addresses of the demo")
+            .or_exit(Exit::Unavailable)?;
+        let data_dir = folder.0.join("college");
+        keep_ledger(&data_dir)
+            .context("cannot write the college's ledger")
+            .or_exit(Exit::Io)?;
+        let text = zones::configuration_of_college(
+            &data_dir.display().to_string(),
+            dns.address(),
+            college_mail.address,
+            alumni.address,
+        );
+        let college = Server::start(folder.0.join("college.toml"), &text).await?;
         let faculty = Self::behind(folder, ("faculty", zones::FACULTY), &dns, lab.address).await?;
         let campus =
             Self::behind(folder, ("campus", zones::CAMPUS), &dns, faculty.address()).await?;
@@ -100,6 +125,7 @@ impl World {
             old: old.address,
             campus: campus.address(),
             mx_port: bank.address.port(),
+            ledgers: college.answering().port(),
         });
         let server = Server::start(folder.0.join("vouchsafe.toml"), &text).await?;
         Ok(Self {
@@ -108,11 +134,24 @@ impl World {
             old,
             bank,
             lab,
+            alumni,
+            college_mail,
             dns,
             server,
             campus,
             faculty,
+            college,
         })
+    }
+
+    /// The hosts around the college.
+    fn of_college() -> io::Result<(NextHop, NextHop)> {
+        let takes = Conduct::Takes;
+        let mut alumni = NextHop::down("alumni.example", zones::ALUMNI, takes)?;
+        let mut mailboxes = NextHop::down("mail.college.example", zones::COLLEGE_IN, takes)?;
+        alumni.up()?;
+        mailboxes.up()?;
+        Ok((alumni, mailboxes))
     }
 
     /// A server that holds the path from the one before it to this next hop.
@@ -158,10 +197,29 @@ impl World {
     /// Ends it, gracefully: as the service does at SIGTERM.
     pub async fn stop(self) {
         // The front first: whoever is behind has nothing under way then.
-        for server in [self.server, self.campus, self.faculty] {
+        for server in [self.server, self.campus, self.faculty, self.college] {
             server.stop().await;
         }
     }
+}
+
+/// A ledger that has been kept for two days in this folder: only then it can be said of a message that it was not sent.
+fn keep_ledger(data_dir: &Path) -> anyhow::Result<()> {
+    let (ledger, _) = Ledger::open(Arc::new(LocalDisk::new(data_dir.to_owned())))?;
+    let (domain, span) = (Domain::parse("college.example")?, Duration::from_hours(48));
+    let now = clock::now();
+    let start = now.wall.as_secs().saturating_sub(span.as_secs());
+    // Nothing of the two days has gone by on the clock of this process.
+    let moment = |past: u64| Now {
+        wall: Wall::from_secs(start.saturating_add(past)),
+        mono: Mono::from_millis(past.saturating_mul(1000)),
+    };
+    ledger.begin(moment(0), &[domain.as_ascii().into()].into())?;
+    for past in (0..=span.as_secs()).step_by(20 * 60) {
+        ledger.witness(moment(past).wall, &domain, true)?;
+        ledger.beat(moment(past))?;
+    }
+    Ok(())
 }
 
 /// A folder of our own, which goes when it is dropped: to be done when nothing writes into it any

@@ -45,6 +45,29 @@ pub const FACULTY: Ipv4Addr = Ipv4Addr::new(127, 0, 6, 2);
 /// The laboratory's mailbox server, behind the three.
 pub const LAB: Ipv4Addr = Ipv4Addr::new(127, 0, 6, 3);
 
+/// The college's mail server, which has its ledger.
+pub const COLLEGE: Ipv4Addr = Ipv4Addr::new(127, 0, 7, 1);
+
+/// Where the college's people have their mailboxes.
+pub const COLLEGE_IN: Ipv4Addr = Ipv4Addr::new(127, 0, 7, 2);
+
+/// Where they write.
+pub const COLLEGE_DESK: Ipv4Addr = Ipv4Addr::new(127, 0, 7, 100);
+
+/// A host that forwards for those who were at the college once.
+pub const ALUMNI: Ipv4Addr = Ipv4Addr::new(127, 0, 50, 25);
+
+/// An honest host that has believed a forger.
+pub const DECEIVED: Ipv4Addr = Ipv4Addr::new(127, 0, 60, 25);
+
+/// A domain that lets only its own host send, and says what that has sent.
+pub const LEDGER: &str = "\
+MAIL-FROM.college.example.  MX   0 mx.college.example.
+college.example.            TXT  \"v=spf1 a:mx.college.example -all\"
+mx.college.example.         A    127.0.7.1
+_sent.college.example.      NS   mx.college.example.
+_sent.college.example.      TXT  \"v=vouch1 h=sha256-128 b=24 w=336 l=80 p=reject\"";
+
 /// Which hosts may send for the bank.
 pub const BANK: &str = "\
 MAIL-FROM.bank.example.  MX  0 out.bank.example.
@@ -73,7 +96,7 @@ relay.isp.example.       A   127.0.40.25";
 pub fn text() -> String {
     format!(
         "zone bank.example\n{BANK}\n{BANK_MX}\nzone quiet.example\n{QUIET}\nzone shop.example\n\
-         {SHOP}\nzone isp.example\n{ISP}\nservfail broken.example\n"
+         {SHOP}\nzone isp.example\n{ISP}\nzone college.example\n{LEDGER}\nzone deceived.example\nservfail broken.example\n"
     )
 }
 
@@ -88,6 +111,7 @@ pub fn configuration(places: &Places<'_>) -> String {
         old,
         campus,
         mx_port,
+        ledgers,
     } = places;
     format!(
         r#"# The configuration of this demo's service; it goes away with the demo.
@@ -117,6 +141,10 @@ mx_port = {mx_port}
 
 [dns]
 servers = ["{dns}"]
+authority_port = {ledgers}
+
+[verify]
+special_use = true
 
 [retry]
 first = "1s"
@@ -150,6 +178,42 @@ servers = ["{dns}"]
     )
 }
 
+/// The configuration of the college's server.
+pub fn configuration_of_college(
+    data_dir: &str,
+    dns: SocketAddr,
+    mailboxes: SocketAddr,
+    outside: SocketAddr,
+) -> String {
+    format!(
+        r#"# The configuration of a server in this demo; it goes away with the demo.
+hostname = "mx.college.example"
+data_dir = "{data_dir}"
+
+[[listen]]
+address = "{COLLEGE}:0"
+
+[domains."college.example"]
+next_hop = "smtp://{mailboxes}"
+
+[relay]
+from = ["{COLLEGE_DESK}/32"]
+next_hop = "smtp://{outside}"
+
+[ledger]
+address = ["{COLLEGE}:0"]
+name_servers = ["mx.college.example"]
+policy = "reject"
+
+[bounces]
+refuse = true
+
+[dns]
+servers = ["{dns}"]
+"#
+    )
+}
+
 /// What differs each time that the world is made.
 #[derive(Debug)]
 pub struct Places<'a> {
@@ -167,4 +231,6 @@ pub struct Places<'a> {
     pub campus: SocketAddr,
     /// The port at which the bank's host takes mail.
     pub mx_port: u16,
+    /// The port at which domains say what they have sent.
+    pub ledgers: u16,
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, TXT};
 use hickory_proto::rr::{Name as WireName, RData, Record};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -293,6 +293,7 @@ fn read_content(kind: &str, content: &[&str]) -> Result<RData, ZoneFault> {
         )),
         ("CNAME", [target]) => RData::CNAME(CNAME(name(target)?)),
         ("PTR", [target]) => RData::PTR(PTR(name(target)?)),
+        ("NS", [host]) => RData::NS(NS(name(host)?)),
         ("TXT", strings) if strings.iter().all(|text| text.len() <= 255) => RData::TXT(
             TXT::from_bytes(strings.iter().map(|text| text.as_bytes()).collect()),
         ),

@@ -60,6 +60,7 @@ pub struct BindError {
 /// Threads that answer.
 pub struct Responder {
     threads: Vec<JoinHandle<()>>,
+    addresses: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
     broken: Arc<Notify>,
 }
@@ -83,6 +84,7 @@ impl Sockets {
     pub fn serve(self, desk: &Arc<Desk>) -> io::Result<Responder> {
         let mut responder = Responder {
             threads: Vec::new(),
+            addresses: self.0.iter().map(|bound| bound.address).collect(),
             stop: Arc::default(),
             broken: Arc::default(),
         };
@@ -139,6 +141,11 @@ impl Responder {
         })?;
         self.threads.push(thread);
         Ok(())
+    }
+
+    /// Where they answer; the ports are real ones.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Resolves when a thread has ended that should not have.

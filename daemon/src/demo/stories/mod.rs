@@ -3,9 +3,10 @@
 //! Each is told as it happens: what is going on, what the DNS has to say, the SMTP conversation,
 //! the verdict and why. `origin` has those in which the question is where a message is from,
 //! `custody` those in which it is what becomes of it, `path` the one of a path that is held over three
-//! servers.
+//! servers, `ledger` those of a domain that says what it has sent.
 
 mod custody;
+mod ledger;
 mod origin;
 mod path;
 
@@ -36,7 +37,7 @@ const BEGINNING: [&str; 3] = [
 
 /// Tells all of them. Gives how many went otherwise.
 pub async fn tell(world: &mut World, page: &Page) -> usize {
-    page.title("Vouchsafe, in eight stories");
+    page.title("Vouchsafe, in twelve stories");
     for paragraph in BEGINNING {
         page.prose(paragraph);
     }
@@ -56,10 +57,15 @@ pub async fn tell(world: &mut World, page: &Page) -> usize {
     judge(custody::down_then_up(world, page).await);
     judge(custody::refused(world, page).await);
     judge(path::three_hops(world, page).await);
+    let sent = ledger::forwarded(world, page).await;
+    let sent = sent.map_err(|how| judge(Err(how))).unwrap_or_default();
+    judge(ledger::forged_bounce(world, page, &sent).await);
+    judge(ledger::replayed(world, page, &sent).await);
+    judge(ledger::collision(page));
     page.title("The end");
     let end = match differed {
-        0 => String::from("All eight stories went as they are told."),
-        _ => format!("{differed} of eight stories went otherwise than they are told."),
+        0 => String::from("All twelve stories went as they are told."),
+        _ => format!("{differed} of twelve stories went otherwise than they are told."),
     };
     page.prose(&end);
     differed
@@ -243,7 +249,7 @@ impl Try {
 /// The bank's host, as it calls itself, and where it is.
 const BANK: (&str, Ipv4Addr) = ("out.bank.example", zones::BANK_OUT);
 
-/// One for each story.
+/// One for each story in which a client needs no more than its address.
 const TRIES: [Try; 8] = [
     Try::new("1. A listed relay:", "alice@bank.example", BANK),
     Try::new(
@@ -295,17 +301,22 @@ pub async fn watch(world: &mut World, page: &Page) -> Result<(), &'static str> {
         world.old.name,
         world.bank.name,
         world.lab.name,
+        world.alumni.name,
+        world.college_mail.name,
     ];
-    let [mailboxes, branch, old, bank, lab] = names;
+    let [mailboxes, branch, old, bank, lab, alumni, college] = names;
     let (host, exchange) = tokio::select! {
         exchange = world.mailboxes.next() => (mailboxes, exchange),
         exchange = world.branch.next() => (branch, exchange),
         exchange = world.old.next() => (old, exchange),
         exchange = world.bank.next() => (bank, exchange),
         exchange = world.lab.next() => (lab, exchange),
+        exchange = world.alumni.next() => (alumni, exchange),
+        exchange = world.college_mail.next() => (college, exchange),
         part = world.server.failed() => return Err(part),
         part = world.campus.failed() => return Err(part),
         part = world.faculty.failed() => return Err(part),
+        part = world.college.failed() => return Err(part),
     };
     let what = if exchange.content.is_empty() {
         "refused"
