@@ -28,14 +28,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
 
 use super::client::Client;
 use super::harness::{Process, TRIES, TRY};
 use super::service::PATIENCE;
-
-/// After so long without a line at its start a peer is taken not to say any.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// What a peer writes, line by line; also how tests wait for it.
 struct Log {
@@ -115,17 +111,19 @@ impl Log {
         false
     }
 
-    /// Waits for such a line, unless it was said already, and leaves it for others; false if nothing comes for a while.
+    /// Waits until it has said this since its start; false if it does not in the time that a start may take.
     fn until_said(&mut self, text: &str) -> bool {
-        if self.seen.contains(text) {
-            return true;
-        }
-        while let Ok(line) = self.lines.recv_timeout(SILENCE) {
-            self.note(&line);
-            let is_it = line.contains(text);
-            self.passed.push_back(line);
-            if is_it {
+        for _ in 0..TRIES {
+            if self.seen.contains(text) {
                 return true;
+            }
+            match self.lines.recv_timeout(TRY) {
+                Ok(line) => {
+                    self.note(&line);
+                    self.passed.push_back(line);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
         false

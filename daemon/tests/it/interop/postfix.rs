@@ -106,9 +106,8 @@ impl Setup {
             // `-s`: in the foreground, with the log on standard output.
             command.arg("-s").arg("-c").arg(&etc);
             let (mut process, mut log) = Log::of(&mut command);
-            let is_open = log.until_open(&mut process, address);
-            // Now and then its logger comes up mute on a busy machine, and stays so.
-            if is_open && log.until_said("daemon started") {
+            // The port may be open because somebody else has it: its log tells.
+            if log.until_open(&mut process, address) && log.until_said("daemon started") {
                 return Postfix {
                     process,
                     log,
@@ -243,5 +242,8 @@ impl Drop for Postfix {
         self.process.end();
         // Its processes end after it: the folder is removed when the last one has.
         self.log.until_end();
+        if std::thread::panicking() {
+            println!("Postfix has said:\n{}", self.log.seen);
+        }
     }
 }
