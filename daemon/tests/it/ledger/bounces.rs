@@ -104,7 +104,7 @@ fn a_storm_of_forged_bounces_is_refused_and_true_ones_pass() {
     let setup = setup(&names, "[bounces]\nrefuse = true\n");
     keep_since(setup.folder(), "local.example", 3 * 24);
     let mut service = setup.start();
-    service.wait_for("standing=nobody else may send in its name");
+    service.wait_from_start("standing=nobody else may send in its name");
     let (message_id, sent) = send(&service, 1);
     let storm = std::env::var("VOUCHSAFE_BOUNCES").ok();
     let storm: u32 = storm.map_or(300, |count| count.parse().unwrap());
@@ -175,7 +175,7 @@ fn a_forged_bounce_is_marked_where_it_is_not_to_be_refused_and_nothing_is_said_w
             keep_since(setup.folder(), "local.example", hours);
         }
         let mut service = setup.start();
-        service.wait_for("standing=nobody else may send in its name");
+        service.wait_from_start("standing=nobody else may send in its name");
         let dated = format!("Date: {}\r\n", date(7200));
         let mut client = greeted(&service, "127.0.0.3");
         let reply = bounce(&mut client, &report("<forged@local.example>", &dated));

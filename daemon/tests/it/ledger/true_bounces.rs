@@ -14,7 +14,7 @@ use crate::service::{Service, Setup};
 fn refusing(setup: Setup) -> Service {
     keep_since(setup.folder(), "local.example", 24);
     let mut service = setup.start();
-    service.wait_for("standing=nobody else may send in its name");
+    service.wait_from_start("standing=nobody else may send in its name");
     service
 }
 
