@@ -1,0 +1,262 @@
+//! Asks a server as fast as it answers, so many questions under way.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use vouchsafe_proto::residue::Hour;
+
+use super::cpu;
+use super::fill::Spread;
+use super::questions::{COOKIE, Expected, Questions, opt};
+use super::socket::{BATCH, Inbox, send};
+
+/// What is asked.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The server.
+    server: SocketAddr,
+    /// Its process group.
+    #[arg(long)]
+    group: u32,
+    /// What answers are: `ledger`, `zone` or `echo`.
+    #[arg(long)]
+    expected: String,
+    /// The domain.
+    #[arg(long, default_value = "bench.example")]
+    domain: String,
+    /// The last hour that something is in.
+    #[arg(long)]
+    last: u32,
+    /// Questions under way: how many is a column of what is printed, so it may be given more than once.
+    #[arg(long, default_values_t = [512])]
+    under_way: Vec<usize>,
+    /// For how long, each.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    #[command(flatten)]
+    spread: Spread,
+}
+
+/// How long an answer may take before it is lost.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Questions under way at most: their places are part of the id.
+const MOST: usize = 1024;
+
+/// A place for a question under way.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Of the question that was sent from here.
+    number: usize,
+    /// Which one it is; the last of what was sent from here.
+    round: u16,
+    is_free: bool,
+    sent: Instant,
+}
+
+/// Who asks.
+struct Asker<'a> {
+    socket: UdpSocket,
+    questions: &'a Questions,
+    expected: Expected,
+    places: Vec<Place>,
+    free: Vec<usize>,
+    next: usize,
+    out: Vec<u8>,
+    inbox: Inbox,
+    counts: Counts,
+}
+
+/// What became of questions.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    answered: u32,
+    lost: u32,
+    wrong: u32,
+}
+
+impl Run {
+    /// Asks and prints.
+    pub fn measure(self) -> anyhow::Result<()> {
+        let expected = match &*self.expected {
+            "ledger" => Expected::Ledger,
+            "zone" => Expected::Zone,
+            "echo" => Expected::Echo,
+            _ => bail!("what answers are"),
+        };
+        let last = Hour::new(self.last).context("an hour")?;
+        let cookie = if expected == Expected::Echo {
+            vec![0; 8]
+        } else {
+            self.cookie(last)?
+        };
+        let questions = Questions::new(self.spread, last, &self.domain, &cookie)?;
+        for under_way in &self.under_way {
+            let mut asker = Asker::new(&self, &questions, expected, *under_way)?;
+            asker.ask_for(Duration::from_secs_f64(self.seconds / 4.0))?;
+            let (before, start) = (cpu::of_group(self.group)?, now());
+            asker.counts = Counts::default();
+            asker.ask_for(Duration::from_secs_f64(self.seconds))?;
+            let took = start.elapsed().as_secs_f64();
+            let used = cpu::of_group(self.group)? - before;
+            let Counts {
+                answered,
+                lost,
+                wrong,
+            } = asker.counts;
+            println!(
+                "{under_way} {:.0} {lost} {wrong} {:.3} {:.2}",
+                f64::from(answered) / took,
+                used * 1e6 / f64::from(answered.max(1)),
+                used / took,
+            );
+        }
+        Ok(())
+    }
+
+    /// The server's half of a cookie, which it gives to who asks without.
+    fn cookie(&self, last: Hour) -> anyhow::Result<Vec<u8>> {
+        let few = Questions::new(self.spread, last, &self.domain, &[])?;
+        let socket = connected(self.server)?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        socket.send(few.get(0))?;
+        let mut octets = [0; 512];
+        let count = socket.recv(&mut octets)?;
+        let said = octets.get(..count).unwrap_or_default();
+        let head = opt(&[])?.len() - COOKIE.len();
+        let start = said
+            .windows(COOKIE.len())
+            .position(|part| part == COOKIE)
+            .with_context(|| format!("a cookie of at least {head} octets in {said:02x?}"))?;
+        Ok(said
+            .get(start + COOKIE.len()..)
+            .unwrap_or_default()
+            .to_vec())
+    }
+}
+
+impl<'a> Asker<'a> {
+    fn new(
+        run: &Run,
+        questions: &'a Questions,
+        expected: Expected,
+        under_way: usize,
+    ) -> anyhow::Result<Self> {
+        let under_way = under_way.clamp(1, MOST);
+        let place = Place {
+            number: 0,
+            round: 0,
+            is_free: true,
+            sent: now(),
+        };
+        Ok(Self {
+            socket: connected(run.server)?,
+            questions,
+            expected,
+            places: vec![place; under_way],
+            free: (0..under_way).collect(),
+            next: 0,
+            out: Vec::new(),
+            inbox: Inbox::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    fn ask_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        let start = now();
+        let mut looked = start;
+        // A server is sent many at once while it has others to answer.
+        let least = BATCH.min(self.places.len() / 4).max(1);
+        loop {
+            let came = self.inbox.receive(&self.socket, false);
+            self.take();
+            if self.free.len() >= least || came == 0 && !self.free.is_empty() {
+                self.send()?;
+            }
+            if came == 0 {
+                let now = now();
+                if now - looked > PATIENCE / 4 {
+                    self.give_up(now);
+                    looked = now;
+                }
+            }
+            if start.elapsed() >= time {
+                return Ok(());
+            }
+        }
+    }
+
+    fn send(&mut self) -> anyhow::Result<()> {
+        self.out.clear();
+        let sent = now();
+        let count = self.free.len().min(BATCH);
+        for at in self.free.drain(self.free.len() - count..) {
+            let Some(place) = self.places.get_mut(at) else {
+                continue;
+            };
+            *place = Place {
+                number: self.next,
+                round: place.round.wrapping_add(1) % 64,
+                is_free: false,
+                sent,
+            };
+            self.next += 1;
+            let id = u16::try_from(at).unwrap_or_default() | place.round << 10;
+            let octets = self.questions.get(place.number);
+            self.out.extend(id.to_be_bytes());
+            self.out.extend(octets.get(2..).unwrap_or_default());
+        }
+        send(&self.socket, &mut self.out, self.questions.length()).context("sending")
+    }
+
+    /// Looks at what has come.
+    fn take(&mut self) {
+        for octets in self.inbox.datagrams() {
+            let id = octets.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+            let at = usize::from(id & 0x3ff);
+            let place = self.places.get_mut(at);
+            let Some(place) = place.filter(|place| !place.is_free && place.round == id >> 10)
+            else {
+                // It was given up.
+                continue;
+            };
+            place.is_free = true;
+            self.free.push(at);
+            if self
+                .questions
+                .is_answer(place.number, octets, self.expected)
+            {
+                self.counts.answered += 1;
+            } else {
+                self.counts.wrong += 1;
+            }
+        }
+    }
+
+    /// Gives up what has not been answered for long.
+    fn give_up(&mut self, now: Instant) {
+        for (at, place) in self.places.iter_mut().enumerate() {
+            if !place.is_free && now - place.sent > PATIENCE {
+                place.is_free = true;
+                self.free.push(at);
+                self.counts.lost += 1;
+            }
+        }
+    }
+}
+
+fn connected(server: SocketAddr) -> anyhow::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(server)?;
+    Ok(socket)
+}
+
+/// The clock of the measurement.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a measurement has a clock of its own"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
