@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use vouchsafe_proto::residue::Kind;
 
+use super::large::advise;
 use super::question::Hours;
 use super::sort::{INDEX_BITS, Raw, digest};
 
@@ -189,6 +190,7 @@ pub(super) fn directory_of(digests: &[Raw]) -> Vec<Place> {
     let shift = INDEX_BITS.saturating_sub(bits);
     let places = Shape::of(count).places;
     let mut directory = Vec::with_capacity(places);
+    advise(directory.spare_capacity_mut());
     for (before, raw) in (0_u32..).zip(digests) {
         let entry = (digest(*raw).index().number() >> shift) as usize;
         while directory.len() <= entry {

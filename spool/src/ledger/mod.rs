@@ -41,6 +41,7 @@ mod format;
 mod journal;
 mod keeping;
 mod kept;
+mod large;
 mod open;
 mod prefetch;
 mod question;

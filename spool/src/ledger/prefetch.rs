@@ -1,4 +1,4 @@
-//! Asks for memory before it is read: the one place with `unsafe` in the ledger, and it reads nothing.
+//! Asks for memory before it is read, which needs `unsafe` though it reads nothing.
 //!
 //! Promises nothing that can be seen but speed; a processor without the instruction goes without.
 

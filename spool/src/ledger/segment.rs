@@ -15,6 +15,7 @@ use super::format::{
     HEADER, Header, PAGE_DIGESTS, PageEntry, Place, Shape, Sums, between, directory_bits,
     directory_of, entry_of, first_index, page_sum, pages_of,
 };
+use super::large::advise;
 use super::prefetch::prefetch;
 use super::question::Question;
 use super::sort::{Raw, digest, key};
@@ -169,6 +170,8 @@ impl Segment {
         let shape = Shape::of(self.header.count);
         let mut directory: Vec<Place> = vec![[0; 4]; shape.places];
         let mut digests: Vec<Raw> = vec![[0; 16]; self.header.count as usize];
+        advise(&mut directory);
+        advise(&mut digests);
         self.file
             .read_at(shape.directory_at, directory.as_flattened_mut())
             .and_then(|()| {

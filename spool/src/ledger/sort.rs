@@ -5,6 +5,8 @@
 
 use vouchsafe_proto::residue::Digest;
 
+use super::large::advise;
+
 /// A digest as it lies in memory and in files: the number, little-endian.
 pub(super) type Raw = [u8; 16];
 
@@ -42,6 +44,7 @@ pub(super) const fn key(raw: Raw) -> u128 {
 pub(super) fn arrange(digests: impl ExactSizeIterator<Item = Raw> + Clone) -> Vec<Raw> {
     let bits = bits_for(digests.len(), PIECE).min(MOST_PIECES);
     let mut sorted = vec![[0_u8; 16]; digests.len()];
+    advise(&mut sorted);
     let (mut ends, mut group_ends) = (Vec::new(), Vec::new());
     spread(digests, &mut sorted, 0, bits, &mut ends);
     let mut scratch: Vec<Raw> = Vec::new();
