@@ -16,6 +16,8 @@ use super::answering::{BATCH, Responses};
 
 /// Octets of a query at most: a name, and options with their padding. What is longer is cut, and then malformed.
 const MOST: usize = 1232;
+/// Octets that leave as one piece at most; a datagram could have twice as many.
+const MOST_CUT: usize = 32 << 10;
 /// Octets of a socket's address, of IPv6.
 const NAME: u8 = 28;
 /// Octets of the word to which address a datagram came, with its head.
@@ -30,6 +32,11 @@ pub struct Exchange {
     // Pointers into the three above while a call lasts; filled anew for each.
     parts: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
+    /// Places of the responses that leave, and how many of them each header has.
+    going: Vec<usize>,
+    runs: Vec<usize>,
+    /// Whether the kernel is given several responses as one piece, to be cut.
+    is_cut: bool,
 }
 
 /// An address as the kernel has it.
@@ -61,6 +68,9 @@ impl Exchange {
             came: Vec::with_capacity(BATCH),
             parts: Vec::with_capacity(BATCH),
             headers: Vec::with_capacity(BATCH),
+            going: Vec::with_capacity(BATCH),
+            runs: Vec::with_capacity(BATCH),
+            is_cut: true,
         }
     }
 
@@ -80,7 +90,7 @@ impl Exchange {
         let parts = self.parts.iter_mut();
         let places = self.names.iter_mut().zip(&mut self.controls);
         for (part, (name, control)) in parts.zip(places) {
-            let mut header = header(part, name, NAME.into());
+            let mut header = header(std::slice::from_mut(part), name, NAME.into());
             header.msg_hdr.msg_control = (&raw mut control.0).cast();
             header.msg_hdr.msg_controllen = CONTROL.into();
             self.headers.push(header);
@@ -127,35 +137,108 @@ impl Exchange {
     /// Sends each response to where its datagram came from; one that cannot be sent is lost, as datagrams are.
     pub fn send(&mut self, socket: BorrowedFd<'_>, responses: &Responses) {
         self.parts.clear();
-        self.headers.clear();
-        for place in 0..self.came.len() {
+        self.going.clear();
+        for (place, came) in self.came.iter().enumerate() {
             let octets = responses.get(place);
-            // The kernel reads it only.
-            self.parts
-                .push(part(octets.as_ptr().cast_mut(), octets.len()));
-        }
-        let parts = self.parts.iter_mut();
-        let places = self.names.iter_mut().zip(&mut self.controls);
-        for (part, (came, (name, control))) in parts.zip(self.came.iter().zip(places)) {
-            if part.iov_len == 0 || came.from.is_none() {
+            if octets.is_empty() || came.from.is_none() {
                 continue;
             }
-            let mut header = header(part, name, came.name);
-            if came.control > 0 {
-                header.msg_hdr.msg_control = (&raw mut control.0).cast();
-                header.msg_hdr.msg_controllen = came.control;
-            }
-            self.headers.push(header);
+            // The kernel reads it only.
+            let octets = part(octets.as_ptr().cast_mut(), octets.len());
+            self.going.push(place);
+            self.parts.push(octets);
         }
         let mut sent = 0;
-        while let Some(rest) = self.headers.get_mut(sent..).filter(|rest| !rest.is_empty()) {
-            let count = libc::c_uint::try_from(rest.len()).unwrap_or_default();
-            // SAFETY: there are `count` headers, each with pointers into memory of the sizes that it says; what the
-            // responses are borrowed from lives on, and is not written to.
-            let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), count, 0) };
-            // What cannot be sent is passed over.
-            sent = sent.saturating_add(usize::try_from(done).unwrap_or_default().max(1));
+        while sent < self.going.len() {
+            sent = sent.saturating_add(self.send_from(socket, sent));
         }
+    }
+
+    /// Sends what is left from this one on, and gives how many have left or are passed over.
+    fn send_from(&mut self, socket: BorrowedFd<'_>, first: usize) -> usize {
+        self.headers.clear();
+        self.runs.clear();
+        let mut at = first;
+        while let Some(&place) = self.going.get(at) {
+            let run = if self.is_cut { self.run(at) } else { 1 };
+            let end = at.saturating_add(run);
+            let places = self.names.get_mut(place).zip(self.controls.get_mut(place));
+            let (Some(parts), Some((name, control)), Some(came)) =
+                (self.parts.get_mut(at..end), places, self.came.get(place))
+            else {
+                break;
+            };
+            let length = match &*parts {
+                [first, _, ..] => cut_at(control, came.control, first.iov_len),
+                _ => came.control,
+            };
+            let mut header = header(parts, name, came.name);
+            if length > 0 {
+                header.msg_hdr.msg_control = (&raw mut control.0).cast();
+                header.msg_hdr.msg_controllen = length;
+            }
+            self.headers.push(header);
+            self.runs.push(run);
+            at = end;
+        }
+        let count = libc::c_uint::try_from(self.headers.len()).unwrap_or_default();
+        // SAFETY: there are `count` headers, each with pointers into memory of the sizes that it says; what the
+        // responses are borrowed from lives on, and is not written to.
+        let done =
+            unsafe { libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, 0) };
+        let done = usize::try_from(done).unwrap_or_default();
+        if done == 0 && self.runs.first().is_some_and(|run| *run > 1) {
+            // A way on which nothing is cut for us: once more one by one, and so from now on.
+            self.is_cut = false;
+            return 0;
+        }
+        // What cannot be sent is passed over.
+        let passed = self.runs.iter().take(done.max(1));
+        passed
+            .fold(0, |sum: usize, run| sum.saturating_add(*run))
+            .max(1)
+    }
+
+    /// How many responses from this one on may leave as one piece: those of one length, for one asker, from one address.
+    fn run(&self, first: usize) -> usize {
+        let of = |at: usize| {
+            let place = *self.going.get(at)?;
+            let came = self.came.get(place)?;
+            let to = self.controls.get(place)?.0.get(..came.control)?;
+            Some((self.parts.get(at)?.iov_len, came.from, to))
+        };
+        let Some(one) = of(first) else {
+            return 1;
+        };
+        let most = (MOST_CUT / one.0.max(1)).max(1);
+        let others = first.saturating_add(1)..first.saturating_add(most);
+        let alike = others.take_while(|at| of(*at) == Some(one)).count();
+        alike.saturating_add(1)
+    }
+}
+
+/// Writes behind what a control says that a piece is cut at so many octets, and gives its length then.
+fn cut_at(control: &mut Control, length: usize, octets: usize) -> usize {
+    let start = length.next_multiple_of(size_of::<usize>());
+    let head = size_of::<libc::cmsghdr>();
+    let mut cut = [0; 24];
+    let said = head.saturating_add(size_of::<u16>());
+    let fields = said
+        .to_ne_bytes()
+        .into_iter()
+        .chain(libc::SOL_UDP.to_ne_bytes())
+        .chain(libc::UDP_SEGMENT.to_ne_bytes())
+        .chain(u16::try_from(octets).unwrap_or_default().to_ne_bytes());
+    for (place, octet) in cut.iter_mut().zip(fields) {
+        *place = octet;
+    }
+    let end = start.saturating_add(cut.len());
+    match control.0.get_mut(start..end) {
+        Some(place) => {
+            place.copy_from_slice(&cut);
+            end
+        }
+        None => length,
     }
 }
 
@@ -167,12 +250,12 @@ const fn part(octets: *mut u8, length: usize) -> libc::iovec {
     }
 }
 
-/// The header of a datagram in this memory.
-fn header(part: &mut libc::iovec, name: &mut Name, length: u32) -> libc::mmsghdr {
+/// The header of a datagram in these pieces of memory.
+fn header(parts: &mut [libc::iovec], name: &mut Name, length: u32) -> libc::mmsghdr {
     // SAFETY: numbers and pointers, for all of which zero is a value.
     let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
-    header.msg_hdr.msg_iov = part;
-    header.msg_hdr.msg_iovlen = 1;
+    header.msg_hdr.msg_iov = parts.as_mut_ptr();
+    header.msg_hdr.msg_iovlen = parts.len();
     header.msg_hdr.msg_name = (&raw mut name.0).cast();
     header.msg_hdr.msg_namelen = length;
     header

@@ -45,22 +45,50 @@ pub(super) fn encode(octets: &[u8]) -> String {
 /// Octets of a text, written to `into`, and how many; `None` if it is not the text that octets have, or they are more
 /// than that holds.
 pub(super) fn decode(text: &[u8], into: &mut [u8]) -> Option<usize> {
-    let (mut bits, mut count) = (0_u16, 0_u32);
-    let mut octets = into.iter_mut();
     let mut written = 0_usize;
-    for digit in text {
-        bits = bits << BITS | u16::from(value(*digit)?);
-        count = count.saturating_add(BITS);
-        if let Some(rest) = count.checked_sub(8) {
-            *octets.next()? = low(bits >> rest);
-            written = written.saturating_add(1);
-            count = rest;
+    // Eight digits are five octets: a question is read for every datagram.
+    for digits in text.chunks(8) {
+        let (mut bits, mut count) = (0_u64, 0_u32);
+        let mut seen = 0;
+        for digit in digits {
+            let value = VALUES.get(usize::from(*digit)).copied().unwrap_or(NONE);
+            seen |= value;
+            bits = bits << BITS | u64::from(value);
+            count = count.saturating_add(BITS);
         }
+        // What fills the last digit up is zeros, and no digit is there only for them.
+        let filled = count % 8;
+        let filling = bits & 1_u64.unbounded_shl(filled).wrapping_sub(1);
+        if seen & NONE != 0 || filled >= BITS || filling != 0 {
+            return None;
+        }
+        let octets = bits
+            .unbounded_shl(u64::BITS.saturating_sub(count))
+            .to_be_bytes();
+        let octets = octets.get(..(count / 8) as usize)?;
+        let end = written.saturating_add(octets.len());
+        into.get_mut(written..end)?.copy_from_slice(octets);
+        written = end;
     }
-    // What fills the last digit up is zeros, and no digit is there only for them.
-    let filling = bits & 1_u16.unbounded_shl(count).wrapping_sub(1);
-    (count < BITS && filling == 0).then_some(written)
+    Some(written)
 }
+
+/// What is no digit.
+const NONE: u8 = 0x80;
+
+/// What each octet stands for.
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let (mut rest, mut octet) = (values.as_mut_slice(), 0_u8);
+    while let Some((place, behind)) = rest.split_first_mut() {
+        if let Some(value) = value(octet) {
+            *place = value;
+        }
+        rest = behind;
+        octet = octet.wrapping_add(1);
+    }
+    values
+};
 
 /// The low octet.
 const fn low(bits: u16) -> u8 {
