@@ -1,6 +1,6 @@
 //! Asks a server as fast as it answers, so many questions under way.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -9,14 +9,14 @@ use vouchsafe_proto::residue::Hour;
 
 use super::cpu;
 use super::fill::Spread;
-use super::questions::{COOKIE, Expected, Questions, opt};
-use super::socket::{BATCH, Inbox, send};
+use super::questions::{COOKIE, COUNT, Expected, Questions};
+use super::socket::{BATCH, Inbox, asker, send, send_from_many};
 
 /// What is asked.
 #[derive(Debug, Args)]
 pub struct Run {
     /// The server.
-    server: SocketAddr,
+    server: SocketAddrV4,
     /// Its process group.
     #[arg(long)]
     group: u32,
@@ -29,9 +29,12 @@ pub struct Run {
     /// The last hour that something is in.
     #[arg(long)]
     last: u32,
-    /// Questions under way: how many is a column of what is printed, so it may be given more than once.
-    #[arg(long, default_values_t = [512])]
-    under_way: Vec<usize>,
+    /// Questions under way.
+    #[arg(long, default_value_t = 128)]
+    under_way: usize,
+    /// From how many addresses, a power of two; may be given more than once, and is a column of what is printed.
+    #[arg(long, default_values_t = [1])]
+    askers: Vec<usize>,
     /// For how long, each.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
@@ -58,6 +61,8 @@ struct Place {
 /// Who asks.
 struct Asker<'a> {
     socket: UdpSocket,
+    server: SocketAddrV4,
+    askers: usize,
     questions: &'a Questions,
     expected: Expected,
     places: Vec<Place>,
@@ -86,14 +91,14 @@ impl Run {
             _ => bail!("what answers are"),
         };
         let last = Hour::new(self.last).context("an hour")?;
-        let cookie = if expected == Expected::Echo {
-            vec![0; 8]
-        } else {
-            self.cookie(last)?
-        };
-        let questions = Questions::new(self.spread, last, &self.domain, &cookie)?;
-        for under_way in &self.under_way {
-            let mut asker = Asker::new(&self, &questions, expected, *under_way)?;
+        for askers in &self.askers {
+            let cookies = if expected == Expected::Echo {
+                vec![vec![0; 8]]
+            } else {
+                self.cookies(last, *askers)?
+            };
+            let questions = Questions::new(COUNT, self.spread, last, &self.domain, &cookies)?;
+            let mut asker = Asker::new(&self, &questions, expected, *askers)?;
             asker.ask_for(Duration::from_secs_f64(self.seconds / 4.0))?;
             let (before, start) = (cpu::of_group(self.group)?, now());
             asker.counts = Counts::default();
@@ -106,7 +111,7 @@ impl Run {
                 wrong,
             } = asker.counts;
             println!(
-                "{under_way} {:.0} {lost} {wrong} {:.3} {:.2}",
+                "{askers} {:.0} {lost} {wrong} {:.3} {:.2}",
                 f64::from(answered) / took,
                 used * 1e6 / f64::from(answered.max(1)),
                 used / took,
@@ -115,24 +120,28 @@ impl Run {
         Ok(())
     }
 
-    /// The server's half of a cookie, which it gives to who asks without.
-    fn cookie(&self, last: Hour) -> anyhow::Result<Vec<u8>> {
-        let few = Questions::new(self.spread, last, &self.domain, &[])?;
-        let socket = connected(self.server)?;
-        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        socket.send(few.get(0))?;
-        let mut octets = [0; 512];
-        let count = socket.recv(&mut octets)?;
-        let said = octets.get(..count).unwrap_or_default();
-        let head = opt(&[])?.len() - COOKIE.len();
-        let start = said
-            .windows(COOKIE.len())
-            .position(|part| part == COOKIE)
-            .with_context(|| format!("a cookie of at least {head} octets in {said:02x?}"))?;
-        Ok(said
-            .get(start + COOKIE.len()..)
-            .unwrap_or_default()
-            .to_vec())
+    /// The server's half of each asker's cookie, which it gives to who asks without.
+    fn cookies(&self, last: Hour, askers: usize) -> anyhow::Result<Vec<Vec<u8>>> {
+        let few = Questions::new(1, self.spread, last, &self.domain, &[Vec::new()])?;
+        let cookie = |number: usize| {
+            let from = if askers == 1 {
+                Ipv4Addr::LOCALHOST
+            } else {
+                asker(number)
+            };
+            let socket = UdpSocket::bind((from, 0))?;
+            socket.connect(self.server)?;
+            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+            socket.send(few.get(0))?;
+            let mut octets = [0; 512];
+            let count = socket.recv(&mut octets)?;
+            let said = octets.get(..count).unwrap_or_default();
+            let mut parts = said.windows(COOKIE.len());
+            let start = parts.position(|part| part == COOKIE);
+            let start = start.context("a cookie")? + COOKIE.len();
+            Ok(said.get(start..).unwrap_or_default().to_vec())
+        };
+        (0..askers).map(cookie).collect()
     }
 }
 
@@ -141,17 +150,24 @@ impl<'a> Asker<'a> {
         run: &Run,
         questions: &'a Questions,
         expected: Expected,
-        under_way: usize,
+        askers: usize,
     ) -> anyhow::Result<Self> {
-        let under_way = under_way.clamp(1, MOST);
+        let under_way = run.under_way.clamp(1, MOST);
         let place = Place {
             number: 0,
             round: 0,
             is_free: true,
             sent: now(),
         };
+        let socket = if askers == 1 {
+            connected(run.server)?
+        } else {
+            UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?
+        };
         Ok(Self {
-            socket: connected(run.server)?,
+            socket,
+            server: run.server,
+            askers,
             questions,
             expected,
             places: vec![place; under_way],
@@ -189,7 +205,7 @@ impl<'a> Asker<'a> {
 
     fn send(&mut self) -> anyhow::Result<()> {
         self.out.clear();
-        let sent = now();
+        let (sent, first) = (now(), self.next);
         let count = self.free.len().min(BATCH);
         for at in self.free.drain(self.free.len() - count..) {
             let Some(place) = self.places.get_mut(at) else {
@@ -207,7 +223,13 @@ impl<'a> Asker<'a> {
             self.out.extend(id.to_be_bytes());
             self.out.extend(octets.get(2..).unwrap_or_default());
         }
-        send(&self.socket, &mut self.out, self.questions.length()).context("sending")
+        let (out, each) = (&mut self.out, self.questions.length());
+        let sent = if self.askers == 1 {
+            send(&self.socket, out, each)
+        } else {
+            send_from_many(&self.socket, out, each, self.server, first, self.askers)
+        };
+        sent.context("sending")
     }
 
     /// Looks at what has come.
@@ -246,7 +268,7 @@ impl<'a> Asker<'a> {
     }
 }
 
-fn connected(server: SocketAddr) -> anyhow::Result<UdpSocket> {
+fn connected(server: SocketAddrV4) -> anyhow::Result<UdpSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect(server)?;
     Ok(socket)

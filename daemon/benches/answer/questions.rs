@@ -5,8 +5,8 @@ use vouchsafe_proto::residue::{Hour, Hours, Kind, Question, Residues, Width, fir
 
 use super::fill::{Spread, digest};
 
-/// Questions that are made: what they touch of a large ledger is more than a processor's cache holds.
-const COUNT: usize = 1 << 20;
+/// Questions that are asked: what they touch of a large ledger is more than a processor's cache holds.
+pub const COUNT: usize = 1 << 20;
 /// Prime moduli, each for many questions.
 const PRIMES: u64 = 1024;
 /// One in so many is of a digest that is in the ledger.
@@ -19,6 +19,8 @@ pub const COOKIE: [u8; 8] = *b"askerask";
 /// Datagrams of one length, one behind the other.
 pub struct Questions {
     octets: Vec<u8>,
+    /// How many.
+    count: usize,
     /// Octets of each.
     length: usize,
     /// Octets of each up to the end of its question.
@@ -39,14 +41,20 @@ pub enum Expected {
 }
 
 impl Questions {
-    /// For what is in a ledger and what is not; with the server's half of a cookie.
-    pub fn new(spread: Spread, last: Hour, domain: &str, cookie: &[u8]) -> anyhow::Result<Self> {
+    /// So many, for what is in a ledger and what is not; with the server's halves of the askers' cookies, in turn.
+    pub fn new(
+        count: usize,
+        spread: Spread,
+        last: Hour,
+        domain: &str,
+        cookies: &[Vec<u8>],
+    ) -> anyhow::Result<Self> {
         let mut octets = Vec::new();
         let (mut length, mut question) = (0, 0);
         let primes: Vec<_> = (0..PRIMES)
             .filter_map(|number| first_prime((0..).map(|more| random(number << 20 | more))))
             .collect();
-        for place in 0..COUNT {
+        for place in 0..count {
             let drawn = random(place as u64);
             let number = if is_hit(place) {
                 drawn % spread.digests()
@@ -72,14 +80,17 @@ impl Questions {
             }
             octets.extend([0, 0, 16, 0, 1]);
             question = octets.len() - start;
-            octets.extend(opt(cookie)?);
+            octets.extend(opt(cookies
+                .get(place % cookies.len())
+                .context("cookies")?)?);
             length = octets.len() - start;
         }
         Ok(Self {
             octets,
+            count,
             length,
             question,
-            cookie: cookie.len(),
+            cookie: cookies.first().map_or(0, Vec::len),
         })
     }
 
@@ -90,7 +101,7 @@ impl Questions {
 
     /// The datagram of a number, which goes round.
     pub fn get(&self, number: usize) -> &[u8] {
-        let start = number % COUNT * self.length;
+        let start = number % self.count * self.length;
         self.octets
             .get(start..start + self.length)
             .unwrap_or_default()
@@ -125,7 +136,7 @@ impl Questions {
             .checked_sub(self.cookie + COOKIE.len())
             .and_then(|start| answer.get(start..start + COOKIE.len()));
         flags & 0x80 != 0
-            && low & 0xf == 0
+            && low % 16 == 0
             && same(HEADER, self.question)
             && (*word == b'1') == is_sent
             && cookie == Some(&COOKIE)
@@ -133,7 +144,7 @@ impl Questions {
 }
 
 /// An OPT record with a cookie.
-pub fn opt(servers: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn opt(servers: &[u8]) -> anyhow::Result<Vec<u8>> {
     let length = u8::try_from(COOKIE.len() + servers.len())?;
     let mut octets = vec![
         0,
@@ -158,7 +169,7 @@ pub fn opt(servers: &[u8]) -> anyhow::Result<Vec<u8>> {
 }
 
 const fn is_hit(number: usize) -> bool {
-    number % COUNT % HITS == 0
+    (number % COUNT).is_multiple_of(HITS)
 }
 
 /// The number's mixed bits (splitmix64).

@@ -1,10 +1,10 @@
 //! Many datagrams by one call of the kernel, so that who asks is not what is measured: queries leave as one piece that
-//! the kernel cuts (UDP_SEGMENT), answers are taken by recvmmsg.
+//! the kernel cuts (`UDP_SEGMENT`), answers are taken by recvmmsg.
 
 #![expect(unsafe_code, reason = "system calls that have no safe names")]
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
 /// Datagrams of one call.
@@ -119,4 +119,68 @@ pub fn send(socket: &UdpSocket, octets: &mut [u8], each: usize) -> io::Result<()
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// The address of an asker, of many.
+pub fn asker(number: usize) -> Ipv4Addr {
+    let host = u8::try_from(number).unwrap_or_default();
+    Ipv4Addr::new(127, 0, 1, host.saturating_add(1))
+}
+
+/// Sends datagrams of one length that lie one behind the other, each from another address of loopback, so that whoever
+/// answers has so many askers.
+pub fn send_from_many(
+    socket: &UdpSocket,
+    octets: &mut [u8],
+    each: usize,
+    to: SocketAddrV4,
+    first: usize,
+    askers: usize,
+) -> io::Result<()> {
+    #[repr(C, align(8))]
+    #[derive(Clone, Copy)]
+    struct Control([u8; 32]);
+    // SAFETY: numbers, for all of which zero is a value.
+    let mut name: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    name.sin_family = libc::sa_family_t::try_from(libc::AF_INET).unwrap_or_default();
+    name.sin_port = to.port().to_be();
+    name.sin_addr.s_addr = to.ip().to_bits().to_be();
+    let mut controls = [Control([0; 32]); BATCH];
+    let parts = octets.chunks_exact_mut(each).map(|octets| libc::iovec {
+        iov_base: octets.as_mut_ptr().cast(),
+        iov_len: octets.len(),
+    });
+    let mut parts: Vec<_> = parts.collect();
+    let mut headers = Vec::with_capacity(BATCH);
+    for (number, (part, control)) in parts.iter_mut().zip(&mut controls).enumerate() {
+        let from = asker((first + number) % askers);
+        // SAFETY: numbers and pointers, for all of which zero is a value; the control has room for a head and the word
+        // from which address to send.
+        headers.push(unsafe {
+            let mut header: libc::mmsghdr = std::mem::zeroed();
+            header.msg_hdr.msg_name = (&raw mut name).cast();
+            header.msg_hdr.msg_namelen = 16;
+            header.msg_hdr.msg_iov = part;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = (&raw mut control.0).cast();
+            header.msg_hdr.msg_controllen = libc::CMSG_SPACE(12) as usize;
+            let head = libc::CMSG_FIRSTHDR(&raw const header.msg_hdr);
+            (*head).cmsg_level = libc::IPPROTO_IP;
+            (*head).cmsg_type = libc::IP_PKTINFO;
+            (*head).cmsg_len = libc::CMSG_LEN(12) as usize;
+            let mut word: libc::in_pktinfo = std::mem::zeroed();
+            word.ipi_spec_dst.s_addr = from.to_bits().to_be();
+            libc::CMSG_DATA(head)
+                .cast::<libc::in_pktinfo>()
+                .write_unaligned(word);
+            header
+        });
+    }
+    let count = libc::c_uint::try_from(headers.len()).unwrap_or_default();
+    // SAFETY: there are so many headers, each with pointers into memory of the size that it says.
+    let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
+    if usize::try_from(done).is_ok_and(|done| done == headers.len()) {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
 }
