@@ -257,6 +257,48 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn many_answers_at_once_come_each_whole_to_who_asked() {
+    for wildcard in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+        let setup = Setup::new().with(&section(
+            wildcard,
+            "per_second = 100000\nzone_per_second = 100000",
+        ));
+        let mut service = setup.start();
+        service.wait_from_start("answering address=");
+        let port = service.answering().port();
+        // At two addresses, but of the service that has one; answers of three lengths.
+        let asked: &[&str] = match wildcard {
+            "[::]:0" => &["127.0.0.1", "::1", "127.0.0.77"],
+            "0.0.0.0:0" => &["127.0.0.1", "127.0.0.77"],
+            _ => &["127.0.0.1", "127.0.0.1"],
+        };
+        let queries = [
+            query("_sent.local.example", BARE),
+            query("_sent.local.example", EDNS),
+            query("x.9._sent.local.example", BARE),
+        ];
+        let sockets: Vec<_> = asked
+            .iter()
+            .map(|address| connected(SocketAddr::new(address.parse().unwrap(), port)))
+            .collect();
+        let answers = queries.each_ref().map(|query| exchange(&sockets[0], query));
+        for id in 0..120_usize {
+            let mut query = queries[id / 5 % 3].clone();
+            query[1] = u8::try_from(id).unwrap();
+            sockets[id / 10 % sockets.len()].send(&query).unwrap();
+        }
+        for id in 0..120_usize {
+            let mut octets = [0; 2048];
+            let count = sockets[id / 10 % sockets.len()].recv(&mut octets).unwrap();
+            let mut answer = answers[id / 5 % 3].clone();
+            answer[1] = u8::try_from(id).unwrap();
+            assert_eq!(octets[..count], answer, "{wildcard} {id}");
+        }
+        service.stop();
+    }
+}
+
+#[test]
 fn an_address_that_somebody_has_is_refused() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
