@@ -39,7 +39,7 @@ pub fn open(address: SocketAddr, patience: Duration) -> io::Result<OwnedFd> {
 
 /// Answers what comes until it is to stop.
 pub fn serve(socket: &OwnedFd, desk: &Arc<Desk>, stop: &AtomicBool) {
-    let mut exchange = Exchange::new();
+    let mut exchange = Exchange::new(socket.as_fd());
     let mut responses = Responses::default();
     while !stop.load(Ordering::Relaxed) {
         // None for a while, or an interrupted call: there is nothing else that a socket without a peer says.
