@@ -216,6 +216,11 @@ impl Service {
         self.responder.addresses()
     }
 
+    /// What was sent from here.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        self.spool.ledger()
+    }
+
     /// Resolves when a part has ended that should not have, with its name. A panic of the runner
     /// goes on here.
     pub async fn failed(&mut self) -> &'static str {

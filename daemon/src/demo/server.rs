@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::queue_id::QueueId;
 
 use super::conversation::Differed;
 use super::{within, zones};
 use crate::cli::{Exit, Failure, OrExit as _};
+use crate::clock;
 use crate::config::schema::control_socket;
 use crate::config::{Config, parse};
 use crate::control::client::{AskError, ask};
@@ -69,6 +71,15 @@ impl Server {
     pub fn answering(&self) -> SocketAddr {
         let first = self.service.answering().first();
         first.copied().unwrap_or((zones::HERE, 0).into())
+    }
+
+    /// Looks until its ledger can say of this domain what was not sent: it has to know first who may send.
+    pub async fn until_covered(&self, domain: &Domain) -> Result<(), Differed> {
+        let ledger = self.service.ledger();
+        look("a ledger that says what was not sent", async || {
+            Ok(ledger.covered(domain, clock::now().wall).map(drop))
+        })
+        .await
     }
 
     /// Resolves when a part of it has ended that should not have, with its name.
