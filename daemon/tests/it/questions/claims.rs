@@ -87,9 +87,7 @@ fn a_claim_proves_no_other_message() {
     if !Nsd::installed("a claim that is another message's") {
         return;
     }
-    let message = Message::naming("old.example");
-    let mut other = message.clone();
-    other.text = other.text.replace("Hi Bob.", "Pay Eve.");
+    let (message, other) = Message::with_another();
     for path in ["hold", "store"] {
         // The domain has sent what is claimed, and nothing else is known of it.
         let world = World::new(&message, sender(NOBODY, &[Some(SENT)]));

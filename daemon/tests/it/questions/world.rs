@@ -123,11 +123,33 @@ impl Message {
             .unwrap()
     }
 
+    /// One, and another under the same header that nothing is known of: no branch of the first is its own.
+    pub fn with_another() -> (Self, Self) {
+        let there = "old.example";
+        (0..1000)
+            .map(|number| {
+                (
+                    Self::numbered(there, number),
+                    Self::saying(there, number, "Pay Eve."),
+                )
+            })
+            .find(|(message, other)| {
+                let [a, b, c] = message.branches;
+                let theirs = &other.branches[..2];
+                a != b && b != c && a != c && !message.branches.iter().any(|x| theirs.contains(x))
+            })
+            .unwrap()
+    }
+
     fn numbered(there: &str, number: u32) -> Self {
+        Self::saying(there, number, "Hi Bob.")
+    }
+
+    fn saying(there: &str, number: u32, words: &str) -> Self {
         let date = Wall::from_secs(hour() * 3600 - 1800).to_rfc5322();
         let text = format!(
             "From: Alice <{ALICE}>\r\nTo: bob@{there}\r\nSubject: Hello\r\nDate: {date}\r\n\
-             Message-ID: <{number}@example.org>\r\n\r\nHi Bob.\r\n"
+             Message-ID: <{number}@example.org>\r\n\r\n{words}\r\n"
         );
         let mut reader = Reader::<Sha256>::default();
         reader.read(text.as_bytes());
