@@ -18,8 +18,8 @@ use crate::verify::spf::limits::MAX_LOOKUPS;
 use crate::verify::spf::macro_string::MacroString;
 use crate::verify::spf::{Directive, DualCidr, Mechanism, Qualifier};
 
+use super::doubt::Doubt;
 use super::left_out::{LeftOut, Why};
-use super::order::Doubt;
 use super::plan::{Entry, Sender};
 
 /// What an SPF record comes to.

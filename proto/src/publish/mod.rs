@@ -5,7 +5,7 @@
 //! [`plan`] decides, within the budgets of a check, what of the senders a set can hold, and says of
 //! the rest why not and what to do · [`records`] the records · [`text`] a piece of a zone file · [`change`] what is
 //! different from what is published now · [`from_spf`] who
-//! sends by an SPF record · [`order`] gathers from the DNS what the plan needs.
+//! sends by an SPF record · [`order`] gathers from the DNS what the plan needs · [`doubt`] what is to be looked at first.
 //!
 //! # What it promises
 //!
@@ -13,6 +13,7 @@
 //! what it does not cover. What it makes stays within the budgets of PROTOCOLS A.2.
 
 pub mod change;
+pub mod doubt;
 pub mod from_spf;
 pub mod left_out;
 pub mod order;

@@ -5,23 +5,21 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::addr::Domain;
 use crate::dns::{Answer, Lookup, Mx, Name, RecordType, Records};
 use crate::residue::servers;
-use crate::survey::cover::Cover;
 use crate::survey::mail_from::{self, Root};
 use crate::survey::spf::{self, Spf};
 use crate::survey::{Study, View};
 use crate::verify::mail_from::{LABEL, is_sentinel};
 use crate::verify::spf::Record as SpfRecord;
-use crate::verify::spf::limits::MAX_LOOKUPS;
 
+use super::doubt::Doubt;
 use super::from_spf;
 use super::left_out::LeftOut;
 use super::plan::{self, Entry, Facts, MADE, Plan, PlanError, Sender, Wanted};
-use super::records::{Rdata, Record, shown};
+use super::records::{Rdata, Record};
 
 /// What is to be published, and what is to be asked.
 #[derive(Clone, Debug)]
@@ -66,71 +64,6 @@ pub struct Outcome {
     pub doubts: Vec<Doubt>,
     /// Names that what was ordered hangs on were not to be had.
     pub trouble: bool,
-}
-
-/// Something about a name that is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// A host without an address.
-    NoAddress(Name),
-    /// A group without a set.
-    NoSet(Name),
-    /// A name that could not be looked up now.
-    Trouble(Name),
-    /// The owner is an alias: nothing can be published beside it.
-    Alias(Name, Name),
-    /// A provider's set lacks addresses that its SPF record allows.
-    Narrower(Name, Cover),
-    /// A provider's set has addresses that its SPF record does not allow.
-    Wider(Name, Cover),
-    /// The SPF record takes more lookups than receivers make.
-    Lookups(usize),
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAddress(name) => {
-                let name = shown(name);
-                write!(
-                    f,
-                    "{name} has no address now: publish one, or do not list it"
-                )
-            }
-            Self::NoSet(name) => {
-                let name = shown(name);
-                write!(
-                    f,
-                    "{name} has no MX set with preference 0 now: its hosts are not covered"
-                )
-            }
-            Self::Trouble(name) => {
-                write!(f, "{} could not be looked up now", shown(name))
-            }
-            Self::Alias(owner, target) => write!(
-                f,
-                "{} is an alias of {} now: the alias must go first",
-                shown(owner),
-                shown(target)
-            ),
-            Self::Narrower(group, cover) => write!(
-                f,
-                "{} does not list what its domain's SPF record allows: {cover}; if mail comes from \
-                 there, ask its owner to list it",
-                shown(group)
-            ),
-            Self::Lookups(count) => write!(
-                f,
-                "the SPF record takes {count} DNS lookups, and receivers give up after {MAX_LOOKUPS} \
-                 (RFC 7208 §4.6.4): write addresses in the place of names, or drop terms"
-            ),
-            Self::Wider(group, cover) => write!(
-                f,
-                "{} lists what its domain's SPF record does not allow: {cover}",
-                shown(group)
-            ),
-        }
-    }
 }
 
 impl Study for Order {
