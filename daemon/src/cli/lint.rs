@@ -16,13 +16,13 @@ use tokio::net::TcpStream;
 use vouchsafe_proto::addr::Domain;
 use vouchsafe_proto::dns::Name;
 use vouchsafe_proto::lint::{Finding, Findings, Kind, Lint, Severity};
-use vouchsafe_proto::residue::{Digest, Hours, Kind as About, Question, Residues, Width};
+use vouchsafe_proto::residue::{Digest, Hour, Hours, Kind as About, Question, Residues, Width};
 use vouchsafe_proto::survey::Survey;
 
 use super::asking::Dns;
 use super::{Ended, Exit, Format, OrExit, Output, print};
-use crate::chance;
 use crate::verify::random_label;
+use crate::{chance, clock};
 
 /// `vouchsafe lint ...`
 #[derive(Debug, Args)]
@@ -59,13 +59,21 @@ const MAX_DOORS: usize = 30;
 /// A prime of 64 bits. It need not be a secret: there is no message behind the question.
 const PRIME: u64 = u64::MAX - 58;
 
-/// The labels of a question to a ledger, about a digest that nobody has.
+/// The labels of a question to a ledger, about a digest that nobody has, of the hour before this one.
 fn random_question() -> Box<str> {
     let octets = chance::octets::<16>().unwrap_or_default();
     let digest = Digest::new(u128::from_be_bytes(octets));
     let residues = Residues::of(digest, Width::Bits64, &[PRIME]);
     let question = residues.ok().and_then(|residues| {
-        Question::new(About::Message, Hours::Window, digest.index(), residues).ok()
+        let this = Hour::at(clock::now().wall)?;
+        let hour = Hour::new(this.number().checked_sub(1)?)?;
+        Question::new(
+            About::Message,
+            Hours::From(hour, 1),
+            digest.index(),
+            residues,
+        )
+        .ok()
     });
     question.map_or_else(Box::default, |question| question.to_labels().into())
 }
@@ -79,6 +87,7 @@ pub fn run(command: &Command) -> Ended {
         domain: command.domain.clone(),
         sibling: random_label(),
         question: random_question(),
+        writers: command.dns.writers(&command.domain)?,
     }))?;
     let mut findings = report.findings;
     if findings.nothing_known {

@@ -16,12 +16,15 @@ use vouchsafe_proto::dns::Name;
 use vouchsafe_proto::publish::order::{FromSpf, Order};
 use vouchsafe_proto::publish::plan::{Entry, Sender};
 use vouchsafe_proto::publish::{TTL, TTL_CHANGING};
+use vouchsafe_proto::residue::servers::LABEL as SENT;
 use vouchsafe_proto::survey::Survey;
 use vouchsafe_proto::survey::mail_from::is_group;
 use vouchsafe_proto::verify::mail_from::LABEL;
 
 use super::asking::Dns;
 use super::{Ended, Exit, Failure, OrExit, print};
+use crate::config::Config;
+use crate::ledger::keeping::who_enters;
 
 /// `vouchsafe publish ...`
 #[derive(Debug, Args)]
@@ -45,8 +48,8 @@ pub struct Command {
     /// The domain never sends
     #[arg(long, conflicts_with_all = ["hosts", "networks", "groups", "from_spf"])]
     never: bool,
-    /// A host of a service that answers whether the domain sent a message ([ledger] address): _sent is delegated to it;
-    /// may be repeated
+    /// A host of a service that answers whether the domain sent a message: _sent is delegated to it; may be repeated. With
+    /// the --config of a service that answers for the domain, those that it names
     #[arg(long = "ledger", value_name = "NAME")]
     ledger: Vec<String>,
     /// Seconds that others may keep the records, at most 3600
@@ -88,6 +91,7 @@ Examples:
   vouchsafe publish parked.example --never --format nsupdate | nsupdate -k KEY
   vouchsafe publish example.org --host mail.example.org --diff
   vouchsafe publish example.org --host mail.example.org --ledger mail.example.org
+  vouchsafe publish example.org --host mail.example.org --config /etc/vouchsafe/vouchsafe.toml
 
 Exit codes: 0 printed; 1 printed, but something that was asked for is not covered; 64 wrong usage;
 65 no set within the limits holds what was asked for; 75 DNS failure.";
@@ -137,14 +141,15 @@ impl Command {
             ))
             .or_exit(Exit::Usage);
         }
-        let ledger = self.ledger.iter().map(|text| parse_name(text));
+        let config = self.dns.config_of(&domain)?;
         let asks = self.dns.is_named() || spf != FromSpf::No;
         Ok(Order {
+            ledger: self.answering(config.as_ref())?,
+            writers: config.as_ref().map(|config| who_enters(config, &domain)),
             domain,
             senders,
             spf,
             never: self.never,
-            ledger: ledger.collect::<Result<_, _>>()?,
             ttl: if self.changing {
                 TTL_CHANGING
             } else {
@@ -154,6 +159,27 @@ impl Command {
             // An update must take away the SPF record that is there now.
             compare: self.diff || (asks && self.format == Form::Nsupdate),
         })
+    }
+
+    /// The hosts that answer for the ledger. A name below `_sent` would need an address in the zone above it, which is not
+    /// printed here.
+    fn answering(&self, config: Option<&Config>) -> Result<Vec<Name>, Failure> {
+        if self.ledger.is_empty() {
+            let ledger = config.map(|config| &config.ledger);
+            let answers = ledger.filter(|ledger| !ledger.address.is_empty());
+            let hosts = answers.into_iter().flat_map(|ledger| &ledger.name_servers);
+            return Ok(hosts.map(Name::from).collect());
+        }
+        let named = self.ledger.iter().map(|text| parse_name(text));
+        let named: Vec<Name> = named.collect::<Result<_, _>>()?;
+        let mut zones = named
+            .iter()
+            .map(|name| name.labels().any(|label| label.eq_ignore_ascii_case(SENT)));
+        if zones.any(|is_below| is_below) {
+            let why = "a host below _sent needs an address above it: name the host otherwise";
+            return Err(anyhow!("{why}")).or_exit(Exit::Usage);
+        }
+        Ok(named)
     }
 
     /// The domain, and the SPF record to go by. `--from-spf example.org` has taken the domain for a

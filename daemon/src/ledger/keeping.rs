@@ -182,18 +182,8 @@ impl Keeper {
     }
 
     async fn look_at(&self, config: &Config, domain: &Domain) -> Standing {
-        let study = Writers {
-            domain: domain.clone(),
-            hosts: [&config.hostname]
-                .into_iter()
-                .chain(config.ledger.writers.keys())
-                .map(Name::from)
-                .collect(),
-            networks: listening(config),
-        };
-        drive(Survey::new(study), None, &self.resolver)
-            .await
-            .findings
+        let study = Survey::new(who_enters(config, domain));
+        drive(study, None, &self.resolver).await.findings
     }
 
     /// Does something that waits for the disk.
@@ -204,6 +194,17 @@ impl Keeper {
         let ledger = Arc::clone(&self.ledger);
         let done = tokio::task::spawn_blocking(move || what(&ledger)).await;
         done.unwrap_or(Err(LedgerError::Poisoned))
+    }
+}
+
+/// Who enters what he sends in this domain's name.
+pub fn who_enters(config: &Config, domain: &Domain) -> Writers {
+    let named = config.ledger.writers.keys();
+    let hosts = [&config.hostname].into_iter().chain(named);
+    Writers {
+        domain: domain.clone(),
+        hosts: hosts.map(Name::from).collect(),
+        networks: listening(config),
     }
 }
 

@@ -39,6 +39,7 @@ fn words(object: &Value, severities: &[&str]) -> BTreeSet<String> {
 struct File {
     domain: Option<String>,
     findings: BTreeSet<String>,
+    writers: Option<Vec<String>>,
     #[serde(default)]
     failing_zones: Vec<String>,
     zones: BTreeMap<String, ZoneText>,
@@ -48,6 +49,18 @@ struct File {
 #[derive(Deserialize)]
 struct ZoneText {
     records: String,
+}
+
+/// That of a service which takes the domain's mail; the first writer is its host.
+fn configuration(domain: &str, writers: &[String]) -> String {
+    let (host, others) = writers.split_first().unwrap();
+    let tables = others.iter();
+    let tables = tables.map(|other| format!("[ledger.writers.\"{other}\"]"));
+    let others = tables.collect::<Vec<_>>().join("\n");
+    format!(
+        "hostname = \"{host}\"\ndata_dir = \"/nonexistent\"\n[[listen]]\naddress = \"127.0.0.1:25\"\n\
+         [domains.\"{domain}\"]\nnext_hop = \"smtp://127.0.0.1:26\"\n{others}"
+    )
 }
 
 #[test]
@@ -80,7 +93,14 @@ fn every_finding_is_found_over_the_real_dns() {
         zones.push(Zone::ROOT);
         let nsd = Nsd::start(Ipv4Addr::new(127, 53, 7, tried).into(), &zones);
         let domain = file.domain.as_deref().unwrap_or("example.org");
-        let (code, object) = lint(domain, nsd.address(), &[]);
+        let written = tempfile::tempdir().unwrap();
+        let config = file.writers.map(|hosts| {
+            let path = written.path().join("vouchsafe.toml");
+            fs::write(&path, configuration(domain, &hosts)).unwrap();
+            format!("--config={}", path.display())
+        });
+        let more: Vec<_> = config.as_deref().into_iter().collect();
+        let (code, object) = lint(domain, nsd.address(), &more);
         let name = path.display();
         let all = words(&object, &["info", "warning", "error"]);
         let missing: Vec<_> = file.findings.difference(&all).collect();

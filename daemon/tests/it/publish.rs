@@ -375,3 +375,73 @@ fn what_cannot_be_is_said_with_its_own_exit_code() {
     assert_eq!(code, 65, "{err}");
     assert!(err.contains("cannot be read"), "{err}");
 }
+
+#[test]
+fn whoever_sends_and_enters_nothing_is_named_beside_a_ledger() {
+    let order = [
+        "example.org",
+        "--host=mail.example.org",
+        "--network=192.0.2.8/29",
+    ];
+    let (code, out, err) = publish(&order);
+    assert_eq!((code, out.contains("_sent"), &err[..]), (0, false, ""));
+    let with = |more: &[&str]| publish(&[&order[..], more].concat());
+    let (code, out, err) = with(&["--ledger=mail.example.org"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("_sent.example.org. 3600 IN NS   mail.example.org.\n"),
+        "{out}"
+    );
+    assert!(
+        err.contains("192.0.2.8/29 sends") && err.contains("[ledger.writers]"),
+        "{err}"
+    );
+    assert_eq!(err.lines().count(), 1, "{err}");
+    let (_, _, err) = with(&["--ledger=ns.example.org"]);
+    assert!(err.contains("mail.example.org sends"), "{err}");
+    let (code, _, err) = with(&["--ledger=ns._sent.example.org"]);
+    assert_eq!(code, 64, "{err}");
+}
+
+#[test]
+fn a_configuration_says_who_answers_and_who_enters() {
+    if !Nsd::installed("`publish` by a configuration") {
+        return;
+    }
+    let records = "mail 3600 A 192.0.2.1\nout 3600 A 192.0.2.2\nns 3600 A 192.0.2.3\n";
+    let nsd = Nsd::start(
+        Ipv4Addr::new(127, 53, 11, 1).into(),
+        &zones("example.org", records),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vouchsafe.toml");
+    let config = format!("--config={}", path.display());
+    let resolver = format!("--resolver={}", nsd.address());
+    let write = |address: &str, more: &str| {
+        let text = format!(
+            "hostname = \"mail.example.org\"\ndata_dir = \"/nonexistent\"\n[[listen]]\naddress = \"127.0.0.1:25\"\n\
+             [domains.\"example.org\"]\nnext_hop = \"smtp://127.0.0.1:26\"\n\
+             [ledger]\naddress = [{address}]\nname_servers = [\"ns.example.org\"]\n{more}"
+        );
+        fs::write(&path, text).unwrap();
+    };
+    let order = |domain| {
+        let hosts = ["--host=mail.example.org", "--host=out.example.org"];
+        publish(&[&[domain, config.as_str(), &resolver], &hosts[..]].concat())
+    };
+    let delegation = "_sent.example.org. 3600 IN NS   ns.example.org.\n";
+    write("\"192.0.2.3:53\"", "");
+    let (_, out, err) = order("example.org");
+    assert!(out.contains(delegation), "{out}{err}");
+    assert!(
+        err.contains("out.example.org sends") && !err.contains("mail.example.org sends"),
+        "{err}"
+    );
+    write("\"192.0.2.3:53\"", "[ledger.writers.\"out.example.org\"]\n");
+    let (_, out, err) = order("example.org");
+    assert!(out.contains(delegation) && err.is_empty(), "{out}{err}");
+    // Of another's domain it says nothing, and where it answers nobody it is not named.
+    assert!(!order("other.example").1.contains("_sent"));
+    write("", "");
+    assert!(!order("example.org").1.contains("_sent"));
+}

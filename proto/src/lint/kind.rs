@@ -195,6 +195,12 @@ kinds! {
     /// The only server of the ledger.
     LedgerOneServer, "ledger-one-server", Info,
         "have a second host answer, or leave it: mail is put off for half a minute, and none is lost";
+    /// Hosts that may send in the domain's name and enter nothing into its ledger.
+    LedgerOthersSend, "ledger-others-send", Warning,
+        "enter what they send, and name them in [ledger.writers]; or take them out of the set and the SPF record";
+    /// The ledger cannot tell what was not sent.
+    LedgerSaysUnknown, "ledger-says-unknown", Warning,
+        "on the host that answers, see vouchsafe ledger stat: it has begun less than two hours ago, was away, or others may send";
     /// The ledger does not answer as one does.
     LedgerNoAnswer, "ledger-no-answer", Warning,
         "delegate _sent to the service that answers: vouchsafe publish --ledger";

@@ -9,13 +9,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::{Kind, Notes};
+use super::{Kind, Lint, Notes};
 use crate::dns::{Answer, Lookup, Name, RecordType, Records};
 use crate::publish::records::shown;
 use crate::residue::servers::{LABEL, is_special_use};
+use crate::residue::writers::Standing;
 use crate::residue::{self, Offer, Policy, Word};
-use crate::survey::View;
 use crate::survey::mail_from::Root;
+use crate::survey::{Study as _, View};
+use crate::verify::mail_from::LABEL as MAIL_FROM;
 
 /// Bits that receivers reveal, of a question in the form that all of them use: more would give a message away.
 const MOST_REVEALED: u32 = 87;
@@ -26,8 +28,8 @@ const BEGINS: &[u8] = b"v=vouch1";
 /// Looks at what `_sent` in front of a domain offers, at its servers, and at the answer to this question.
 pub(super) fn look(
     view: &mut View<'_>,
-    (apex, question): (&Name, &str),
-    root: Root,
+    lint: &Lint,
+    (apex, root): (&Name, Root),
     notes: &mut Notes<'_>,
 ) {
     let Ok(sent) = apex.child(LABEL) else {
@@ -57,11 +59,31 @@ pub(super) fn look(
     };
     one_offer(offer, record, root, notes);
     servers(view, apex, &sent, notes);
-    if let Ok(name) = sent.child(question)
+    let others = lint.writers.as_ref().map(|writers| writers.look(view));
+    let others = others.and_then(|standing| who_else_sends(&standing, apex, notes));
+    if let Ok(name) = sent.child(&lint.question)
         && let Some(answer) = view.want(&name, RecordType::Txt)
     {
-        one_answer(answer, &sent, notes);
+        // Where no set is published, nobody expects "not sent"; where others send, that has been found.
+        let may_deny = root != Root::Unpublished && others.is_none();
+        one_answer(answer, (&sent, may_deny), notes);
     }
+}
+
+/// Those who may send and enter nothing; something if there are any.
+fn who_else_sends(standing: &Standing, apex: &Name, notes: &mut Notes<'_>) -> Option<()> {
+    let effect = match standing {
+        Standing::Others(others) => format!(
+            "{others} may send in its name, and nothing enters what is sent there: the ledger never says \"not sent\""
+        ),
+        Standing::Unclear => String::from(
+            "they do not say for certain who may send in its name: the ledger never says \"not sent\"",
+        ),
+        Standing::Whole | Standing::Unpublished | Standing::Trouble => return None,
+    };
+    let record = format!("{LABEL}.{0}, {1}.{0} MX, {0} TXT", shown(apex), MAIL_FROM);
+    notes.add(Kind::LedgerOthersSend, record, &effect);
+    Some(())
 }
 
 /// What is offered.
@@ -142,8 +164,8 @@ fn addresses(view: &mut View<'_>, host: &Name) -> Option<BTreeSet<IpAddr>> {
     Some(all)
 }
 
-/// The answer to a question about what nobody has sent.
-fn one_answer(answer: &Answer, sent: &Name, notes: &mut Notes<'_>) {
+/// The answer to a question about what nobody has sent; whether it could be "not sent".
+fn one_answer(answer: &Answer, (sent, may_deny): (&Name, bool), notes: &mut Notes<'_>) {
     let record = format!("{} TXT, asked about a message", shown(sent));
     let said = match &answer.lookup {
         Lookup::Trouble(trouble) => {
@@ -167,6 +189,11 @@ fn one_answer(answer: &Answer, sent: &Name, notes: &mut Notes<'_>) {
     if said.word == Word::Sent {
         let effect = "it says \"sent\" of a message that nobody wrote: any forgery is proven by it";
         notes.add(Kind::LedgerSaysSent, record.clone(), effect);
+    }
+    if said.word == Word::Unknown && may_deny {
+        let effect = "it says \"unknown\" of a message of the last hour that nobody wrote: what the domain did not \
+                      send is not refused by it";
+        notes.add(Kind::LedgerSaysUnknown, record.clone(), effect);
     }
     let longest = match said.word {
         Word::Sent => 3600,

@@ -30,6 +30,7 @@ use core::net::IpAddr;
 use crate::addr::Domain;
 use crate::dns::{Answer, Lookup, Name, RecordType, Records};
 use crate::publish::records::shown;
+use crate::residue::writers::Writers;
 use crate::survey::mail_from::{self, MailFrom};
 use crate::survey::spf::{self as survey_spf, Spf};
 use crate::survey::{Study, View};
@@ -68,8 +69,10 @@ pub struct Lint {
     pub domain: Domain,
     /// Nine random letters or digits: a name beside the set that nobody has published.
     pub sibling: Box<str>,
-    /// The labels of a question to the domain's ledger, about a digest that nobody has.
+    /// The labels of a question to the domain's ledger, about a digest that nobody has, of an hour that is just over.
     pub question: Box<str>,
+    /// Who enters what he sends into the ledger, where that is known.
+    pub writers: Option<Writers>,
 }
 
 impl Study for Lint {
@@ -100,7 +103,7 @@ impl Study for Lint {
         spf::look(&record, set.root, &mut notes);
         both::look(&set, &record, &mut notes);
         let inbound = hosts::look(view, &apex, &set, &mut notes);
-        ledger::look(view, (&apex, &self.question), set.root, &mut notes);
+        ledger::look(view, self, (&apex, set.root), &mut notes);
         trouble(&set, &record, &mut notes);
         let key = |finding: &Finding| {
             let Finding {

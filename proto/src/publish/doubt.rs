@@ -3,12 +3,14 @@
 //! Promised: each says what it is about, so that somebody can go and look. Left to others: finding them (`order`,
 //! `entered`).
 
+use alloc::string::{String, ToString as _};
 use core::fmt;
 
 use crate::dns::Name;
 use crate::survey::cover::Cover;
 use crate::verify::spf::limits::MAX_LOOKUPS;
 
+use super::plan::Sender;
 use super::records::shown;
 
 /// Something about a name that is listed.
@@ -28,6 +30,8 @@ pub enum Doubt {
     Wider(Name, Cover),
     /// The SPF record takes more lookups than receivers make.
     Lookups(usize),
+    /// Who sends, and enters nothing into the ledger.
+    NotEntered(Sender),
 }
 
 impl fmt::Display for Doubt {
@@ -67,11 +71,28 @@ impl fmt::Display for Doubt {
                 "the SPF record takes {count} DNS lookups, and receivers give up after {MAX_LOOKUPS} \
                  (RFC 7208 §4.6.4): write addresses in the place of names, or drop terms"
             ),
+            Self::NotEntered(sender) => write!(
+                f,
+                "{} sends in the domain's name: unless what it sends is entered into the ledger as well \
+                 ([ledger.writers]), that never says \"not sent\"",
+                named(sender)
+            ),
             Self::Wider(group, cover) => write!(
                 f,
                 "{} lists what its domain's SPF record does not allow: {cover}",
                 shown(group)
             ),
         }
+    }
+}
+
+/// As an operator would write it.
+fn named(sender: &Sender) -> String {
+    match sender {
+        Sender::Host(name) | Sender::Group(name) => shown(name),
+        Sender::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+            network.addr().to_string()
+        }
+        Sender::Network(network) => network.to_string(),
     }
 }

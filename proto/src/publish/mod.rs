@@ -14,6 +14,7 @@
 
 pub mod change;
 pub mod doubt;
+mod entered;
 pub mod from_spf;
 pub mod left_out;
 pub mod order;

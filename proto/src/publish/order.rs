@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use crate::addr::Domain;
 use crate::dns::{Answer, Lookup, Mx, Name, RecordType, Records};
 use crate::residue::servers;
+use crate::residue::writers::Writers;
+use crate::survey::cover::Cover;
 use crate::survey::mail_from::{self, Root};
 use crate::survey::spf::{self, Spf};
 use crate::survey::{Study, View};
@@ -16,6 +18,7 @@ use crate::verify::mail_from::{LABEL, is_sentinel};
 use crate::verify::spf::Record as SpfRecord;
 
 use super::doubt::Doubt;
+use super::entered;
 use super::from_spf;
 use super::left_out::LeftOut;
 use super::plan::{self, Entry, Facts, MADE, Plan, PlanError, Sender, Wanted};
@@ -34,6 +37,8 @@ pub struct Order {
     pub never: bool,
     /// Who answers whether a message was sent.
     pub ledger: Vec<Name>,
+    /// Who enters what he sends into that ledger; where that is not known, those who answer.
+    pub writers: Option<Writers>,
     /// Seconds.
     pub ttl: u32,
     /// Ask whether hosts and groups are there, and what stands behind them.
@@ -99,6 +104,9 @@ impl Study for Order {
         } else {
             Facts::default()
         };
+        outcome
+            .doubts
+            .extend(self.not_entered(Some(view), &wanted.senders, facts.clone()));
         outcome.plan = self.plan(wanted, &facts, left_out);
         if let (true, Ok(plan)) = (self.compare, &outcome.plan) {
             let mut now = Now {
@@ -129,7 +137,7 @@ impl Order {
         Outcome {
             plan: self.plan(self.wanted(), &Facts::default(), Vec::new()),
             published: Vec::new(),
-            doubts: Vec::new(),
+            doubts: self.not_entered(None, &self.senders, Facts::default()),
             trouble: false,
         }
     }
@@ -170,6 +178,30 @@ impl Order {
             ledger: self.ledger.clone(),
             ..plan
         })
+    }
+
+    /// Those who send and enter nothing into the ledger, where one is named.
+    fn not_entered(
+        &self,
+        view: Option<&mut View<'_>>,
+        senders: &[Entry],
+        mut facts: Facts,
+    ) -> Vec<Doubt> {
+        if self.ledger.is_empty() {
+            return Vec::new();
+        }
+        let answering = Writers {
+            domain: self.domain.clone(),
+            hosts: self.ledger.clone(),
+            networks: Cover::default(),
+        };
+        let writers = self.writers.as_ref().unwrap_or(&answering);
+        if let Some(view) = view.filter(|_| self.look) {
+            for host in &writers.hosts {
+                look_at_host(view, host, &mut facts, &mut Vec::new());
+            }
+        }
+        entered::missing(senders, writers, &facts)
     }
 
     /// What the DNS says of the senders.

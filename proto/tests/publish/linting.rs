@@ -5,7 +5,10 @@ use std::fs;
 
 use serde::Deserialize;
 use vouchsafe_proto::addr::Domain;
+use vouchsafe_proto::dns::Name;
 use vouchsafe_proto::lint::{Kind, Lint, Severity};
+use vouchsafe_proto::residue::writers::Writers;
+use vouchsafe_proto::survey::cover::Cover;
 
 use super::surveying::survey;
 use super::world::World;
@@ -25,6 +28,8 @@ struct File {
     signed: Vec<String>,
     #[serde(default)]
     failing_zones: Vec<String>,
+    /// Hosts that enter what they send, where that is known.
+    writers: Option<Vec<String>>,
     zones: BTreeMap<String, Zone>,
 }
 
@@ -96,10 +101,20 @@ fn findings(file: &File) -> Vec<Kind> {
     for name in &file.signed {
         world.sign(name);
     }
+    let domain = Domain::parse(&file.domain).unwrap();
+    let writers = file.writers.as_ref().map(|hosts| Writers {
+        domain: domain.clone(),
+        hosts: hosts
+            .iter()
+            .map(|host| Name::from(&Domain::parse(host).unwrap()))
+            .collect(),
+        networks: Cover::default(),
+    });
     let lint = Lint {
-        domain: Domain::parse(&file.domain).unwrap(),
+        domain,
         sibling: "k3v9x0q2z".into(),
         question: QUESTION.into(),
+        writers,
     };
     let report = survey(&world, lint);
     assert!(!report.cut);
@@ -119,6 +134,7 @@ fn where_nothing_answers_nothing_is_found() {
         domain: Domain::parse("example.org").unwrap(),
         sibling: "k3v9x0q2z".into(),
         question: QUESTION.into(),
+        writers: None,
     };
     let findings = survey(&world, lint).findings;
     assert!(findings.nothing_known);
@@ -138,6 +154,7 @@ fn records_that_lead_everywhere_twice_end_soon() {
         domain: Domain::parse("s0.example").unwrap(),
         sibling: "k3v9x0q2z".into(),
         question: QUESTION.into(),
+        writers: None,
     };
     let found = survey(&world, lint).findings.list;
     let kinds: Vec<Kind> = found.iter().map(|finding| finding.kind).collect();

@@ -116,6 +116,7 @@ fn every_record_comes_back_with_the_same_addresses() {
             senders: Vec::new(),
             spf: FromSpf::Published,
             ledger: Vec::new(),
+            writers: None,
             never: false,
             ttl: 3600,
             look: true,
