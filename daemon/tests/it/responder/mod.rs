@@ -50,6 +50,11 @@ impl Answering {
 
     /// With these entries, and further keys of the section.
     fn with(setup: Setup, keys: &str, entries: &[Entry]) -> Self {
+        Self::at("127.0.0.1:0", setup, keys, entries)
+    }
+
+    /// The same, at an address.
+    fn at(address: &str, setup: Setup, keys: &str, entries: &[Entry]) -> Self {
         let data = setup.folder().join("data");
         std::fs::create_dir_all(&data).unwrap();
         let hour = hour();
@@ -57,7 +62,7 @@ impl Answering {
         ledger.enter(hour, entries).unwrap();
         ledger.flush().unwrap();
         drop(ledger);
-        let mut service = setup.with(&section("127.0.0.1:0", keys)).start();
+        let mut service = setup.with(&section(address, keys)).start();
         service.wait_from_start("answering address=");
         let at = service.answering();
         Self { service, at, hour }

@@ -1,6 +1,7 @@
 //! Asked by dig, drill, delv and Unbound, and by `vouchsafe ask` by way of a delegation.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 
 use vouchsafe_proto::addr::{Domain, ReversePath};
@@ -225,6 +226,75 @@ fn ask_finds_the_way_by_a_delegation() {
     );
     let said = ask("bob@example.com");
     assert!(said.contains(" s=2 c="), "{said}");
+}
+
+/// An address of loopback at which port 53 is free, which is where resolvers go when they follow a delegation; none
+/// where it may not be opened.
+fn port_53() -> Option<SocketAddr> {
+    for _ in 0..20 {
+        let mut octets = [0; 3];
+        getrandom::fill(&mut octets).unwrap();
+        let [a, b, c] = octets;
+        let address = Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254));
+        let at = SocketAddr::from((address, 53));
+        let opened =
+            TcpListener::bind(at).and_then(|tcp| UdpSocket::bind(at).map(|udp| (tcp, udp)));
+        match opened {
+            Ok(_) => return Some(at),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                eprintln!("left out: Unbound following a delegation (port 53 may not be opened)");
+                return None;
+            }
+            Err(_) => {}
+        }
+    }
+    panic!("no address of loopback has port 53 free");
+}
+
+#[test]
+fn unbound_follows_the_delegation() {
+    if !Nsd::installed("a delegation that is followed") || !Unbound::installed("the same") {
+        return;
+    }
+    let Some(at) = port_53() else { return };
+    let entry = Entry {
+        kind: Kind::Message,
+        hour: hour(),
+        digest: DIGEST,
+    };
+    let answering = Answering::at(
+        &at.to_string(),
+        Setup::new(),
+        "policy = \"reject\"",
+        &[entry],
+    );
+    assert_eq!(answering.at, at);
+    let delegation = format!("_sent NS ns\nns A {}\n", at.ip());
+    let zone = zone_file("local.example", &delegation);
+    let parent = Nsd::serve(Ipv4Addr::LOCALHOST.into(), &[("local.example", Some(zone))]);
+    // It knows the parent alone; the way from there it finds by the records.
+    let unbound = Unbound::with(&[("local.example", parent.address())], "");
+    let dig = |name: &str, kind: &str| run("dig", unbound.address(), &["-t", kind, name]);
+    for more in [&[][..], &["+tcp"]] {
+        let name = answering.name(DIGEST);
+        let said = run(
+            "dig",
+            unbound.address(),
+            &[&["-t", "TXT", &name], more].concat(),
+        );
+        assert!(said.contains("v=1 s=1 c="), "{said}");
+    }
+    let said = dig(&answering.name(OTHER), "TXT");
+    assert!(said.contains("v=1 s=2 c="), "{said}");
+    let said = dig("_sent.local.example", "TXT");
+    assert!(
+        said.contains("\"v=vouch1 ") && said.contains("p=reject"),
+        "{said}"
+    );
+    let said = dig("_sent.local.example", "NS");
+    assert!(said.contains("NS\tns.local.example."), "{said}");
+    let said = dig("nothing.at.all._sent.local.example", "TXT");
+    assert!(said.contains("status: NXDOMAIN"), "{said}");
 }
 
 #[test]
