@@ -217,8 +217,9 @@ impl Responses {
     }
 }
 
-/// How many are answered at once, as a rule.
-pub const BATCH: usize = 64;
+/// How many are answered at once, as a rule: enough for several of one asker among those of many, whose answers leave
+/// together.
+pub const BATCH: usize = 128;
 
 /// Says to what cannot be read that it cannot.
 fn refuse(octets: &[u8], why: Unread, leave: Leave, into: &mut Vec<u8>) -> Said {

@@ -18,6 +18,8 @@ use super::answering::{BATCH, Responses};
 const MOST: usize = 1232;
 /// Octets that leave as one piece at most; a datagram could have twice as many.
 const MOST_CUT: usize = 32 << 10;
+/// Datagrams that one piece is cut into at most: a kernel before 6.9 refuses more.
+const MOST_PIECES: usize = 64;
 /// Octets of a socket's address, of IPv6.
 const NAME: u8 = 28;
 /// Octets of the word to which address a datagram came, with its head.
@@ -32,8 +34,8 @@ pub struct Exchange {
     // Pointers into the three above while a call lasts; filled anew for each.
     parts: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
-    /// Places of the responses that leave, and how many of them each header has.
-    going: Vec<usize>,
+    /// Places of the responses that leave, those for one asker beside each other; and how many of them each header has.
+    going: Vec<(u64, usize)>,
     runs: Vec<usize>,
     /// Whether the kernel is given several responses as one piece, to be cut.
     is_cut: bool,
@@ -43,6 +45,17 @@ pub struct Exchange {
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Name([u8; NAME as usize]);
+
+impl Name {
+    /// A number that is the same for the same address and port, and another for most others.
+    fn summary(&self) -> u64 {
+        let (words, _) = self.0.as_chunks::<4>();
+        let words = words
+            .iter()
+            .map(|word| u64::from(u32::from_ne_bytes(*word)));
+        words.fold(0, |sum, word| sum.rotate_left(29) ^ word)
+    }
+}
 
 /// What the kernel says of a datagram besides.
 #[derive(Clone, Copy)]
@@ -140,14 +153,19 @@ impl Exchange {
         self.parts.clear();
         self.going.clear();
         for (place, came) in self.came.iter().enumerate() {
-            let octets = responses.get(place);
-            if octets.is_empty() || came.from.is_none() {
-                continue;
+            if !responses.get(place).is_empty() && came.from.is_some() {
+                let asker = self.names.get(place).map_or(0, Name::summary);
+                self.going.push((asker, place));
             }
+        }
+        if self.is_cut {
+            self.going.sort_unstable();
+        }
+        for (_, place) in &self.going {
             // The kernel reads it only.
-            let octets = part(octets.as_ptr().cast_mut(), octets.len());
-            self.going.push(place);
-            self.parts.push(octets);
+            let octets = responses.get(*place);
+            self.parts
+                .push(part(octets.as_ptr().cast_mut(), octets.len()));
         }
         let mut sent = 0;
         while sent < self.going.len() {
@@ -160,7 +178,7 @@ impl Exchange {
         self.headers.clear();
         self.runs.clear();
         let mut at = first;
-        while let Some(&place) = self.going.get(at) {
+        while let Some(&(_, place)) = self.going.get(at) {
             let run = if self.is_cut { self.run(at) } else { 1 };
             let end = at.saturating_add(run);
             let places = self.names.get_mut(place).zip(self.controls.get_mut(place));
@@ -203,7 +221,7 @@ impl Exchange {
     /// How many responses from this one on may leave as one piece: those of one length, for one asker, from one address.
     fn run(&self, first: usize) -> usize {
         let of = |at: usize| {
-            let place = *self.going.get(at)?;
+            let (_, place) = *self.going.get(at)?;
             let came = self.came.get(place)?;
             let to = self.controls.get(place)?.0.get(..came.control)?;
             Some((self.parts.get(at)?.iov_len, came.from, to))
@@ -211,7 +229,7 @@ impl Exchange {
         let Some(one) = of(first) else {
             return 1;
         };
-        let most = (MOST_CUT / one.0.max(1)).max(1);
+        let most = (MOST_CUT / one.0.max(1)).clamp(1, MOST_PIECES);
         let others = first.saturating_add(1)..first.saturating_add(most);
         let alike = others.take_while(|at| of(*at) == Some(one)).count();
         alike.saturating_add(1)
@@ -271,6 +289,26 @@ pub fn tell_address(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
         (libc::IPPROTO_IP, libc::IP_PKTINFO)
     };
     set(socket, level, name, 1)
+}
+
+/// Has the kernel send each response whole or not at all, whatever it hears of the way (RFC 9715 §3.1): a piece of one
+/// could be forged, and what is never in pieces needs no number to put them together by. Responses are shorter than the
+/// least that a way of IPv6 takes; a kernel that cannot do it sends as it likes.
+pub fn never_fragment(socket: BorrowedFd<'_>, is_ipv6: bool) {
+    let (level, name, value) = if is_ipv6 {
+        (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_PROBE,
+        )
+    } else {
+        (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_PROBE,
+        )
+    };
+    let _ = set(socket, level, name, value);
 }
 
 /// Sets an option of a socket.

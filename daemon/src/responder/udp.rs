@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use vouchsafe_proto::residue::wire::Way;
 
 use super::answering::{Desk, Responses};
-use super::datagrams::{Exchange, tell_address};
+use super::datagrams::{Exchange, never_fragment, tell_address};
 
 /// Octets that wait in the kernel while a batch is answered.
 const WAITING: usize = 1 << 20;
@@ -31,6 +31,7 @@ pub fn open(address: SocketAddr, patience: Duration) -> io::Result<OwnedFd> {
     if address.ip().is_unspecified() {
         tell_address(socket.as_fd(), address.is_ipv6())?;
     }
+    never_fragment(socket.as_fd(), address.is_ipv6());
     sockopt::set_socket_recv_buffer_size(&socket, WAITING)?;
     sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(patience))?;
     bind(&socket, &address)?;

@@ -21,7 +21,7 @@ pub struct Zone {
     mailbox: Box<[u8]>,
 }
 
-/// All zones, sorted by their domains' names.
+/// All zones, sorted by their domains' names, which are in lower case.
 #[derive(Clone, Debug, Default)]
 pub struct Zones(Vec<(Box<[u8]>, Zone)>);
 
@@ -73,7 +73,11 @@ impl Zone {
 
 impl FromIterator<Zone> for Zones {
     fn from_iter<I: IntoIterator<Item = Zone>>(zones: I) -> Self {
-        let key = |zone: Zone| (on_wire(&Name::from(&zone.domain)), zone);
+        let key = |zone: Zone| {
+            let mut name = on_wire(&Name::from(&zone.domain));
+            name.make_ascii_lowercase();
+            (name, zone)
+        };
         let mut zones: Vec<_> = zones.into_iter().map(key).collect();
         zones.sort_by(|(one, _), (other, _)| one.cmp(other));
         Self(zones)
@@ -109,14 +113,10 @@ impl Zones {
 
     /// The zone of a domain, by its name on the wire, in any case.
     fn zone(&self, name: &[u8]) -> Option<&Zone> {
-        let lower = |octets: &[u8], at: usize| octets.get(at).map(u8::to_ascii_lowercase);
-        let at = self.0.binary_search_by(|(own, _)| {
-            let most = own.len().max(name.len());
-            (0..most)
-                .map(|at| lower(own, at).cmp(&lower(name, at)))
-                .find(|order| order.is_ne())
-                .unwrap_or(core::cmp::Ordering::Equal)
-        });
+        let name = || name.iter().map(u8::to_ascii_lowercase);
+        let at = self
+            .0
+            .binary_search_by(|(own, _)| own.iter().copied().cmp(name()));
         self.0.get(at.ok()?).map(|(_, zone)| zone)
     }
 }
