@@ -1,15 +1,15 @@
 //! What the ledger is to have of a message of ours, computed as its content streams by (PROTOCOLS B.1, B.2).
 //!
-//! Promises: an entry for each domain of its recipients, and for each way in which its identity may be written; and where
-//! there is less than that, of which hours the ledger must not say that it knows all. Left to others: which messages are
-//! ours (proto), and entering it before anything leaves (the spool).
+//! Promises: an entry for each domain of its recipients, for each way in which its identity may be written, and for its
+//! ENVID; and where there is less than that, of which hours the ledger must not say that it knows all. Left to others:
+//! which messages are ours (proto), and entering it before anything leaves (the spool).
 
 use std::collections::BTreeSet;
 
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::recognise::message_id;
 use vouchsafe_proto::envelope::Envelope;
-use vouchsafe_proto::residue::covered::{Covered, NoDigest, NoHour, Reader, identity};
+use vouchsafe_proto::residue::covered::{Covered, NoDigest, NoHour, Reader, envelope_id, identity};
 use vouchsafe_proto::residue::{Digest, Hour, Kind};
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::ledger::{Entry, Missed};
@@ -71,16 +71,17 @@ impl Vouching {
         let covered = self.0.finish().map_err(NoEntry::from);
         let entries = covered
             .and_then(|covered| Ok((entries(&covered, &envelope.reverse_path, paths)?, covered)));
+        let named = envelope_ids(envelope, now);
         match entries {
             Ok((entries, covered)) => Vouched {
-                entries,
+                entries: [entries, named].concat(),
                 missed: covered
                     .message_id()
                     .is_none()
                     .then(|| (missed(), NotWhole::Identity)),
             },
             Err(why) => Vouched {
-                entries: Vec::new(),
+                entries: named,
                 missed: Some((missed(), why.into())),
             },
         }
@@ -131,6 +132,23 @@ fn identities(covered: &Covered, reverse_path: &ReversePath) -> BTreeSet<Digest>
         );
     }
     all
+}
+
+/// Its ENVID, by which reports may name it: for ourselves, so filed under the hour in which it leaves, whatever its Date.
+fn envelope_ids(envelope: &Envelope, now: Wall) -> Vec<Entry> {
+    let (Some(envid), Some(hour)) = (&envelope.requests.envid, Hour::at(now)) else {
+        return Vec::new();
+    };
+    let path = &envelope.reverse_path;
+    let paths = [Some(path.clone()), as_small(path)].into_iter().flatten();
+    let digests = paths.filter_map(|path| envelope_id::<Sha256>(&path, envid));
+    digests
+        .map(|digest| Entry {
+            kind: Kind::Identity,
+            hour,
+            digest,
+        })
+        .collect()
 }
 
 /// The same reverse-path with its local part in small letters; none where it has no others.
@@ -213,6 +231,40 @@ mod tests {
             assert_eq!((entries.len(), entries[0].hour), (1, hour(2)));
             let expected = Missed::Hours(vec![hour(2), hour(0)]);
             assert_eq!(missed, Some((expected, NotWhole::Identity)), "{names}");
+        }
+    }
+
+    #[test]
+    fn an_envid_is_entered_under_the_hour_in_which_it_leaves_whatever_becomes_of_the_rest() {
+        let to = ForwardPath::parse_inside("b@far.example").unwrap();
+        let path = ReversePath::parse_inside("Al@local.example").unwrap();
+        let mut envelope =
+            Envelope::plain(path, VerdictResult::Authorised, Origin::Ourselves, [to]);
+        envelope.requests.envid = Some("one of ours".into());
+        for (header, others) in [
+            (format!("{}Message-ID: <1@a>\r\n", date(300)), 3),
+            (String::from("no field\r\n"), 0),
+        ] {
+            let mut vouching = Vouching::default();
+            vouching.read(header.as_bytes());
+            vouching.read(b"\r\nHi.\r\n");
+            let Vouched { entries, .. } = vouching.finish(&envelope, Wall::from_secs(NOW));
+            assert_eq!(entries.len(), others + 2);
+            for sender in ["Al@local.example", "al@local.example"] {
+                let sender = ReversePath::parse_inside(sender).unwrap();
+                let digest = envelope_id::<Sha256>(&sender, "one of  ours ").unwrap();
+                let expected = Entry {
+                    kind: Kind::Identity,
+                    hour: hour(0),
+                    digest,
+                };
+                assert!(entries.contains(&expected), "{header} {sender:?}");
+                // Whoever asks after a Message-ID like it is told nothing of it.
+                assert_ne!(
+                    identity::<Sha256>(&sender, b"one of ours"),
+                    Some(expected.digest)
+                );
+            }
         }
     }
 

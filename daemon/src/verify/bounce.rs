@@ -5,8 +5,8 @@
 
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::recognise::{Bounce, recognise};
-use vouchsafe_proto::residue::covered::{Reader, identity};
-use vouchsafe_proto::residue::{Hour, Kind};
+use vouchsafe_proto::residue::covered::{Reader, envelope_id, identity};
+use vouchsafe_proto::residue::{Digest, Hour, Kind};
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::bounce::{Finding, Unclear};
 use vouchsafe_spool::ledger::{Answer, Hours, KEPT_HOURS, Ledger};
@@ -22,19 +22,33 @@ pub fn look(ledger: &Ledger, message: &[u8], recipients: &[ForwardPath], now: Wa
     let Some(bounce) = recognise(message, true) else {
         return Finding::Unclear(Unclear::NotRecognised);
     };
-    let Some(message_id) = &bounce.original_message_id else {
-        return Finding::Unclear(Unclear::NoReference);
+    let message_id = bounce.original_message_id.as_deref();
+    let message_id = message_id.map(|message_id| format!("<{message_id}>"));
+    let of = |sender: &ReversePath| {
+        let envids = bounce.envelope_ids();
+        let mut digests: Vec<Digest> = envids
+            .filter_map(|envid| envelope_id::<Sha256>(sender, &envid))
+            .collect();
+        let id = message_id.as_deref();
+        digests.extend(id.and_then(|id| identity::<Sha256>(sender, id.as_bytes())));
+        digests
     };
-    let message_id = format!("<{message_id}>");
-    match find(ledger, &message_id, recipients, now) {
+    match find(ledger, of, recipients, now) {
         None => Finding::Unclear(Unclear::Trouble),
         Some(true) => Finding::Ours,
+        // An ENVID that is not known proves nothing: a host that only adds its messages to the ledger adds none.
+        Some(false) if message_id.is_none() => Finding::Unclear(Unclear::NoReference),
         Some(false) => unless_unclear(ledger, &bounce, recipients, now),
     }
 }
 
-/// Whether any of its recipients has sent such a message; none if that cannot be known.
-fn find(ledger: &Ledger, message_id: &str, recipients: &[ForwardPath], now: Wall) -> Option<bool> {
+/// Whether any of its recipients has sent what one of these digests is of; none if that cannot be known.
+fn find(
+    ledger: &Ledger,
+    of: impl Fn(&ReversePath) -> Vec<Digest>,
+    recipients: &[ForwardPath],
+    now: Wall,
+) -> Option<bool> {
     let now = Hour::at(now)?;
     let first = Hour::new(now.number().saturating_sub(KEPT_HOURS))?;
     let hours = Hours::new(first, KEPT_HOURS.saturating_add(AHEAD_HOURS));
@@ -42,8 +56,9 @@ fn find(ledger: &Ledger, message_id: &str, recipients: &[ForwardPath], now: Wall
     for sender in recipients.iter().filter_map(sender) {
         // Some hosts write addresses in small letters.
         for sender in [as_small(&sender), Some(sender)].into_iter().flatten() {
-            let digest = identity::<Sha256>(&sender, message_id.as_bytes())?;
-            questions.push(about(Kind::Identity, hours, digest)?);
+            for digest in of(&sender) {
+                questions.push(about(Kind::Identity, hours, digest)?);
+            }
         }
     }
     let mut answers = vec![Answer::NotFound; questions.len()];

@@ -307,7 +307,7 @@ fn unitext_decoded(value: &str) -> Option<Box<str>> {
 }
 
 /// Undoes xtext. What is left is printable ASCII and blanks.
-fn xtext_decoded(value: &str) -> Option<Box<str>> {
+pub(crate) fn xtext_decoded(value: &str) -> Option<Box<str>> {
     let octets = xtext_octets(value)?;
     let sound = |octet: &u8| octet.is_ascii_graphic() || matches!(octet, b' ' | b'\t');
     let text = String::from_utf8(octets).ok()?;

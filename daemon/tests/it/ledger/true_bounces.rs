@@ -10,6 +10,9 @@ use crate::interop::{exim, postfix};
 use crate::nsd::Nsd;
 use crate::service::{Service, Setup};
 
+/// The ENVID of what is sent, as it stands in MAIL and as a report is to have it.
+const ENVIDS: [&str; 2] = ["one+20of+2Bours", "one of+ours"];
+
 /// One that refuses bounces, and has kept its ledger for a day.
 fn refusing(setup: Setup) -> Service {
     keep_since(setup.folder(), "local.example", 24);
@@ -32,7 +35,10 @@ fn send_through(service: &mut Service, next_hop: &str) {
 /// A message of ours to somebody who does not exist.
 fn send(service: &Service, recipient: &str) {
     let mut client = greeted(service, OURS);
-    client.expect("MAIL FROM:<a@local.example>", 250);
+    client.expect(
+        &format!("MAIL FROM:<a@local.example> ENVID={}", ENVIDS[0]),
+        250,
+    );
     client.expect(&format!("RCPT TO:<{recipient}>"), 250);
     client.expect("DATA", 354);
     client.send("From: a@local.example\r\nSubject: to nobody\r\n\r\nhello\r\n");
@@ -56,15 +62,35 @@ fn value<'a>(text: &'a str, name: &str) -> &'a str {
     value.lines().next().unwrap().trim()
 }
 
-/// The same report about a message that was never sent is refused.
-fn refused_of_another(service: &Service, report: &str) {
-    let message_id = value(report, "Message-ID");
-    let other = report.replace(message_id, "<never@local.example>");
+/// What is said to the same report, where it names another message and another ENVID.
+fn reply_to(service: &Service, report: &str, message_id: &str, envid: &str) -> String {
+    let other = report.replace(value(report, "Message-ID"), message_id);
+    let other = other.replace(ENVIDS[0], envid).replace(ENVIDS[1], envid);
     // What the delivery has put before it does not matter.
     let other = other.lines().map(|line| format!("{line}\r\n"));
     let mut client = greeted(service, "127.0.0.3");
-    let reply = bounce(&mut client, &other.collect::<String>());
+    bounce(&mut client, &other.collect::<String>())
+}
+
+/// The same report about a message that was never sent is refused.
+fn refused_of_another(service: &Service, report: &str) {
+    let reply = reply_to(service, report, "<never@local.example>", "another");
     assert_eq!(reply, "550 5.7.1 not in reply to anything sent from here");
+}
+
+/// Each of its names is enough.
+fn known_by_either_name(service: &Service, report: &str) {
+    let returns = |envid| {
+        report.contains(&format!("\nOriginal-Envelope-ID: {envid}"))
+            || report.contains(&format!("\nOriginal-Envelope-Id: {envid}"))
+    };
+    assert!(ENVIDS.into_iter().any(returns), "{report}");
+    for envid in ENVIDS {
+        let reply = reply_to(service, report, "<never@local.example>", envid);
+        assert!(reply.starts_with("250"), "{envid}: {reply}");
+    }
+    let reply = reply_to(service, report, value(report, "Message-ID"), "another");
+    assert!(reply.starts_with("250"), "{reply}");
 }
 
 #[test]
@@ -92,6 +118,7 @@ fn postfix_reports_to_us_what_it_could_not_deliver() {
     assert!(told.contains("multipart/report"), "{told}");
     assert!(told.contains("x-bounce=pass"), "{told}");
     refused_of_another(&service, &told);
+    known_by_either_name(&service, &told);
     service.stop();
 }
 
@@ -105,6 +132,7 @@ fn exim_reports_to_us_what_it_could_not_deliver() {
         "",
         "bounce_return_body = false",
         "bounce_return_size_limit = 1",
+        "dsn_advertise_hosts = *",
     ] {
         let Some(exim) = exim::Setup::new("Exim's own bounces of what we sent") else {
             return;
@@ -122,6 +150,9 @@ fn exim_reports_to_us_what_it_could_not_deliver() {
         );
         assert!(told.contains("x-bounce=pass"), "{settings}: {told}");
         refused_of_another(&service, &told);
+        if settings.starts_with("dsn") {
+            known_by_either_name(&service, &told);
+        }
         service.stop();
     }
 }
@@ -152,6 +183,7 @@ fn another_of_us_reports_to_us_what_it_could_not_deliver() {
     assert!(told.contains("multipart/report"), "{told}");
     assert!(told.contains("x-bounce=pass"), "{told}");
     refused_of_another(&service, &told);
+    known_by_either_name(&service, &told);
     other.stop();
     service.stop();
 }

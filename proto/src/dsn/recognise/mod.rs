@@ -25,6 +25,7 @@ mod tests;
 
 pub use original::message_id;
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -34,6 +35,8 @@ use fields::Status;
 use lines::Lines;
 use original::Original;
 use parts::{Apart, Part};
+
+use crate::smtp::parameters::xtext_decoded;
 
 /// Octets of a message that are read. A report returns a header, which stands at its top; what comes behind
 /// a mebibyte is the returned message's attachments.
@@ -83,6 +86,19 @@ pub struct Bounce {
     pub original_date: Option<String>,
     /// Whom it did not reach, or about whom else it is.
     pub recipients: Vec<String>,
+}
+
+impl Bounce {
+    /// What ENVID it may mean: that which it gives, and if that can be xtext, what it would stand for. The field is to
+    /// be plain (RFC 3464 §2.2.1), and some hosts give what came in MAIL.
+    pub fn envelope_ids(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let said = self.original_envelope_id.as_deref();
+        let meant = said
+            .and_then(xtext_decoded)
+            .filter(|meant| Some(&**meant) != said);
+        let meant = meant.map(|meant| Cow::Owned(meant.into_string()));
+        said.map(Cow::Borrowed).into_iter().chain(meant)
+    }
 }
 
 /// What the parts hold together.

@@ -109,6 +109,25 @@ fn a_report_by_the_standard_is_recognised_whoever_sends_it() {
 }
 
 #[test]
+fn an_envelope_id_may_be_given_back_in_xtext() {
+    let ids = |given: &str| {
+        let message = report(
+            "multipart/report",
+            "message/delivery-status",
+            "message/rfc822",
+        );
+        let bounce = read(&message.replace("QQ314159", given), false).unwrap();
+        let ids = bounce.envelope_ids();
+        ids.map(Cow::into_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("QQ314159"), ["QQ314159"]);
+    assert_eq!(ids("QQ+20+2B+"), ["QQ+20+2B+"]);
+    assert_eq!(ids("QQ+20+2B"), ["QQ+20+2B", "QQ +"]);
+    assert_eq!(ids("a +2B b"), ["a +2B b"]);
+    assert!(ids("").is_empty());
+}
+
+#[test]
 fn the_fields_of_a_report_in_something_else_count_if_nobody_sent_it() {
     let message = report(
         "multipart/mixed",

@@ -137,16 +137,31 @@ pub fn identity<H: Hasher>(reverse_path: &ReversePath, message_id: &[u8]) -> Opt
     relaxed_identity::<H>(reverse_path, &header::relaxed(message_id))
 }
 
-/// The same of a value in relaxed form.
+/// The digest of the ENVID (RFC 3461 §4.4) that came with `reverse_path`: a host enters it for itself alone, to know it
+/// again in a report (PROTOCOLS B.6). Nobody asks for it, and no Message-ID has the same one. `None` as for an identity.
+pub fn envelope_id<H: Hasher>(reverse_path: &ReversePath, envid: &str) -> Option<Digest> {
+    named::<H>(
+        b"vouch1 env\0",
+        reverse_path,
+        &header::relaxed(envid.as_bytes()),
+    )
+}
+
+/// The identity of a value in relaxed form.
 fn relaxed_identity<H: Hasher>(reverse_path: &ReversePath, message_id: &[u8]) -> Option<Digest> {
-    if message_id.is_empty() {
+    named::<H>(b"vouch1 id\0", reverse_path, message_id)
+}
+
+/// The digest of a name that a message of `reverse_path` has.
+fn named<H: Hasher>(tag: &[u8], reverse_path: &ReversePath, name: &[u8]) -> Option<Digest> {
+    if name.is_empty() {
         return None;
     }
     let mut hash = H::default();
-    hash.update(b"vouch1 id\0");
+    hash.update(tag);
     add_reverse_path(&mut hash, reverse_path)?;
     hash.update(b"\0");
-    hash.update(message_id);
+    hash.update(name);
     Some(first_half(hash))
 }
 
