@@ -39,6 +39,9 @@ pub struct Exchange {
     runs: Vec<usize>,
     /// Whether the kernel is given several responses as one piece, to be cut.
     is_cut: bool,
+    /// The end of those that could not leave as one piece, and whether that was said for good.
+    singly: usize,
+    is_whole: bool,
 }
 
 /// An address as the kernel has it.
@@ -85,6 +88,8 @@ impl Exchange {
             runs: Vec::with_capacity(BATCH),
             // Said of nothing, to hear whether it is known: a kernel before 4.18 would send the piece as one datagram.
             is_cut: set(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok(),
+            singly: 0,
+            is_whole: false,
         }
     }
 
@@ -168,6 +173,7 @@ impl Exchange {
                 .push(part(octets.as_ptr().cast_mut(), octets.len()));
         }
         let mut sent = 0;
+        self.singly = 0;
         while sent < self.going.len() {
             sent = sent.saturating_add(self.send_from(socket, sent));
         }
@@ -179,7 +185,11 @@ impl Exchange {
         self.runs.clear();
         let mut at = first;
         while let Some(&(_, place)) = self.going.get(at) {
-            let run = if self.is_cut { self.run(at) } else { 1 };
+            let run = if self.is_cut && at >= self.singly {
+                self.run(at)
+            } else {
+                1
+            };
             let end = at.saturating_add(run);
             let places = self.names.get_mut(place).zip(self.controls.get_mut(place));
             let (Some(parts), Some((name, control)), Some(came)) =
@@ -206,10 +216,16 @@ impl Exchange {
         let done =
             unsafe { libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, 0) };
         let done = usize::try_from(done).unwrap_or_default();
-        if done == 0 && self.runs.first().is_some_and(|run| *run > 1) {
-            // A way on which nothing is cut for us: once more one by one, and so from now on.
-            self.is_cut = false;
+        let run = self.runs.first().copied().unwrap_or(1);
+        if done == 0 && run > 1 {
+            // Perhaps the asker cannot be reached, perhaps nothing is cut on this way.
+            self.is_whole = is_never(&io::Error::last_os_error());
+            self.singly = first.saturating_add(run);
             return 0;
+        }
+        if done > 0 && first < self.singly && self.is_whole {
+            // It is the way: so one by one from now on. Else anybody with a port that cannot be answered could bring that about.
+            self.is_cut = false;
         }
         // What cannot be sent is passed over.
         let passed = self.runs.iter().take(done.max(1));
@@ -234,6 +250,15 @@ impl Exchange {
         let alike = others.take_while(|at| of(*at) == Some(one)).count();
         alike.saturating_add(1)
     }
+}
+
+/// Whether the kernel says so of a way, and not of the moment.
+fn is_never(error: &io::Error) -> bool {
+    let said = error.raw_os_error();
+    matches!(
+        said,
+        Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP | libc::EMSGSIZE)
+    )
 }
 
 /// Writes behind what a control says that a piece is cut at so many octets, and gives its length then.
@@ -373,5 +398,70 @@ fn address(name: &Name) -> Option<SocketAddr> {
             Some(SocketAddrV6::new(Ipv6Addr::from(*address), port, 0, scope).into())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd as _;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use vouchsafe_proto::residue::wire::Way;
+    use vouchsafe_spool::fs::LocalDisk;
+    use vouchsafe_spool::ledger::Ledger;
+
+    use super::super::Desk;
+    use super::*;
+
+    const CONFIG: &str = r#"hostname = "mx.example.org"
+data_dir = "/tmp/vouchsafe"
+[[listen]]
+address = "[::]:25"
+[domains."example.org"]
+next_hop = "smtp://mail.internal:25"
+"#;
+
+    #[test]
+    fn one_who_cannot_be_answered_does_not_cost_others_the_single_piece() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = Ledger::open(Arc::new(LocalDisk::new(folder.path().to_owned()))).unwrap();
+        let config = crate::config::parse(CONFIG, Path::new("v.toml"));
+        let desk = Desk::new(Arc::new(ledger), &config.unwrap().config);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut exchange = Exchange::new(socket.as_fd());
+        assert!(exchange.is_cut, "kernels since 4.18 can");
+        let asker = || {
+            let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
+            asker
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            asker
+        };
+        let (nobody, somebody) = (asker(), asker());
+        for asker in [&nobody, &somebody, &nobody, &somebody] {
+            // A header without a question.
+            let query = [0, 7, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            asker.send_to(&query, socket.local_addr().unwrap()).unwrap();
+        }
+        exchange.receive(socket.as_fd()).unwrap();
+        // To port 0 the kernel sends nothing; it says the same (EINVAL) where it cannot cut.
+        let port = nobody.local_addr().unwrap().port().to_be_bytes();
+        for name in &mut exchange.names {
+            if name.0[2..4] == port {
+                name.0[2..4].fill(0);
+            }
+        }
+        let mut responses = Responses::default();
+        desk.answer(Way::Datagram, exchange.datagrams(), &mut responses);
+        exchange.send(socket.as_fd(), &responses);
+        for _ in 0..2 {
+            let mut response = [0; 64];
+            assert_eq!(somebody.recv(&mut response).unwrap(), 12);
+            assert_eq!(response[..2], [0, 7]);
+        }
+        assert!(exchange.is_cut);
     }
 }

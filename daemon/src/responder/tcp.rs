@@ -137,21 +137,19 @@ fn converse(
     let (mut came, mut out) = (Vec::new(), Vec::new());
     let mut heard = clock::since_start();
     while !stop.load(Ordering::Relaxed) {
+        // Octets that make no query do not keep a connection.
+        if clock::since_start().saturating_sub(heard) >= IDLE {
+            return Ok(());
+        }
         let mut piece = [0; 4096];
         let count = match stream.read(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(count) => count,
-            Err(error) if is_wait(&error) => {
-                if clock::since_start().saturating_sub(heard) >= IDLE {
-                    return Ok(());
-                }
-                continue;
-            }
+            Err(error) if is_wait(&error) => continue,
             Err(error) => return Err(error),
         };
         came.extend_from_slice(piece.get(..count).unwrap_or_default());
         while let Some((queries, behind)) = frames(&came)? {
-            // Octets that make no query do not keep a connection.
             heard = clock::since_start();
             out.clear();
             let queries_from = queries.iter().map(|query| (*query, from));
