@@ -142,7 +142,16 @@ fn is_whole(reply: &[u8]) -> bool {
 
 /// A message of so many octets, and behind it the final dot.
 pub fn message(octets: usize) -> Arc<[u8]> {
-    let mut text = HEADER.to_vec();
+    filled(HEADER, octets)
+}
+
+/// The same without Date and Message-ID.
+pub fn undated(octets: usize) -> Arc<[u8]> {
+    filled(UNDATED, octets)
+}
+
+fn filled(header: &[u8], octets: usize) -> Arc<[u8]> {
+    let mut text = header.to_vec();
     while text.len() < octets {
         let left = octets - text.len();
         text.extend(std::iter::repeat_n(b'x', left.clamp(3, LINE) - 2));
@@ -164,6 +173,9 @@ static CLIENTS: AtomicUsize = AtomicUsize::new(0);
 /// What an ordinary message begins with.
 const HEADER: &[u8] = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\n\
     Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-Id: <1@src.example>\r\nSubject: bench\r\n\r\n";
+
+/// What a message begins with whose program leaves the rest to the server.
+const UNDATED: &[u8] = b"From: <a@src.example>\r\nTo: <b@dst.example>\r\nSubject: bench\r\n\r\n";
 
 /// An envelope, with the command that ends it.
 const ENVELOPE: &[u8] = b"MAIL FROM:<a@src.example>\r\nRCPT TO:<b@dst.example>\r\nDATA\r\n";

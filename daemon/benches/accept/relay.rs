@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::client::{Client, message, now};
+use super::client::{Client, message, now, undated};
 use super::group::{Group, busy_ticks};
 use super::sink::Count;
 
@@ -42,6 +42,9 @@ pub struct Run {
     /// write, as a mail server sends it.
     #[arg(long)]
     lockstep: bool,
+    /// Messages have neither Date nor Message-ID, as programs submit them: a server that adds them has each with its own.
+    #[arg(long)]
+    undated: bool,
 }
 
 impl Run {
@@ -81,7 +84,11 @@ impl Run {
 
     /// Sends so many over all sessions.
     async fn send(&self, messages: usize) -> anyhow::Result<()> {
-        let text = message(self.octets);
+        let text = if self.undated {
+            undated(self.octets)
+        } else {
+            message(self.octets)
+        };
         let left = Rc::new(Cell::new(messages));
         let mut sessions = JoinSet::new();
         for _ in 0..self.sessions {
