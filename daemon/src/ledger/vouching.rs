@@ -1,7 +1,7 @@
 //! What the ledger is to have of a message of ours, computed as its content streams by (PROTOCOLS B.1, B.2).
 //!
-//! Promises: an entry for each domain of its recipients, for each way in which its identity may be written, and for its
-//! ENVID; and where there is less than that, of which hours the ledger must not say that it knows all. Left to others:
+//! Promises: an entry for each domain of its recipients, for each way in which its identity may be written, and for
+//! ourselves one for its ENVID and one for its Message-ID alone; and where there is less than that, of which hours the ledger must not say that it knows all. Left to others:
 //! which messages are ours (proto), and entering it before anything leaves (the spool).
 
 use std::collections::BTreeSet;
@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::recognise::message_id;
 use vouchsafe_proto::envelope::Envelope;
-use vouchsafe_proto::residue::covered::{Covered, NoDigest, NoHour, Reader, envelope_id, identity};
+use vouchsafe_proto::residue::covered::{
+    Covered, NoDigest, NoHour, Reader, envelope_id, identity, reference,
+};
 use vouchsafe_proto::residue::{Digest, Hour, Kind};
 use vouchsafe_proto::time::Wall;
 use vouchsafe_spool::ledger::{Entry, Missed};
@@ -105,11 +107,9 @@ pub fn entries<'a>(
         let digest = covered.digest::<Sha256>(domain, reverse_path)?;
         Some((Kind::Message, digest))
     });
-    let identities = identities(covered, reverse_path);
-    let identities = identities
-        .into_iter()
-        .map(|digest| (Kind::Identity, digest));
-    let all = digests.chain(identities);
+    let identities = identities(covered, reverse_path).into_iter();
+    let identities = identities.chain(bare_id(covered).and_then(|id| reference::<Sha256>(&id)));
+    let all = digests.chain(identities.map(|digest| (Kind::Identity, digest)));
     Ok(all
         .map(|(kind, digest)| Entry { kind, hour, digest })
         .collect())
@@ -118,20 +118,23 @@ pub fn entries<'a>(
 /// Its identity as others ask for it, and as reports may name it: to the address in small letters, and by what stands in
 /// the brackets of the Message-ID.
 fn identities(covered: &Covered, reverse_path: &ReversePath) -> BTreeSet<Digest> {
-    let bare = covered.message_id().and_then(|value| {
-        let id = message_id(&String::from_utf8_lossy(value))?;
-        Some(format!("<{id}>"))
-    });
+    let bare = bare_id(covered);
     let paths = [Some(reverse_path.clone()), as_small(reverse_path)];
     let mut all = BTreeSet::new();
     for path in paths.into_iter().flatten() {
         all.extend(covered.identity::<Sha256>(&path));
         all.extend(
             bare.as_deref()
-                .and_then(|bare| identity::<Sha256>(&path, bare.as_bytes())),
+                .and_then(|bare| identity::<Sha256>(&path, bare)),
         );
     }
     all
+}
+
+/// Its Message-ID as reports are read: in brackets, without comments and spaces.
+fn bare_id(covered: &Covered) -> Option<Vec<u8>> {
+    let id = message_id(&String::from_utf8_lossy(covered.message_id()?))?;
+    Some(format!("<{id}>").into_bytes())
 }
 
 /// Its ENVID, by which reports may name it: for ourselves, so filed under the hour in which it leaves, whatever its Date.
@@ -242,7 +245,7 @@ mod tests {
             Envelope::plain(path, VerdictResult::Authorised, Origin::Ourselves, [to]);
         envelope.requests.envid = Some("one of ours".into());
         for (header, others) in [
-            (format!("{}Message-ID: <1@a>\r\n", date(300)), 3),
+            (format!("{}Message-ID: <1@a>\r\n", date(300)), 4),
             (String::from("no field\r\n"), 0),
         ] {
             let mut vouching = Vouching::default();
@@ -280,7 +283,9 @@ mod tests {
                 entries.iter().any(|entry| entry.digest == digest)
             };
             assert!(has(value) && has("<1@a>"), "{value}");
-            assert_eq!(entries.len(), 1 + count, "{value}");
+            let known = reference::<Sha256>(b"<1@a>").unwrap();
+            assert!(entries.iter().any(|entry| entry.digest == known));
+            assert_eq!(entries.len(), 2 + count, "{value}");
         }
     }
 }

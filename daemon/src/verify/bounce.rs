@@ -5,7 +5,7 @@
 
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::dsn::recognise::{Bounce, recognise};
-use vouchsafe_proto::residue::covered::{Reader, envelope_id, identity};
+use vouchsafe_proto::residue::covered::{Reader, envelope_id, identity, reference};
 use vouchsafe_proto::residue::{Digest, Hour, Kind};
 use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::bounce::{Finding, Unclear};
@@ -22,45 +22,47 @@ pub fn look(ledger: &Ledger, message: &[u8], recipients: &[ForwardPath], now: Wa
     let Some(bounce) = recognise(message, true) else {
         return Finding::Unclear(Unclear::NotRecognised);
     };
-    let message_id = bounce.original_message_id.as_deref();
-    let message_id = message_id.map(|message_id| format!("<{message_id}>"));
-    let of = |sender: &ReversePath| {
-        let envids = bounce.envelope_ids();
-        let mut digests: Vec<Digest> = envids
-            .filter_map(|envid| envelope_id::<Sha256>(sender, &envid))
-            .collect();
-        let id = message_id.as_deref();
-        digests.extend(id.and_then(|id| identity::<Sha256>(sender, id.as_bytes())));
-        digests
-    };
-    match find(ledger, of, recipients, now) {
+    match has_any(ledger, names(&bounce, recipients), now) {
         None => Finding::Unclear(Unclear::Trouble),
         Some(true) => Finding::Ours,
-        // An ENVID that is not known proves nothing: a host that only adds its messages to the ledger adds none.
-        Some(false) if message_id.is_none() => Finding::Unclear(Unclear::NoReference),
-        Some(false) => unless_unclear(ledger, &bounce, recipients, now),
+        Some(false) => {
+            doubt(ledger, &bounce, recipients, now).map_or(Finding::NotOurs, Finding::Unclear)
+        }
     }
 }
 
-/// Whether any of its recipients has sent what one of these digests is of; none if that cannot be known.
-fn find(
-    ledger: &Ledger,
-    of: impl Fn(&ReversePath) -> Vec<Digest>,
-    recipients: &[ForwardPath],
-    now: Wall,
-) -> Option<bool> {
-    let now = Hour::at(now)?;
-    let first = Hour::new(now.number().saturating_sub(KEPT_HOURS))?;
-    let hours = Hours::new(first, KEPT_HOURS.saturating_add(AHEAD_HOURS));
-    let mut questions = Vec::new();
+/// What the ledger has, if any of its recipients has sent what it is about.
+fn names(bounce: &Bounce, recipients: &[ForwardPath]) -> Vec<Digest> {
+    let id = message_id(bounce);
+    let mut digests = Vec::new();
     for sender in recipients.iter().filter_map(sender) {
         // Some hosts write addresses in small letters.
         for sender in [as_small(&sender), Some(sender)].into_iter().flatten() {
-            for digest in of(&sender) {
-                questions.push(about(Kind::Identity, hours, digest)?);
-            }
+            let envids = bounce.envelope_ids();
+            digests.extend(envids.filter_map(|envid| envelope_id::<Sha256>(&sender, &envid)));
+            let id = id.as_deref();
+            digests.extend(id.and_then(|id| identity::<Sha256>(&sender, id)));
         }
     }
+    digests
+}
+
+/// The Message-ID that it names, as one is entered.
+fn message_id(bounce: &Bounce) -> Option<Vec<u8>> {
+    let id = bounce.original_message_id.as_deref()?;
+    Some(format!("<{id}>").into_bytes())
+}
+
+/// Whether the ledger has one of these, whatever their hour; none if that cannot be known.
+fn has_any(ledger: &Ledger, digests: Vec<Digest>, now: Wall) -> Option<bool> {
+    let now = Hour::at(now)?;
+    let first = Hour::new(now.number().saturating_sub(KEPT_HOURS))?;
+    let hours = Hours::new(first, KEPT_HOURS.saturating_add(AHEAD_HOURS));
+    let asked = digests.into_iter();
+    let questions: Option<Vec<_>> = asked
+        .map(|digest| about(Kind::Identity, hours, digest))
+        .collect();
+    let questions = questions?;
     let mut answers = vec![Answer::NotFound; questions.len()];
     ledger.look_up(&questions, &mut answers);
     if answers.contains(&Answer::Sent) {
@@ -80,15 +82,28 @@ fn sender(recipient: &ForwardPath) -> Option<ReversePath> {
     }
 }
 
-/// None was found: whether that means that none was sent.
-fn unless_unclear(
+/// None was found: why that does not mean that none was sent.
+fn doubt(
     ledger: &Ledger,
     bounce: &Bounce,
     recipients: &[ForwardPath],
     now: Wall,
-) -> Finding {
+) -> Option<Unclear> {
+    // An ENVID that is not known proves nothing: a host that only adds its messages to the ledger adds none.
+    let Some(id) = message_id(bounce).filter(|_| bounce.is_returned) else {
+        return Some(Unclear::NoReference);
+    };
+    let by_anybody = reference::<Sha256>(&id).into_iter().collect();
+    match has_any(ledger, by_anybody, now) {
+        None => return Some(Unclear::Trouble),
+        Some(true) => return Some(Unclear::OtherSender),
+        Some(false) => {}
+    }
+    if !recipients.iter().all(|path| is_to(bounce, path)) {
+        return Some(Unclear::Forwarded);
+    }
     let Some(hour) = bounce.original_date.as_deref().and_then(hour_of) else {
-        return Finding::Unclear(Unclear::NoDate);
+        return Some(Unclear::NoDate);
     };
     let is_covered = |domain: &Domain| {
         let span = ledger.covered(domain, now);
@@ -96,10 +111,18 @@ fn unless_unclear(
     };
     let mut domains = recipients.iter().map(ForwardPath::domain);
     let are_covered = domains.all(|domain| domain.is_some_and(is_covered));
-    if are_covered && !ledger.misses(hour) {
-        Finding::NotOurs
-    } else {
-        Finding::Unclear(Unclear::NotCovered)
+    (!are_covered || ledger.misses(hour)).then_some(Unclear::NotCovered)
+}
+
+/// Whether it says that it is to this recipient: what was forwarded is about what was sent from another address.
+fn is_to(bounce: &Bounce, recipient: &ForwardPath) -> bool {
+    let mut addressees = bounce.addressees.iter();
+    match recipient {
+        ForwardPath::Mailbox(mailbox) => {
+            let recipient = mailbox.to_string();
+            addressees.any(|to| to.eq_ignore_ascii_case(&recipient))
+        }
+        ForwardPath::Postmaster => false,
     }
 }
 

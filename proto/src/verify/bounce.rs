@@ -5,8 +5,8 @@
 //! But a report says which message it is about, and the ledger knows the reverse-path and Message-ID of all that was
 //! sent.
 //!
-//! Promises: only what is recognised as a report, names one message and its date, and lies in hours that the ledger
-//! covers, is ever *against*, and only where the operator wants that; a missing report is worse than a spurious one.
+//! Promises: only what is recognised as a report, is to the one whom it reaches, returns a Message-ID and a date, and lies in
+//! hours that the ledger covers, is ever *against*, and only where the operator wants that; a missing report is worse than a spurious one.
 //! Left to others: reading reports (`dsn::recognise`), and looking into the ledger (the daemon).
 
 use crate::message::Method;
@@ -43,6 +43,12 @@ pub enum Unclear {
     /// It does not say which message it is about.
     #[error("it does not name the message that it is about")]
     NoReference,
+    /// It was sent from here, but by somebody else: some hosts report to From, and people have several addresses.
+    #[error("somebody else has sent the message that it is about")]
+    OtherSender,
+    /// It is to somebody else, and was forwarded: what that one sends need not come by here.
+    #[error("it was forwarded from another address")]
+    Forwarded,
     /// It does not say when that was sent.
     #[error("it does not say when the message that it is about was sent")]
     NoDate,
@@ -60,6 +66,8 @@ impl Unclear {
         match self {
             Self::NotRecognised => "not_recognised",
             Self::NoReference => "no_reference",
+            Self::OtherSender => "other_sender",
+            Self::Forwarded => "forwarded",
             Self::NoDate => "no_date",
             Self::NotCovered => "not_covered",
             Self::Trouble => "trouble",
@@ -101,6 +109,10 @@ impl Report {
             Finding::Unclear(why) => match why {
                 Unclear::NotRecognised => "it is not recognised as a report",
                 Unclear::NoReference => "it reports on a message that it does not name",
+                Unclear::OtherSender => {
+                    "it reports on a message that somebody else has sent from here"
+                }
+                Unclear::Forwarded => "it is a report to another address",
                 Unclear::NoDate => {
                     "it reports on a message of which it does not say when it was sent"
                 }

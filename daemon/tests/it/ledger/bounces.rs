@@ -137,13 +137,26 @@ fn a_storm_of_forged_bounces_is_refused_and_true_ones_pass() {
         client.send(report(&message_id, &sent));
         client.expect(".", 250);
     }
-    // What is unclear: no date, one before all that is covered, no reference, no report.
+    // To another who has sent nothing, about what was sent: as some hosts report to From.
+    let mut client = greeted(&service, "127.0.0.3");
+    client.expect("MAIL FROM:<>", 250);
+    client.expect("RCPT TO:<b@local.example>", 250);
+    client.expect("DATA", 354);
+    let told = report(&message_id, &sent);
+    client.send(told.replace("To: a@local.example", "To: b@local.example"));
+    client.expect(".", 250);
+    // What is unclear: no date, one before all that is covered, no reference, one that is only answered, what was
+    // forwarded to here, no report.
+    let never = report("<other@local.example>", &sent);
+    let nameless = report("", &sent).replace("Message-ID: \r\n", "");
     let old = format!("Date: {}\r\n", date(4 * 24 * 3600));
     let mut client = greeted(&service, "127.0.0.3");
     for unclear in [
         report("<other@local.example>", ""),
         report("<other@local.example>", &old),
         report("", &sent),
+        nameless.replacen("To: ", "In-Reply-To: <3@far.example>\r\nTo: ", 1),
+        never.replacen("To: a@local.example", "To: a@elsewhere.example", 1),
         String::from(
             "From: c@far.example\r\nSubject: Out of office\r\nAuto-Submitted: auto-replied\r\n\r\nBack on Monday.\r\n",
         ),
@@ -151,7 +164,7 @@ fn a_storm_of_forged_bounces_is_refused_and_true_ones_pass() {
         let reply = bounce(&mut client, &unclear);
         assert!(reply.starts_with("250"), "{reply}\n{unclear}");
     }
-    service.wait_for_each(6, "outcome=\"delivered\"");
+    service.wait_for_each(9, "outcome=\"delivered\"");
     let marks = service.delivered();
     let marked = |mark: &str| {
         let has = |message: &&Vec<u8>| String::from_utf8_lossy(message).contains(mark);
@@ -159,7 +172,11 @@ fn a_storm_of_forged_bounces_is_refused_and_true_ones_pass() {
     };
     assert_eq!(marked("x-bounce=pass"), 2);
     assert_eq!(marked("x-bounce=fail"), 0);
-    assert_eq!(marked("x-bounce=none"), 3);
+    assert_eq!(marked("x-bounce=none"), 6);
+    for why in ["other_sender", "forwarded", "no_date", "not_covered"] {
+        assert_eq!(marked(&format!("x-bounce=none reason={why}")), 1, "{why}");
+    }
+    assert_eq!(marked("x-bounce=none reason=no_reference"), 2);
     service.stop();
 }
 

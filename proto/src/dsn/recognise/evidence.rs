@@ -110,6 +110,12 @@ impl Header {
             .collect()
     }
 
+    /// Whom it says that it is to.
+    pub(super) fn addressees(&self) -> Vec<String> {
+        let to = self.to.as_deref();
+        to.map(addresses::in_field).unwrap_or_default()
+    }
+
     /// Whether Subject says that something was not delivered, or was returned.
     pub(super) fn subject_says_undelivered(&self) -> bool {
         let subject = self.subject.as_deref().unwrap_or_default();

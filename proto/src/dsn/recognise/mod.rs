@@ -82,10 +82,14 @@ pub struct Bounce {
     pub original_envelope_id: Option<String>,
     /// Its Message-ID, without brackets.
     pub original_message_id: Option<String>,
+    /// Whether that stands in what is returned of it. Else the report only says that it answers it (In-Reply-To).
+    pub is_returned: bool,
     /// Its Date, as it stands there.
     pub original_date: Option<String>,
     /// Whom it did not reach, or about whom else it is.
     pub recipients: Vec<String>,
+    /// Whom the bounce itself says that it is to (To).
+    pub addressees: Vec<String>,
 }
 
 impl Bounce {
@@ -125,13 +129,16 @@ pub fn recognise(message: &[u8], null_reverse_path: bool) -> Option<Bounce> {
     let known = header.known();
     let sign = sign(&header, &contents, &known, null_reverse_path)?;
     let recipients = recipients(&header, &contents, &known);
+    let addressees = header.addressees();
     let original = contents.original.unwrap_or_default();
     Some(Bounce {
         sign,
         original_envelope_id: contents.status.envelope_id,
+        is_returned: original.message_id.is_some(),
         original_message_id: original.message_id.or(header.answers),
         original_date: original.date,
         recipients,
+        addressees,
     })
 }
 

@@ -147,6 +147,18 @@ pub fn envelope_id<H: Hasher>(reverse_path: &ReversePath, envid: &str) -> Option
     )
 }
 
+/// The digest of a Message-ID, whichever of its addresses a host sent it from: for itself alone, as that of an ENVID.
+pub fn reference<H: Hasher>(message_id: &[u8]) -> Option<Digest> {
+    let message_id = header::relaxed(message_id);
+    if message_id.is_empty() {
+        return None;
+    }
+    let mut hash = H::default();
+    hash.update(b"vouch1 ref\0");
+    hash.update(&message_id);
+    Some(first_half(hash))
+}
+
 /// The identity of a value in relaxed form.
 fn relaxed_identity<H: Hasher>(reverse_path: &ReversePath, message_id: &[u8]) -> Option<Digest> {
     named::<H>(b"vouch1 id\0", reverse_path, message_id)
