@@ -1,13 +1,12 @@
 //! Queries over TCP (RFC 7766): for those whose answer over UDP was cut, or whose network has used up its rate.
 //!
 //! A connection has a thread, which answers all that has come at once. Promises: connections are bounded, in all and
-//! for each network; one that is silent ends
-//! after ten seconds, one that does not take what it asked for after two; all have ended when [`serve`] has.
+//! for each network, and where there are too many in all, the one that has asked nothing for longest makes room; one that
+//! is silent ends after ten seconds, one that does not take what it asked for after two; all have ended when [`serve`] has.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -32,14 +31,27 @@ const QUERY: usize = 1232;
 /// Octets of a thread's stack.
 const STACK: usize = 256 << 10;
 
-/// How many connections there are, by their networks.
+/// The connections that there are.
 #[derive(Debug, Default)]
-struct Open(Mutex<BTreeMap<u64, usize>>);
+struct Open(Mutex<Vec<Place>>);
 
-/// One of them.
+/// One of them, as others see it.
+#[derive(Debug)]
+struct Place {
+    network: u64,
+    heard: Arc<Heard>,
+    /// To end it with.
+    stream: TcpStream,
+}
+
+/// When it asked something last, in milliseconds since the start.
+#[derive(Debug, Default)]
+struct Heard(AtomicU64);
+
+/// One of them, as it sees itself.
 struct Ticket {
     open: Arc<Open>,
-    network: u64,
+    heard: Arc<Heard>,
 }
 
 /// A listener at this address.
@@ -65,7 +77,7 @@ pub fn serve(listener: &TcpListener, desk: &Arc<Desk>, stop: &Arc<AtomicBool>, p
                 continue;
             }
         };
-        let Some(ticket) = Open::enter(&open, peer.ip()) else {
+        let Some(ticket) = Open::enter(&open, &stream, peer.ip()) else {
             continue;
         };
         threads.retain(|thread| !thread.is_finished());
@@ -75,9 +87,8 @@ pub fn serve(listener: &TcpListener, desk: &Arc<Desk>, stop: &Arc<AtomicBool>, p
             .stack_size(STACK);
         // A thread that cannot be had closes the connection.
         threads.extend(thread.spawn(move || {
-            let _ticket = ticket;
             // A peer that is gone is nobody's concern.
-            let _ = converse(stream, peer.ip(), &desk, &stop, patience);
+            let _ = converse(stream, peer.ip(), &desk, &stop, (patience, &ticket.heard));
         }));
     }
     for thread in threads {
@@ -93,32 +104,50 @@ fn is_patience(error: &io::Error) -> bool {
 }
 
 impl Open {
-    /// A place for one more from there, if there is one.
-    fn enter(open: &Arc<Self>, from: IpAddr) -> Option<Ticket> {
+    /// A place for one more from there. Whoever has all places of many networks would else keep everybody out.
+    fn enter(open: &Arc<Self>, stream: &TcpStream, from: IpAddr) -> Option<Ticket> {
         let network = network(from);
-        let mut networks = open.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = networks.values().sum::<usize>();
-        let own = networks.get(&network).copied().unwrap_or_default();
-        if all >= MOST || own >= MOST_OF_NETWORK {
+        let mut places = open.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = places.iter().filter(|place| place.network == network);
+        if own.count() >= MOST_OF_NETWORK {
             return None;
         }
-        networks.insert(network, own.saturating_add(1));
+        let stream = stream.try_clone().ok()?;
+        if places.len() >= MOST {
+            let all = places.iter().enumerate();
+            let (longest, _) = all.min_by_key(|(_, place)| place.heard.at())?;
+            // One that is gone already has nothing to shut.
+            let _ = places.swap_remove(longest).stream.shutdown(Shutdown::Both);
+        }
+        let heard = Arc::new(Heard::default());
+        heard.now();
+        places.push(Place {
+            network,
+            heard: Arc::clone(&heard),
+            stream,
+        });
         Some(Ticket {
             open: Arc::clone(open),
-            network,
+            heard,
         })
+    }
+}
+
+impl Heard {
+    fn now(&self) {
+        let millis = u64::try_from(clock::since_start().as_millis()).unwrap_or(u64::MAX);
+        self.0.store(millis, Ordering::Relaxed);
+    }
+
+    fn at(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut networks = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = networks.get_mut(&self.network) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                networks.remove(&self.network);
-            }
-        }
+        let mut places = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|place| !Arc::ptr_eq(&place.heard, &self.heard));
     }
 }
 
@@ -128,17 +157,16 @@ fn converse(
     from: IpAddr,
     desk: &Desk,
     stop: &AtomicBool,
-    patience: Duration,
+    (patience, heard): (Duration, &Heard),
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(TAKES))?;
     let mut responses = Responses::default();
     let (mut came, mut out) = (Vec::new(), Vec::new());
-    let mut heard = clock::since_start();
     while !stop.load(Ordering::Relaxed) {
         // Octets that make no query do not keep a connection.
-        if clock::since_start().saturating_sub(heard) >= IDLE {
+        if clock::since_start().saturating_sub(heard.at()) >= IDLE {
             return Ok(());
         }
         let mut piece = [0; 4096];
@@ -150,7 +178,7 @@ fn converse(
         };
         came.extend_from_slice(piece.get(..count).unwrap_or_default());
         while let Some((queries, behind)) = frames(&came)? {
-            heard = clock::since_start();
+            heard.now();
             out.clear();
             let queries_from = queries.iter().map(|query| (*query, from));
             desk.answer(Way::Stream, queries_from, &mut responses);

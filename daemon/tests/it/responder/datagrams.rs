@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use super::super::client::Client;
 use super::super::service::Setup;
 use super::{Answering, DIGEST, OTHER, section};
 
@@ -234,6 +235,38 @@ fn connections_of_a_network_are_bounded() {
     assert!(connect().is_none());
     open.clear();
     assert!((0..1000).find_map(|_| connect()).is_some());
+    answering.service.stop();
+}
+
+#[test]
+fn whoever_holds_all_connections_keeps_nobody_out() {
+    let answering = Answering::new(Setup::new(), "");
+    let framed = framed(&query(&answering.name(DIGEST), EDNS));
+    let asked = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&framed).unwrap();
+        assert!(says(&next(stream), "v=1 s="));
+    };
+    // Eight for each of sixteen networks, all of which have asked.
+    let mut held = Vec::new();
+    for number in 0..128_u8 {
+        let from = IpAddr::from([127, 0, 1 + number / 8, 1]);
+        let mut stream = Client::connect_from(from, answering.at).stream();
+        asked(&mut stream);
+        held.push(stream);
+    }
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let from = IpAddr::from([127, 0, 99, 1]);
+        let mut stream = Client::connect_from(from, answering.at).stream();
+        asked(&mut stream);
+        others.push(stream);
+    }
+    // Those that were silent for longest have made room, and nobody else.
+    for gone in &mut held[..2] {
+        assert_eq!(gone.read(&mut [0; 9]).unwrap_or(0), 0);
+    }
+    asked(&mut held[2]);
     answering.service.stop();
 }
 
