@@ -16,7 +16,7 @@ use super::format::{
     directory_of, entry_of, first_index, page_sum, pages_of,
 };
 use super::large::advise;
-use super::prefetch::prefetch;
+use super::prefetch::{prefetch, prefetch_for_later};
 use super::question::Question;
 use super::sort::{Raw, digest, key};
 use super::soundness::Soundness;
@@ -57,7 +57,7 @@ impl Resident {
         let digests = self.digests.get(range).unwrap_or_default();
         // A line has four; one that begins within a line ends in another.
         for raw in digests.iter().step_by(4).chain(digests.last()) {
-            prefetch(raw);
+            prefetch_for_later(raw);
         }
         digests
     }
