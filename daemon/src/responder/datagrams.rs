@@ -414,15 +414,8 @@ mod tests {
     use vouchsafe_spool::ledger::Ledger;
 
     use super::super::Desk;
+    use super::super::tests::CONFIG;
     use super::*;
-
-    const CONFIG: &str = r#"hostname = "mx.example.org"
-data_dir = "/tmp/vouchsafe"
-[[listen]]
-address = "[::]:25"
-[domains."example.org"]
-next_hop = "smtp://mail.internal:25"
-"#;
 
     #[test]
     fn one_who_cannot_be_answered_does_not_cost_others_the_single_piece() {

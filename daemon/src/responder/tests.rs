@@ -16,7 +16,7 @@ use super::Desk;
 use super::answering::Responses;
 use crate::clock;
 
-const CONFIG: &str = r#"hostname = "mx.example.org"
+pub(super) const CONFIG: &str = r#"hostname = "mx.example.org"
 data_dir = "/tmp/vouchsafe"
 [[listen]]
 address = "[::]:25"

@@ -23,9 +23,10 @@ pub static BOUNCES: Section = Section {
             name: "refuse",
             kind: Kind::Switch,
             presence: Presence::Default("false"),
-            doc: "Whether a bounce that is recognised as one is rejected with 550 5.7.1 if it names a \
-                  message, with its date, of a time that the ledger covers, and that was not sent \
-                  from here. No path is opened for one before its content is here. All other mail with a null reverse-path is taken: a report that is \
+            doc: "Whether a bounce that is recognised as one is rejected with 550 5.7.1 if it is to \
+                  its recipient (`To`), and returns a Message-ID that nobody has sent from here, with a \
+                  date of a time that the ledger covers. No path is opened for one before its content \
+                  is here. All other mail with a null reverse-path is taken: a report that is \
                   missing is worse than one too many.",
         },
     ],
