@@ -36,11 +36,14 @@ pub use cache::content_weight;
 pub use servers::{ServersError, system_servers};
 pub use stub::{Settings, Stub};
 pub use swappable::Swappable;
-pub use turns::MAX_OPEN;
+pub use turns::{MAX_OPEN, Turn};
 pub use wire::Whose;
 
 /// An answer on its way.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// A turn that is waited for.
+pub type Turning<'a> = Pin<Box<dyn Future<Output = Option<Turn>> + Send + 'a>>;
 
 /// Whoever answers questions to the DNS.
 pub trait Resolver: Send + Sync + 'static {
@@ -52,5 +55,12 @@ pub trait Resolver: Send + Sync + 'static {
     fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
         let _ = client;
         self.ask(question)
+    }
+
+    /// A turn for a question that is put to others, as one of this resolver's: no more are open together than it allows
+    /// ([`MAX_OPEN`]). One that bounds nothing has none to give.
+    fn turn_for(&self, client: Option<IpAddr>) -> Turning<'_> {
+        let _ = client;
+        Box::pin(std::future::ready(None))
     }
 }

@@ -151,6 +151,10 @@ impl Resolver for Stub {
     fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
         Box::pin(self.0.answer(Some(client), question))
     }
+
+    fn turn_for(&self, client: Option<IpAddr>) -> super::Turning<'_> {
+        Box::pin(async move { Some(self.0.turns.take(client).await) })
+    }
 }
 
 /// Where an answer is.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use vouchsafe_proto::dns::Question;
 
-use super::{Asking, Resolver, ServersError, Settings, Stub};
+use super::{Asking, Resolver, ServersError, Settings, Stub, Turning};
 use crate::bounded::Figures;
 use crate::config::Config;
 
@@ -50,5 +50,10 @@ impl Resolver for Swappable {
     fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
         let stub = self.stub.load_full();
         Box::pin(async move { stub.1.ask_for(client, question).await })
+    }
+
+    fn turn_for(&self, client: Option<IpAddr>) -> Turning<'_> {
+        let stub = self.stub.load_full();
+        Box::pin(async move { stub.1.turn_for(client).await })
     }
 }

@@ -109,6 +109,8 @@ impl Asker {
                 server: None,
             };
         };
+        // As many at a time as for the resolver: a flood of claims or messages must not use up what sessions need.
+        let _turn = self.resolver.turn_for(self.client).await;
         let at_port = |address| SocketAddr::new(address, self.port);
         let servers = servers.into_iter().map(at_port).collect();
         let stub = Stub::new(Settings::of_zone(servers, DEADLINE));

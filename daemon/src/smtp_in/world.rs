@@ -177,9 +177,12 @@ pub(super) fn ask(
             let found = verifier.outside(reverse_path, &recipients, &run).await;
             Answer::Outside(found.map(Box::new)).into()
         }),
-        Ask::Begin { .. } => match in_hand.held.take() {
+        Ask::Begin { is_claimed, .. } => match in_hand.held.take() {
             None => Box::pin(async move { begin(&site).await }),
-            Some(held) => within(span, async move { begin_held(&site, held).await }),
+            Some(held) => within(
+                span,
+                async move { begin_held(&site, held, is_claimed).await },
+            ),
         },
         Ask::Commit(envelope) => {
             let in_hand = std::mem::take(in_hand);
@@ -248,8 +251,9 @@ async fn begin(site: &Site) -> Told {
     }
 }
 
-/// Begins a message down the paths that are held; and in the spool, where something may come to be stored.
-async fn begin_held(site: &Site, mut held: Box<Held>) -> Told {
+/// Begins a message down the paths that are held; and in the spool, where something may come to be stored, or if it is said
+/// to be one that its domain has sent: if it is another, its signatures are looked at after all.
+async fn begin_held(site: &Site, mut held: Box<Held>, is_claimed: bool) -> Told {
     let now = clock::now().wall;
     let Some(random) = chance::octets() else {
         return Told {
@@ -258,7 +262,7 @@ async fn begin_held(site: &Site, mut held: Box<Held>) -> Told {
         };
     };
     let queue_id = QueueId::new(now, u64::from_le_bytes(random));
-    let mut told = match held.begin(queue_id).await {
+    let mut told = match held.begin(queue_id, is_claimed).await {
         Err(reply) => Told::from(Answer::Begun(Err(reply))),
         Ok(false) => Answer::Begun(Ok(held.begun(queue_id))).into(),
         Ok(true) => match site.spool.begin_as(queue_id, now).await {

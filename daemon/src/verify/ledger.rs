@@ -201,7 +201,7 @@ impl Verifier {
     async fn go_through(
         &self,
         known: &Report,
-        mut round: Round<'_>,
+        round: Round<'_>,
         whom: Whom,
         client: IpAddr,
     ) -> Report {
@@ -209,17 +209,17 @@ impl Verifier {
             return known.with(Finding::NotAsked(NotAsked::NoDigest), Vec::new(), None);
         };
         let memory = &self.asking.memory;
-        let before = lock(memory).before((number, client), clock::mono());
+        let mut before = lock(memory).before((number, client), clock::mono());
+        let is_claimed = round.is_claimed(&whom.recipients);
+        if is_claimed {
+            before = before.retracted();
+        }
         let is_ahead = round.exchange.hour > round.exchange.now;
         let terms = (known.offer.policy, is_ahead);
-        // A question about another message was one too many: it costs one about this.
-        let spent = usize::from(round.is_claimed_in_vain(&whom.recipients));
+        // A question that has come to nothing was one too many: it costs one about this message.
+        let spent = usize::from(known.claimed.is_some() && !is_claimed);
         let course = Course::new(&whom.recipients, &whom.elsewhere, terms, before);
         let mut course = course.after(spent);
-        if !course.is_fresh() {
-            // What is to be confirmed was to be asked some time after it was said.
-            round.claimed = None;
-        }
         let (mut asked, mut offer) = (Vec::new(), None);
         let mut next = course.begin();
         let finding = loop {
@@ -304,19 +304,18 @@ impl Round<'_> {
         }
     }
 
-    /// What was heard at MAIL, if it was about this message.
+    /// What was heard at MAIL, if it was about this message, and that it was sent.
     fn heard_before(&self, digest: Digest) -> Option<Heard> {
         let claimed = self.claimed?;
         claimed.heard_of(self.exchange.hour, digest)
     }
 
-    /// True if another message was claimed than has come.
-    fn is_claimed_in_vain(&self, recipients: &[Domain]) -> bool {
-        let is_it = |domain: &Domain| {
+    /// True if the domain has said at MAIL that it sent this message.
+    fn is_claimed(&self, recipients: &[Domain]) -> bool {
+        recipients.iter().any(|domain| {
             let digest = self.digest(&About::Message(domain.clone()));
             digest.is_some_and(|(_, digest)| self.heard_before(digest).is_some())
-        };
-        self.claimed.is_some() && !recipients.iter().any(is_it)
+        })
     }
 }
 

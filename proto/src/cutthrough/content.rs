@@ -28,7 +28,8 @@ impl Path {
         }
         self.proceed(actions);
         let waits = |branch: &Branch| branch.stage == BranchStage::Waiting;
-        let tees = self.recipients.iter().any(|one| self.is_stored(one))
+        let tees = self.may_prove
+            || self.recipients.iter().any(|one| self.is_stored(one))
             || self.branches.iter().any(waits);
         self.draft = if tees { Draft::Written } else { Draft::None };
         self.stage = Stage::Content;

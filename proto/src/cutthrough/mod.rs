@@ -113,6 +113,8 @@ pub enum Input {
     Judged(Sender),
     /// To [`Action::Open`] and [`Action::Ask`].
     Said(BranchId, Said),
+    /// The content may prove the reverse-path, so that the message may come to be stored after all.
+    MayProve,
     /// The content begins: no recipient comes any more. Answered by [`Action::Begin`].
     Begin(QueueId),
     /// A branch has ended before it was told to complete. Its recipients in the order in which it was
@@ -184,6 +186,8 @@ pub struct Path {
     /// Its name, once the content begins.
     queue_id: QueueId,
     draft: Draft,
+    /// The content may prove the reverse-path.
+    may_prove: bool,
     /// The client hears each recipient's end.
     for_each: bool,
 }
@@ -295,6 +299,7 @@ impl Path {
             stage: Stage::Envelope,
             queue_id: name,
             draft: Draft::None,
+            may_prove: false,
             for_each: false,
         }
     }
@@ -325,6 +330,7 @@ impl Path {
         match input {
             Input::Recipient(way) => self.recipient(way, actions),
             Input::Said(branch, said) => self.said(branch, said, actions),
+            Input::MayProve => self.may_prove = true,
             Input::Begin(queue_id) => self.begin(queue_id, actions),
             Input::Broke(branch, ends) => self.broke(branch, &ends, actions),
             Input::DraftLost(reply) => self.draft_lost(reply),

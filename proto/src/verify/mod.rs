@@ -412,6 +412,13 @@ impl Verdict {
         })
     }
 
+    /// True if what the ledger says can still change what becomes of the message: a tempfail waits for nothing, and what is
+    /// condemned for nothing either ([`timing`]).
+    pub fn awaits_ledger(&self) -> bool {
+        let is_refused = self.result == VerdictResult::Tempfail || self.has(Weight::Condemns);
+        self.asks_ledger() && !is_refused
+    }
+
     /// True if the domain has said that it sent the message that the client claims will follow: if that is so, it will
     /// be proven by nothing but its content.
     pub fn awaits_claimed(&self) -> bool {

@@ -194,9 +194,12 @@ impl Held {
         self.chain.content_ended(clock::mono());
     }
 
-    /// The content begins. Gives whether it is written to the draft, too.
-    pub(super) async fn begin(&mut self, id: QueueId) -> Result<bool, Reply> {
+    /// The content begins, which may prove the reverse-path. Gives whether it is written to the draft, too.
+    pub(super) async fn begin(&mut self, id: QueueId, may_prove: bool) -> Result<bool, Reply> {
         self.queue_id = id;
+        if may_prove {
+            self.path.step(Input::MayProve, &mut self.actions);
+        }
         match self.drive(Input::Begin(id), None).await {
             Some(Answered::Begin(answer)) => answer,
             _ => Err(out_of_step()),

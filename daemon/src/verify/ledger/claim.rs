@@ -1,8 +1,8 @@
 //! A claim at MAIL (XVOUCH, PROTOCOLS D): asks the domain about the message that the client says will follow, before any of
 //! it has come.
 //!
-//! Promises: one question, and none where the reverse-path is proven anyhow or its domain takes no part; the answer proves
-//! nothing before the content has come and is that message. Leaves to others: what is done in view of it, and
+//! Promises: one question, and none where the reverse-path is proven anyhow, its domain takes no part, or MAIL is refused
+//! whatever it says; the answer proves nothing before the content has come and is that message. Leaves to others: what is done in view of it, and
 //! comparing the content (`super`).
 
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ impl Verifier {
         claim: Claim,
         client: IpAddr,
     ) -> Arc<Verdict> {
-        let Some(known) = verdict.ledger().filter(|_| verdict.asks_ledger()) else {
+        let Some(known) = verdict.ledger().filter(|_| verdict.awaits_ledger()) else {
             return verdict;
         };
         let exchange = Exchange::new(self, &known.domain, claim.hour, client);

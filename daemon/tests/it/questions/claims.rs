@@ -142,9 +142,9 @@ fn what_is_claimed_and_was_not_sent_goes_as_without_a_claim() {
     }
     let message = Message::naming("old.example");
     let both = [Some(NOT_SENT), Some(NOT_SENT)];
-    // A claim that is the message's is the first of its questions, any other is one more; neither wards off a refusal.
+    // One question more, also if it was about this message; and none wards off a refusal.
     let unheard = format!("79bf9.{:032x}", 7);
-    for (claim, questions) in [(&message.claims[0], 4), (&unheard, 5)] {
+    for (claim, questions) in [(&message.claims[0], 5), (&unheard, 5)] {
         let world = World::new(&message, sender("", &both));
         let service = world.service(HERE);
         let mut client = claiming(&service, claim);
@@ -157,6 +157,49 @@ fn what_is_claimed_and_was_not_sent_goes_as_without_a_claim() {
     let mut client = claiming(&service, &message.claims[0]);
     let reply = finish(&mut client, &BOB, &message);
     assert!(reply.starts_with("250"), "{reply}");
+}
+
+#[test]
+fn what_is_not_known_at_mail_may_be_at_the_end() {
+    if !Nsd::installed("claims that are answered otherwise later") {
+        return;
+    }
+    let message = Message::naming("old.example");
+    // A server whose copy of the ledger lags behind, one that does not know, and one that is silent for a while.
+    for at_mail in [Some(NOT_SENT), Some(UNKNOWN), None] {
+        let mut world = World::new(&message, sender(NOBODY, &[at_mail]));
+        let mut service = world.service(HERE);
+        let mut client = claiming(&service, &message.claims[0]);
+        world.becomes(&message, sender(NOBODY, &[Some(SENT)]));
+        let reply = finish(&mut client, &BOB, &message);
+        assert!(reply.starts_with("250"), "{at_mail:?} {reply}");
+        let line = service.wait_for(" accepted ");
+        assert!(line.contains("verdict=authorised"), "{line}");
+    }
+}
+
+#[test]
+fn what_was_denied_before_is_proven_by_its_claim() {
+    if !Nsd::installed("claims of what was denied before") {
+        return;
+    }
+    let message = Message::naming("old.example");
+    let denied = [Some(NOT_SENT), Some(NOT_SENT)];
+    for path in ["hold", "store"] {
+        let mut world = World::new(&message, sender(NOBODY, &denied));
+        let sink = Sink::start();
+        let mut service = with_path(&world, &sink, path).start();
+        let mut client = claiming(&service, &message.claims[0]);
+        let reply = finish(&mut client, &BOB, &message);
+        assert!(reply.starts_with("550"), "{path} {reply}");
+        // It is entered only now.
+        world.becomes(&message, sender(NOBODY, &[Some(SENT), Some(SENT)]));
+        let mut client = claiming(&service, &message.claims[0]);
+        let reply = finish(&mut client, &BOB, &message);
+        assert!(reply.starts_with("250"), "{path} {reply}");
+        let line = service.wait_for(" accepted ");
+        assert!(line.contains("verdict=authorised"), "{path} {line}");
+    }
 }
 
 #[test]

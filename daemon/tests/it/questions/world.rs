@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use vouchsafe_proto::addr::{Domain, ReversePath};
@@ -211,13 +211,16 @@ fn texts(message: &Message, says: Says) -> String {
 /// Where questions pass by.
 struct Relay {
     questions: Arc<AtomicUsize>,
+    /// To whom; without a server, questions to a ledger are lost.
+    onward: Arc<Mutex<(SocketAddr, bool)>>,
 }
 
 impl Relay {
-    /// Hands everything on; without a server, questions to a ledger are lost.
-    fn start(socket: UdpSocket, server: SocketAddr, answers: bool) -> Self {
+    /// Hands everything on.
+    fn start(socket: UdpSocket, server: (SocketAddr, bool)) -> Self {
         let questions = Arc::<AtomicUsize>::default();
-        let counted = Arc::clone(&questions);
+        let onward = Arc::new(Mutex::new(server));
+        let (counted, servers) = (Arc::clone(&questions), Arc::clone(&onward));
         std::thread::spawn(move || {
             let mut octets = [0; 4096];
             while let Ok((size, from)) = socket.recv_from(&mut octets) {
@@ -228,6 +231,7 @@ impl Relay {
                     .any(|six| six.eq_ignore_ascii_case(b"\x05_sent"));
                 let asks = at && question[12] > 20;
                 counted.fetch_add(usize::from(asks), Ordering::SeqCst);
+                let (server, answers) = *servers.lock().unwrap();
                 if asks && !answers {
                     continue;
                 }
@@ -241,15 +245,16 @@ impl Relay {
                 }
             }
         });
-        Self { questions }
+        Self { questions, onward }
     }
 }
 
 /// The domain's servers.
 pub struct World {
     address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     relays: Vec<Relay>,
-    _servers: Vec<Nsd>,
+    servers: Vec<Nsd>,
 }
 
 impl World {
@@ -262,35 +267,24 @@ impl World {
         let mut relays = Vec::new();
         let mut servers = Vec::new();
         for (socket, says) in sockets.into_iter().zip(sender.servers) {
-            let mut zone = String::from(
-                "$ORIGIN example.org.\n$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 86400 300\n",
-            );
-            for (number, address) in addresses.iter().enumerate() {
-                let host = if sender.one_host { 1 } else { number + 1 };
-                writeln!(zone, "@ NS ns{host}\nns{host} A {}", address.ip()).unwrap();
-            }
-            zone.push_str(sender.records);
-            if let Some(policy) = sender.policy {
-                let offer = format!("v=vouch1 h=sha256-128 b=24 w=336 l=80 p={policy}");
-                writeln!(zone, "_sent TXT \"{offer}\"").unwrap();
-            }
-            zone.push_str(&texts(message, says.unwrap_or(NOTHING)));
-            // Branches that cannot be loaded.
-            let branches = message.branches.iter().zip(says.unwrap_or(NOTHING));
-            let failing: Vec<_> = branches
-                .filter(|(_, say)| *say == Failure)
-                .map(|(branch, _)| format!("{branch}._sent.example.org"))
-                .collect();
-            let mut zones = vec![(".", Some(zone_file(".", ""))), ("example.org", Some(zone))];
-            zones.extend(failing.iter().map(|apex| (apex.as_str(), None)));
-            let nsd = Nsd::serve(Ipv4Addr::LOCALHOST.into(), &zones);
-            relays.push(Relay::start(socket, nsd.address(), says.is_some()));
+            let nsd = serve(message, sender, &addresses, *says);
+            relays.push(Relay::start(socket, (nsd.address(), says.is_some())));
             servers.push(nsd);
         }
         Self {
             address: addresses[0],
+            addresses,
             relays,
-            _servers: servers,
+            servers,
+        }
+    }
+
+    /// From now on they say what this one's do.
+    pub fn becomes(&mut self, message: &Message, sender: Sender<'_>) {
+        for (relay, says) in self.relays.iter().zip(sender.servers) {
+            let nsd = serve(message, sender, &self.addresses, *says);
+            *relay.onward.lock().unwrap() = (nsd.address(), says.is_some());
+            self.servers.push(nsd);
         }
     }
 
@@ -312,6 +306,36 @@ impl World {
         each.map(|relay| relay.questions.load(Ordering::SeqCst))
             .sum()
     }
+}
+
+/// One of the servers, which stand at these addresses.
+fn serve(
+    message: &Message,
+    sender: Sender<'_>,
+    addresses: &[SocketAddr],
+    says: Option<Says>,
+) -> Nsd {
+    let mut zone =
+        String::from("$ORIGIN example.org.\n$TTL 300\n@ SOA ns1 hostmaster 1 3600 600 86400 300\n");
+    for (number, address) in addresses.iter().enumerate() {
+        let host = if sender.one_host { 1 } else { number + 1 };
+        writeln!(zone, "@ NS ns{host}\nns{host} A {}", address.ip()).unwrap();
+    }
+    zone.push_str(sender.records);
+    if let Some(policy) = sender.policy {
+        let offer = format!("v=vouch1 h=sha256-128 b=24 w=336 l=80 p={policy}");
+        writeln!(zone, "_sent TXT \"{offer}\"").unwrap();
+    }
+    zone.push_str(&texts(message, says.unwrap_or(NOTHING)));
+    // Branches that cannot be loaded.
+    let branches = message.branches.iter().zip(says.unwrap_or(NOTHING));
+    let failing: Vec<_> = branches
+        .filter(|(_, say)| *say == Failure)
+        .map(|(branch, _)| format!("{branch}._sent.example.org"))
+        .collect();
+    let mut zones = vec![(".", Some(zone_file(".", ""))), ("example.org", Some(zone))];
+    zones.extend(failing.iter().map(|apex| (apex.as_str(), None)));
+    Nsd::serve(Ipv4Addr::LOCALHOST.into(), &zones)
 }
 
 /// Sockets of as many addresses, with one port.

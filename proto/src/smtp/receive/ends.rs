@@ -32,9 +32,10 @@ impl Session {
         }
     }
 
-    /// A message was accepted: this peer is here to send mail.
+    /// A message was accepted: this peer is here to send mail, and its claims are of messages.
     pub(super) fn forgive_errors(&mut self) {
         self.errors = 0;
+        self.claims = 0;
     }
 
     /// The transaction is over, and its message dealt with.

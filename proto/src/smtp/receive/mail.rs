@@ -14,6 +14,10 @@ use crate::time::Mono;
 use crate::verify::mail_from::Reason;
 use crate::verify::{Verdict, VerdictResult};
 
+/// Claims of a session that are asked about and bring no message: some recipients are refused, and some connections break.
+/// More would make us ask whoever the client names, for a line each.
+const MOST_CLAIMS: u32 = 10;
+
 /// True if the client is one of our own outer hosts, and nobody behind it is known.
 fn is_perimeter(verdict: &Verdict) -> bool {
     verdict
@@ -61,11 +65,13 @@ impl Session {
         }
         // From here on the time runs, however long the answers take (RFC 2852 §4).
         mail.requests.deliver_by = mail.by.map(|by| by.from(turn.now.wall));
+        let claim = mail.claim.filter(|_| self.claims < MOST_CLAIMS);
+        self.claims = self.claims.saturating_add(claim.is_some().into());
         let ask = Ask::Verify {
             reverse_path: mail.reverse_path.clone(),
             helo: self.client_helo(),
             client: self.client(),
-            claim: mail.claim,
+            claim,
         };
         self.ask(ask, Waiting::Mail(Box::new(mail), turn.now.mono), turn);
     }

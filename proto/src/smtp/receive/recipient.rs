@@ -101,7 +101,8 @@ impl Session {
             requests: open.mail.requests.clone(),
             declared: open.mail.size,
             through: open.mail.through.clone(),
-            claim: open.mail.claim,
+            // What is completed on its way is not what was claimed.
+            claim: open.mail.claim.filter(|_| !open.verdict.is_own()),
             per_recipient: open.mail.per_recipient,
             since: open.since,
         };

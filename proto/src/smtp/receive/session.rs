@@ -57,6 +57,8 @@ pub struct Session {
     pub(super) pace: Option<Pace>,
     /// Commands that brought no mail.
     pub(super) dallying: Dallying,
+    /// Claims that were asked about since a message was taken.
+    pub(super) claims: u32,
     /// The house is nearly full.
     pub(super) pressed: bool,
     /// The service is stopping.
@@ -211,6 +213,7 @@ impl Session {
             armed: None,
             pace: None,
             dallying: Dallying::default(),
+            claims: 0,
             pressed: false,
             stopping: false,
             left: false,

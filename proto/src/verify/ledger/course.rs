@@ -6,7 +6,7 @@
 //! that a message may cost one is always left for that.
 //!
 //! Promised: a try costs six questions at most, and so do all tries of a message together once the domain has said that
-//! it did not send it; "not sent" comes of nothing but that word, from every question, and again; a repetition that is odd
+//! it did not send it, but for those about what a client claims at MAIL, which could else use them up; "not sent" comes of nothing but that word, from every question, and again; a repetition that is odd
 //! half a minute later ends it: nothing is known; where there was no room to remember what was denied, for as long as
 //! anything is held up, what is said once counts for nothing. Left to others: the asking, digests, and the memory between two tries.
 
@@ -101,11 +101,6 @@ impl Course {
     pub fn after(mut self, spent: usize) -> Self {
         self.inquiry = self.inquiry.after(spent);
         self
-    }
-
-    /// True if nothing was denied before: what was heard just now, and is asked first, need not be asked again.
-    pub const fn is_fresh(&self) -> bool {
-        self.before.denied == 0
     }
 
     /// The domain says now what is to be done with what it did not send.

@@ -54,6 +54,17 @@ pub struct Before {
     pub crowded: Duration,
 }
 
+impl Before {
+    /// What is left of it once the domain has said that it sent the message: it had denied it too early.
+    #[must_use]
+    pub fn retracted(self) -> Self {
+        Self {
+            asked: self.asked,
+            ..Self::default()
+        }
+    }
+}
+
 /// What is remembered.
 #[derive(Debug, Default)]
 pub struct Memory {

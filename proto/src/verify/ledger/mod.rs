@@ -137,10 +137,11 @@ impl Claimed {
         self.word == Some(Word::Sent)
     }
 
-    /// What was heard of it, if it is the message with this digest in this hour.
+    /// What was heard of it, if it is the message with this digest in this hour, and was sent. Anything else may be
+    /// another answer by the time that the message is here: a copy of a ledger may lag behind.
     pub fn heard_of(&self, hour: Hour, digest: Digest) -> Option<Heard> {
         let is_it = self.claim == Claim { hour, digest };
-        is_it.then_some(Heard {
+        (is_it && self.is_sent()).then_some(Heard {
             word: self.word,
             server: self.server,
         })

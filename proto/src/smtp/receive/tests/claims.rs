@@ -69,6 +69,32 @@ fn a_path_opens_for_what_the_domain_says_that_it_sent_and_ends_with_the_comparis
 }
 
 #[test]
+fn a_message_of_our_own_is_not_what_its_client_claimed() {
+    // It may be completed on its way.
+    let own = Verdict::of(
+        unknown().evidence()[0].clone(),
+        [Evidence::RelayClient { local_domain: true }],
+    );
+    let mut talk = Talk::behind(&mail(), own);
+    assert_eq!(talk.recipient("c").claim, None);
+}
+
+#[test]
+fn claims_that_bring_no_message_are_asked_about_ten_times() {
+    let mut talk = Talk::new();
+    talk.says("EHLO a\r\n");
+    for number in 0..12 {
+        talk.says(&alloc::format!("{}\r\n", mail()));
+        let Some(Ask::Verify { claim, .. }) = talk.asked() else {
+            panic!("{:?}", talk.actions);
+        };
+        assert_eq!(claim.is_some(), number < 10, "{number}");
+        talk.answer(Answer::Verdict(Arc::new(unknown())));
+        talk.says("RSET\r\n");
+    }
+}
+
+#[test]
 fn what_was_not_offered_is_not_understood() {
     let mut talk = Talk::new();
     talk.says(&alloc::format!("HELO a\r\n{}\r\n", mail()));
