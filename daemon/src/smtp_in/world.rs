@@ -3,16 +3,20 @@
 //! A question becomes a future that owns all it needs, so that the session can keep an eye on its
 //! timer, and on the service's end, while the answer is on its way.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tracing::{Instrument as _, Span, debug, error};
+use vouchsafe_proto::addr::ReversePath;
 use vouchsafe_proto::envelope::Envelope;
 use vouchsafe_proto::queue_id::QueueId;
 use vouchsafe_proto::reply::Reply;
+use vouchsafe_proto::residue::Claim;
 use vouchsafe_proto::residue::covered::{Covered, NoDigest};
 use vouchsafe_proto::route::RouteError;
 use vouchsafe_proto::smtp::receive::{Answer, Ask, Begun, Hold, Peer, Presenter};
+use vouchsafe_proto::verify::Verdict;
 use vouchsafe_spool::ledger::Entry;
 use vouchsafe_spool::{CommitError, Draft};
 
@@ -118,13 +122,7 @@ pub(super) fn ask(
         } => match site.verifier.of_relay_client(&reverse_path, client) {
             Some(verdict) => ready(Answer::Verdict(verdict)),
             None => within(span, async move {
-                let watch = Watch::start();
-                let verdict = site.verifier.verify(reverse_path, helo, client).await;
-                watch.stop(&figures().mail.verdict_duration);
-                let verdict = match claim {
-                    Some(claim) => site.verifier.ask_claim(verdict, claim, client).await,
-                    None => verdict,
-                };
+                let verdict = verify(&site, reverse_path, helo, client, claim).await;
                 Answer::Verdict(verdict).into()
             }),
         },
@@ -188,6 +186,23 @@ pub(super) fn ask(
             let in_hand = std::mem::take(in_hand);
             within(span, take(site, in_hand, *envelope))
         }
+    }
+}
+
+/// The verdict at MAIL, with what the domain says of the message that is claimed to follow.
+async fn verify(
+    site: &Site,
+    reverse_path: ReversePath,
+    helo: Box<str>,
+    client: IpAddr,
+    claim: Option<Claim>,
+) -> Arc<Verdict> {
+    let watch = Watch::start();
+    let verdict = site.verifier.verify(reverse_path, helo, client).await;
+    watch.stop(&figures().mail.verdict_duration);
+    match claim {
+        Some(claim) => site.verifier.ask_claim(verdict, claim, client).await,
+        None => verdict,
     }
 }
 
