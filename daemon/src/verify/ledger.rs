@@ -17,6 +17,7 @@ use std::time::Duration;
 use tracing::{error, info};
 use vouchsafe_proto::addr::{Domain, ForwardPath, ReversePath};
 use vouchsafe_proto::residue::covered::Covered;
+use vouchsafe_proto::residue::covered::Hasher as _;
 use vouchsafe_proto::residue::inquiry::About;
 use vouchsafe_proto::residue::{Digest, Kind, Offer, Word};
 use vouchsafe_proto::verify::ledger::course::{Course, Heard, Move};
@@ -36,9 +37,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Domains of To and Cc that are looked at: more than are asked about, since some are the recipients'.
 const MOST_ADDRESSEES: usize = 16;
-
-/// Recipients' domains by which a message is known again: as many as are asked about.
-const MOST_KNOWN_BY: usize = 4;
 
 /// How ledgers are asked.
 #[derive(Clone, Copy, Debug)]
@@ -245,19 +243,12 @@ impl Verifier {
 }
 
 impl Round<'_> {
-    /// By what the message is known again: by all that is asked about it. What was heard of it for one recipient is no
-    /// word on another, who has declared other forwarders.
+    /// By what the message is known again: by itself, and by all whom it is for and may have come by way of. What was
+    /// heard of it for one recipient is no word on another, who has declared other forwarders.
     fn number(&self, whom: &Whom) -> Option<u128> {
-        let number = |domain: &Domain| {
-            let digest = self.digest(&About::Message(domain.clone()));
-            digest.map(|(_, digest)| digest.number())
-        };
-        let recipients = whom.recipients.iter().take(MOST_KNOWN_BY).map(number);
-        let elsewhere = whom.elsewhere.iter().take(MOST_KNOWN_BY);
-        let elsewhere = elsewhere.map(|domain| number(domain).map(|number| number.rotate_left(1)));
-        recipients
-            .chain(elsewhere)
-            .try_fold(0, |all, number| Some(all ^ number?))
+        let first = whom.recipients.first()?;
+        let (_, digest) = self.digest(&About::Message(first.clone()))?;
+        Some(number(digest, &whom.recipients, &whom.elsewhere))
     }
 
     /// The digest that a question is about; none where the message has no identity.
@@ -319,6 +310,22 @@ impl Round<'_> {
     }
 }
 
+/// The number of a message with this digest for the first of its recipients' domains: another where any of the domains is.
+fn number(digest: Digest, recipients: &[Domain], elsewhere: &[Domain]) -> u128 {
+    let mut hash = Sha256::default();
+    hash.update(&digest.number().to_be_bytes());
+    for domains in [recipients, elsewhere] {
+        for domain in domains {
+            hash.update(domain.as_ascii().as_bytes());
+            hash.update(b"\0");
+        }
+        // No domain is empty.
+        hash.update(b"\0");
+    }
+    let sum = hash.finish();
+    sum.first_chunk().copied().map_or(0, u128::from_be_bytes)
+}
+
 /// What was asked, and what was said, in a line.
 fn tell(report: &Report) {
     figures().mail.ledger.count([report.finding.as_str()]);
@@ -364,4 +371,33 @@ fn alarm(before: &Verdict, judged: &Verdict, client: IpAddr) -> bool {
         "a relay that the domain lists brings what the domain did not send: the relay is abused, or the ledger is faulty"
     );
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_another_one_for_each_set_of_domains() {
+        let domains = |names: &str| -> Vec<_> {
+            let names = names.split_whitespace();
+            names.map(|name| Domain::parse(name).unwrap()).collect()
+        };
+        let digest = Digest::new(7);
+        let all = [
+            ("a.example b.example c.example d.example", ""),
+            ("a.example b.example c.example d.example e.example", ""),
+            ("a.example b.example c.example d.example", "e.example"),
+            (
+                "a.example b.example c.example d.example",
+                "f.example f.example",
+            ),
+        ]
+        .map(|(to, by)| number(digest, &domains(to), &domains(by)));
+        for (place, one) in all.iter().enumerate() {
+            assert!(!all[..place].contains(one), "{place}");
+        }
+        let other = number(Digest::new(8), &domains("a.example"), &[]);
+        assert_ne!(other, number(digest, &domains("a.example"), &[]));
+    }
 }
