@@ -1,8 +1,9 @@
 //! What the ledger is to have of a message of ours, computed as its content streams by (PROTOCOLS B.1, B.2).
 //!
 //! Promises: an entry for each domain of its recipients, for each way in which its identity may be written, and for
-//! ourselves one for its ENVID and one for its Message-ID alone; and where there is less than that, of which hours the ledger must not say that it knows all. Left to others:
-//! which messages are ours (proto), and entering it before anything leaves (the spool).
+//! ourselves one for its ENVID and one for its Message-ID alone; and where there is less than that, of which hours the
+//! ledger must not say that it knows all. Left to others: which messages are ours (proto), and entering it before
+//! anything leaves (the spool).
 
 use std::collections::BTreeSet;
 
@@ -107,8 +108,9 @@ pub fn entries<'a>(
         let digest = covered.digest::<Sha256>(domain, reverse_path)?;
         Some((Kind::Message, digest))
     });
-    let identities = identities(covered, reverse_path).into_iter();
-    let identities = identities.chain(bare_id(covered).and_then(|id| reference::<Sha256>(&id)));
+    let bare = bare_id(covered);
+    let identities = identities(covered, reverse_path, bare.as_deref()).into_iter();
+    let identities = identities.chain(bare.as_deref().and_then(reference::<Sha256>));
     let all = digests.chain(identities.map(|digest| (Kind::Identity, digest)));
     Ok(all
         .map(|(kind, digest)| Entry { kind, hour, digest })
@@ -117,16 +119,15 @@ pub fn entries<'a>(
 
 /// Its identity as others ask for it, and as reports may name it: to the address in small letters, and by what stands in
 /// the brackets of the Message-ID.
-fn identities(covered: &Covered, reverse_path: &ReversePath) -> BTreeSet<Digest> {
-    let bare = bare_id(covered);
-    let paths = [Some(reverse_path.clone()), as_small(reverse_path)];
+fn identities(
+    covered: &Covered,
+    reverse_path: &ReversePath,
+    bare: Option<&[u8]>,
+) -> BTreeSet<Digest> {
     let mut all = BTreeSet::new();
-    for path in paths.into_iter().flatten() {
+    for path in spellings(reverse_path.clone()) {
         all.extend(covered.identity::<Sha256>(&path));
-        all.extend(
-            bare.as_deref()
-                .and_then(|bare| identity::<Sha256>(&path, bare)),
-        );
+        all.extend(bare.and_then(|bare| identity::<Sha256>(&path, bare)));
     }
     all
 }
@@ -142,8 +143,7 @@ fn envelope_ids(envelope: &Envelope, now: Wall) -> Vec<Entry> {
     let (Some(envid), Some(hour)) = (&envelope.requests.envid, Hour::at(now)) else {
         return Vec::new();
     };
-    let path = &envelope.reverse_path;
-    let paths = [Some(path.clone()), as_small(path)].into_iter().flatten();
+    let paths = spellings(envelope.reverse_path.clone());
     let digests = paths.filter_map(|path| envelope_id::<Sha256>(&path, envid));
     digests
         .map(|digest| Entry {
@@ -154,8 +154,14 @@ fn envelope_ids(envelope: &Envelope, now: Wall) -> Vec<Entry> {
         .collect()
 }
 
+/// A reverse-path as it is, and in small letters, in which some hosts write addresses.
+pub fn spellings(path: ReversePath) -> impl Iterator<Item = ReversePath> {
+    let small = as_small(&path);
+    [Some(path), small].into_iter().flatten()
+}
+
 /// The same reverse-path with its local part in small letters; none where it has no others.
-pub fn as_small(reverse_path: &ReversePath) -> Option<ReversePath> {
+fn as_small(reverse_path: &ReversePath) -> Option<ReversePath> {
     let ReversePath::Mailbox(mailbox) = reverse_path else {
         return None;
     };

@@ -11,7 +11,7 @@ use vouchsafe_proto::time::Wall;
 use vouchsafe_proto::verify::bounce::{Finding, Unclear};
 use vouchsafe_spool::ledger::{Answer, Hours, KEPT_HOURS, Ledger};
 
-use crate::ledger::{Sha256, about, as_small};
+use crate::ledger::{Sha256, about, spellings};
 
 /// Hours ahead of now that messages are entered for.
 const AHEAD_HOURS: u32 = 48;
@@ -36,8 +36,7 @@ fn names(bounce: &Bounce, recipients: &[ForwardPath]) -> Vec<Digest> {
     let id = message_id(bounce);
     let mut digests = Vec::new();
     for sender in recipients.iter().filter_map(sender) {
-        // Some hosts write addresses in small letters.
-        for sender in [as_small(&sender), Some(sender)].into_iter().flatten() {
+        for sender in spellings(sender) {
             let envids = bounce.envelope_ids();
             digests.extend(envids.filter_map(|envid| envelope_id::<Sha256>(&sender, &envid)));
             let id = id.as_deref();

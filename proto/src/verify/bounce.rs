@@ -6,8 +6,8 @@
 //! sent.
 //!
 //! Promises: only what is recognised as a report, is to the one whom it reaches, returns a Message-ID and a date, and lies in
-//! hours that the ledger covers, is ever *against*, and only where the operator wants that; a missing report is worse than a spurious one.
-//! Left to others: reading reports (`dsn::recognise`), and looking into the ledger (the daemon).
+//! hours that the ledger covers, is ever *against*, and only where the operator wants that; a missing report is worse
+//! than a spurious one. Left to others: reading reports (`dsn::recognise`), and looking into the ledger (the daemon).
 
 use crate::message::Method;
 use crate::reply::Reply;
