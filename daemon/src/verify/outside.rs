@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vouchsafe_proto::addr::{ForwardPath, ReversePath};
 use vouchsafe_proto::message::received::Run;
 use vouchsafe_proto::smtp::receive::{Found, Presenter};
-use vouchsafe_proto::verify::{Verdict, VerdictResult};
+use vouchsafe_proto::verify::Verdict;
 
 use super::Verifier;
 
@@ -38,13 +38,7 @@ impl Verifier {
         recipients: &[ForwardPath],
         presenter: &Presenter,
     ) -> Arc<Verdict> {
-        let refuses = |verdict: &Verdict| {
-            matches!(
-                verdict.result(),
-                VerdictResult::Repudiated | VerdictResult::Tempfail
-            )
-        };
-        if !refuses(&verdict) {
+        if !verdict.result().refuses() {
             return verdict;
         }
         let mut cleared = None;
@@ -52,7 +46,7 @@ impl Verifier {
             let Presenter { helo, client } = presenter;
             let evidence = self.about_recipient(recipient, helo, *client).await;
             let with = verdict.with(evidence);
-            if refuses(&with) {
+            if with.result().refuses() {
                 return verdict;
             }
             cleared = Some(with);

@@ -61,6 +61,11 @@ impl VerdictResult {
             Self::Tempfail => "tempfail",
         }
     }
+
+    /// True if it says that the mail is not taken, now or ever.
+    pub const fn refuses(self) -> bool {
+        matches!(self, Self::Repudiated | Self::Tempfail)
+    }
 }
 
 impl fmt::Display for VerdictResult {

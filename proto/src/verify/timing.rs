@@ -62,11 +62,7 @@ impl Possible {
     /// nothing waits for nothing. A tempfail waits for no signature and no ledger: what it holds up
     /// comes again, and then the DNS may answer.
     pub fn said_at(self, verdict: &Verdict) -> Moment {
-        let refuses = matches!(
-            verdict.result(),
-            VerdictResult::Repudiated | VerdictResult::Tempfail
-        );
-        if !refuses || verdict.has(Weight::Condemns) {
+        if !verdict.result().refuses() || verdict.has(Weight::Condemns) {
             return Moment::Mail;
         }
         let answers = self.bounces == Bounces::Refused && verdict.is_of_null_path();

@@ -141,11 +141,7 @@ impl Session {
             return self.refuse_content(queue_id, reverse_path, size, failure, turn);
         }
         open.verdict = verdict;
-        let refuses = matches!(
-            open.verdict.result(),
-            VerdictResult::Repudiated | VerdictResult::Tempfail
-        );
-        if !refuses || open.from_perimeter {
+        if !open.verdict.result().refuses() || open.from_perimeter {
             return self.take_custody(turn);
         }
         draft.abandon(turn);
