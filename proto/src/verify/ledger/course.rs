@@ -1,14 +1,18 @@
 //! The course of asking about one message: first everything that B.5 wants to know, then, where the domain says that it
-//! did not send it, the same again.
+//! did not send it, once more what decided that.
 //!
 //! What one server says once may be a copy of the ledger that lags behind. So "not sent" counts when another server has
-//! said it too, or any half a minute later, which is when the client, told 451, has come again. Of the six questions
-//! that a message may cost one is always left for that.
+//! said it too, or any half a minute later, which is when the client, told 451, has come again. What is said again is that
+//! there is no message of this identity: it has an entry whomever the message was sent to, so that one which came by a
+//! forwarder that nobody has declared is found by it, too. Of the six questions that a message may cost one is always left
+//! for that.
 //!
 //! Promised: a try costs six questions at most, and so do all tries of a message together once the domain has said that
-//! it did not send it, but for those about what a client claims at MAIL, which could else use them up; "not sent" comes of nothing but that word, from every question, and again; a repetition that is odd
-//! half a minute later ends it: nothing is known; where there was no room to remember what was denied, for as long as
-//! anything is held up, what is said once counts for nothing. Left to others: the asking, digests, and the memory between two tries.
+//! it did not send it, but for those about what a client claims at MAIL, which could else use them up; "not sent" comes of
+//! nothing but that word, from every question, and again; a repetition that is odd half a minute later ends it: nothing is
+//! known; a domain that takes it back is believed; where there was no room to remember what was denied, for as long as
+//! anything is held up, what is said once counts for nothing. Left to others: the asking, digests, and the memory between
+//! two tries.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -47,16 +51,12 @@ pub enum Move {
 #[derive(Debug)]
 pub struct Course {
     inquiry: Inquiry,
-    /// What would be asked again: about the first of the recipients' domains.
-    again: Option<About>,
-    /// All recipients are in that domain.
-    is_only: bool,
     policy: Policy,
     /// The message is dated in the future.
     is_ahead: bool,
     before: Before,
     stage: Stage,
-    /// Who has answered what would be asked again.
+    /// Who has answered last what was asked for the first time: in the end, about the identity.
     server: Option<IpAddr>,
     /// Questions, with those of earlier tries.
     asked: usize,
@@ -65,8 +65,8 @@ pub struct Course {
 /// What is being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// For the first time; the first answers are about the recipients' domains.
-    First { is_begun: bool },
+    /// For the first time.
+    First,
     /// Again, at once and by another server.
     Another,
     /// Again, some time later.
@@ -82,15 +82,12 @@ impl Course {
         (policy, is_ahead): (Policy, bool),
         before: Before,
     ) -> Self {
-        let first = recipients.first();
         Self {
             inquiry: Inquiry::new(recipients, elsewhere),
-            again: first.cloned().map(About::Message),
-            is_only: recipients.iter().all(|domain| Some(domain) == first),
             policy,
             is_ahead,
             asked: before.asked,
-            stage: Stage::First { is_begun: false },
+            stage: Stage::First,
             server: None,
             before,
         }
@@ -118,19 +115,20 @@ impl Course {
         if let Some(meaning) = &self.before.meaning {
             return Move::Done(Finding::Answered(meaning.clone()));
         }
-        match (self.before.denied, &self.again) {
-            (0, _) | (_, None) => {
+        let is_early = self.before.since_last < APART;
+        let is_spent = self.asked >= MOST_QUESTIONS;
+        match self.before.denied {
+            0 => {
                 let next = self.inquiry.begin();
                 self.go_on(next)
             }
-            (1, _) if self.before.since_last < APART => self.denied(Denial::Once),
-            (1, _) if self.asked >= MOST_QUESTIONS => unknown(),
-            (1, Some(again)) => {
-                let about = vec![again.clone()];
+            1 if is_early => self.denied(Denial::Once),
+            1 if is_spent => unknown(),
+            _ if is_early || is_spent => self.denied(Denial::Twice),
+            _ => {
                 self.stage = Stage::Later;
-                self.ask(about)
+                self.ask(vec![About::Identity])
             }
-            _ => self.denied(Denial::Twice),
         }
     }
 
@@ -138,27 +136,26 @@ impl Course {
     pub fn answered(&mut self, heard: &[Heard]) -> Move {
         let first = heard.first().copied().unwrap_or_default();
         match self.stage {
-            Stage::First { is_begun } => {
-                if !is_begun {
-                    self.server = first.server;
-                    self.stage = Stage::First { is_begun: true };
-                }
+            Stage::First => {
+                self.server = first.server;
                 let words: Vec<_> = heard.iter().map(|heard| heard.word).collect();
                 let next = self.inquiry.answered(&words);
                 self.go_on(next)
             }
-            Stage::Another => match first.word {
-                Some(Word::NotSent) => self.denied(Denial::Twice),
-                Some(Word::Sent) => self.sent(),
-                Some(Word::Unknown) => unknown(),
-                // Then it is asked later.
-                None => self.denied(Denial::Once),
-            },
-            Stage::Later => match first.word {
-                Some(Word::NotSent) => self.denied(Denial::Twice),
-                Some(Word::Sent) => self.sent(),
-                Some(Word::Unknown) | None => unknown(),
-            },
+            Stage::Another | Stage::Later => self.said_again(first.word),
+        }
+    }
+
+    fn said_again(&self, word: Option<Word>) -> Move {
+        match (word, self.stage) {
+            (Some(Word::NotSent), _) => self.denied(Denial::Twice),
+            // A server knows what another did not. Whether it is this message it was not asked.
+            (Some(Word::Sent), _) => Move::Done(Finding::Answered(Meaning::Altered)),
+            // Then it is asked later.
+            (None, Stage::Another) => self.denied(Denial::Once),
+            // What was said twice is not undone by a datagram that was lost.
+            (None, _) if self.before.denied > 1 => self.denied(Denial::Twice),
+            (Some(Word::Unknown) | None, _) => unknown(),
         }
     }
 
@@ -180,12 +177,11 @@ impl Course {
         // What it weighs does not depend on whether it is said again; and a question must be left for later.
         let is_enough = self.is_ahead || self.policy == Policy::None;
         let is_last = self.asked.saturating_add(1) >= MOST_QUESTIONS;
-        match (&self.again, self.server) {
-            (Some(again), Some(server)) if !is_enough && !is_last => {
-                let about = again.clone();
+        match self.server {
+            Some(server) if !is_enough && !is_last => {
                 self.stage = Stage::Another;
                 self.asked = self.asked.saturating_add(1);
-                Move::AskAnother(about, server)
+                Move::AskAnother(About::Identity, server)
             }
             _ => self.denied(Denial::Once),
         }
@@ -199,15 +195,6 @@ impl Course {
             Denial::Once if self.before.crowded >= HELD_UP => return unknown(),
             Denial::Twice if is_long => Denial::Overdue,
             denial => denial,
-        }))
-    }
-
-    /// A server knows what another did not.
-    const fn sent(&self) -> Move {
-        Move::Done(Finding::Answered(if self.is_only {
-            Meaning::Sent
-        } else {
-            Meaning::SentToSome
         }))
     }
 }

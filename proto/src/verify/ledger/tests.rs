@@ -121,10 +121,11 @@ impl Play {
 fn not_sent_counts_when_another_server_says_it_too() {
     let mut play = Play::new("a.example", "x.example");
     assert_eq!(play.at(0, "nnnn"), "not_sent");
-    assert_eq!(play.asked, "a.example, x.example, id, a.example of another");
+    assert_eq!(play.asked, "a.example, x.example, id, id of another");
     assert_eq!(play.at(1, ""), "not_sent", "it is known");
     for (words, finding) in [
-        ("nnny", "sent"),
+        // It has an entry, which the first server had not yet: whether it is this message was not asked of the other.
+        ("nnny", "altered"),
         ("nnnu", "unknown"),
         ("nnn-", "not_sent_once"),
         ("nnn.", "not_sent_once"),
@@ -140,18 +141,15 @@ fn not_sent_counts_when_another_server_says_it_too() {
         assert_eq!(play.at(0, words), finding, "{words}");
     }
     let mut play = Play::new("a.example b.example", "");
-    assert_eq!(
-        play.at(0, "nnny"),
-        "sent_to_some",
-        "of the other domain nothing is known"
-    );
+    assert_eq!(play.at(0, "nnnn"), "not_sent");
+    assert_eq!(play.asked, "a.example, b.example, id, id of another");
 }
 
 #[test]
 fn not_sent_counts_when_it_is_said_again_half_a_minute_later() {
     for (words, finding) in [
         ("n", "not_sent"),
-        ("y", "sent"),
+        ("y", "altered"),
         ("u", "unknown"),
         ("-", "unknown"),
     ] {
@@ -159,8 +157,13 @@ fn not_sent_counts_when_it_is_said_again_half_a_minute_later() {
         assert_eq!(play.at(0, "nn."), "not_sent_once");
         assert_eq!(play.at(29, ""), "not_sent_once", "too early to ask");
         assert_eq!(play.at(APART.as_secs(), words), finding);
-        assert_eq!(play.asked, "a.example");
+        assert_eq!(play.asked, "id");
     }
+    // What was taken back stays so, and is not denied by a copy that still lags behind.
+    let mut play = Play::new("a.example", "");
+    assert_eq!(play.at(0, "nn."), "not_sent_once");
+    assert_eq!(play.at(60, "y"), "altered");
+    assert_eq!(play.at(120, ""), "altered");
     // What was odd leaves it as it was: said once.
     let mut play = Play::new("a.example", "");
     assert_eq!(play.at(0, "nn-"), "not_sent_once");
@@ -207,11 +210,11 @@ fn nothing_is_held_up_for_longer_than_four_hours() {
     let overdue = Finding::Denied(Denial::Overdue);
     let mut play = Play::new("a.example", "");
     assert_eq!(play.at(0, "nnn"), "not_sent");
-    let mut nothing = || panic!("it is known");
-    let finding = play.go(at(held_up - 1), &mut nothing).0;
+    let finding = play.go(at(held_up - 1), &mut || 'n').0;
     assert_eq!(finding, Finding::Denied(Denial::Twice));
+    let mut nothing = || panic!("it was asked a moment ago");
     assert_eq!(play.go(at(held_up), &mut nothing).0, overdue);
-    assert_eq!(play.go(at(held_up + 60), &mut nothing).0, overdue);
+    assert_eq!(play.go(at(held_up + 60), &mut || 'n').0, overdue);
     // One whose second try comes late has been held up by then.
     let mut play = Play::new("a.example", "");
     assert_eq!(play.at(0, "nn."), "not_sent_once");
@@ -221,6 +224,30 @@ fn nothing_is_held_up_for_longer_than_four_hours() {
     assert_eq!(play.at(0, "y"), "sent");
     let finding = play.go(at(held_up + 60), &mut || 'n').0;
     assert_eq!(finding, Finding::Denied(Denial::Twice));
+}
+
+#[test]
+fn a_domain_may_take_back_what_it_has_said_twice() {
+    for (words, finding) in [
+        ("y", "altered"),
+        ("u", "unknown"),
+        ("n", "not_sent"),
+        // A datagram that was lost takes nothing back.
+        ("-", "not_sent"),
+    ] {
+        let mut play = Play::new("a.example", "");
+        assert_eq!(play.at(0, "nnn"), "not_sent");
+        assert_eq!(play.at(29, ""), "not_sent", "too early to ask");
+        assert_eq!(play.at(60, words), finding);
+        assert_eq!(play.asked, "id");
+    }
+    let mut play = Play::new("a.example", "");
+    assert_eq!(play.at(0, "nnn"), "not_sent");
+    for again in 1..=5 {
+        let words = if again <= 3 { "n" } else { "" };
+        assert_eq!(play.at(again * 60, words), "not_sent");
+    }
+    assert_eq!(play.count, MOST_QUESTIONS);
 }
 
 /// A report of a domain that has this policy.
@@ -284,6 +311,7 @@ proptest! {
         };
         let mut play = Play { is_ahead, ..Play::new(recipients, elsewhere) };
         let (mut now, mut denied_at, mut said) = (0, None, Vec::new());
+        let mut was_twice = false;
         for (pause, words) in tries {
             now += pause;
             let mut words = words.chars();
@@ -305,9 +333,10 @@ proptest! {
                     prop_assert!(now - first >= 30, "{:?}", said);
                 }
             }
-            if of_try.contains(['y', 'u', '-', '.']) {
+            if of_try.contains(['y', 'u', '.']) || of_try.contains('-') && !was_twice {
                 prop_assert!(weight != Weight::Against, "{:?}", said);
             }
+            was_twice = report(Policy::Reject, false, finding.clone()).is_denied_twice();
             if matches!(finding, Finding::Denied(Denial::Once)) {
                 denied_at = denied_at.or(Some(now));
             }
