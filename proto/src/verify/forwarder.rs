@@ -17,6 +17,7 @@ use crate::addr::{Domain, ForwardPath, MailDomain, Mailbox};
 use crate::envelope::Clearance;
 use crate::reply::Reply;
 
+use super::fusion::{fuse, weights};
 use super::{Evidence, Step, Verdict, VerdictResult, Weight, spf};
 
 /// Which forwarders are declared, and for whom.
@@ -179,16 +180,28 @@ impl Report {
 }
 
 impl Verdict {
+    /// True if something declared for the recipient clears it of whatever speaks against it, now or later.
+    pub fn has_declared(&self) -> bool {
+        let clears = |piece: &Evidence| piece.weight(self.mail_from_weight()) == Weight::Clears;
+        let mut declared = self.evidence.iter().filter(|piece| piece.is_of_recipient());
+        declared.any(clears)
+    }
+
     /// On whose word it lets the reverse-path in.
     pub fn clearance(&self) -> Clearance {
-        let is_declared = |piece: &Evidence| {
-            let of_recipient = matches!(piece, Evidence::Forwarder(_) | Evidence::Postmaster);
-            of_recipient && piece.weight(self.mail_from_weight()) == Weight::Clears
-        };
         // What proves, proves, whoever else has a word.
-        match self.result {
-            VerdictResult::Unknown if self.evidence.iter().any(is_declared) => Clearance::Declared,
-            _ => Clearance::Unneeded,
+        if self.result != VerdictResult::Unknown || !self.has_declared() {
+            return Clearance::Unneeded;
+        }
+        let others = self
+            .evidence
+            .iter()
+            .filter(|piece| !piece.is_of_recipient());
+        let others: Vec<_> = others.cloned().collect();
+        if fuse(&weights(&others)).refuses() {
+            Clearance::Declared
+        } else {
+            Clearance::Unneeded
         }
     }
 }

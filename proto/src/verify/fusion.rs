@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 
 use super::{Evidence, VerdictResult, Weight};
 
-/// What each piece says beside the others. A signature whose key is not to be had now is trouble
-/// only where it could have cleared something: it can hide no repudiation, and a stranger's broken
-/// DNS must not hold up mail against which nothing speaks. That the domain says for the first time
+/// What each piece says beside the others. A signature whose key is not to be had now, or a declared forwarder of
+/// which nothing is known now, is trouble only where it could have cleared something: it can hide no repudiation, and a
+/// stranger's broken DNS must not hold up mail against which nothing speaks. That the domain says for the first time
 /// that it did not send the message puts off nothing that it has said already by its lists.
 pub(super) fn weights(evidence: &[Evidence]) -> Vec<Weight> {
     let mail_from = mail_from_weight(evidence);
@@ -17,9 +17,15 @@ pub(super) fn weights(evidence: &[Evidence]) -> Vec<Weight> {
     let mut each: Vec<_> = each.collect();
     let is_against = each.contains(&Weight::Against);
     let is_refused = is_against || each.contains(&Weight::Condemns);
+    let is_late =
+        |piece: &Evidence| matches!(piece, Evidence::Dkim { .. } | Evidence::Forwarder(_));
+    let mut weighed = each.iter().zip(evidence);
+    let is_in_trouble =
+        weighed.any(|(weight, piece)| *weight == Weight::Trouble && !is_late(piece));
     for (weight, piece) in each.iter_mut().zip(evidence) {
         let is_needless = match piece {
             Evidence::Dkim { .. } => !is_against,
+            Evidence::Forwarder(_) => !is_against && !is_in_trouble,
             Evidence::Ledger(_) => is_refused,
             _ => false,
         };
@@ -62,6 +68,8 @@ fn dispute(weights: &mut [Weight], evidence: &[Evidence]) {
     for (weight, piece) in weights.iter_mut().zip(evidence) {
         *weight = match piece {
             Evidence::Ledger(_) => dispute,
+            // Whom the recipient trusts he trusts with it.
+            _ if piece.is_of_recipient() && *weight == Weight::Clears => Weight::Clears,
             // The proof had outweighed what is against, too.
             _ => Weight::Silent,
         };

@@ -189,6 +189,11 @@ impl Evidence {
         }
     }
 
+    /// True if it is about a recipient, not about the reverse-path: what one, or the site, has declared.
+    const fn is_of_recipient(&self) -> bool {
+        matches!(self, Self::Forwarder(_) | Self::Postmaster)
+    }
+
     /// The same, without each question and answer.
     fn without_steps(&self) -> Self {
         match self {

@@ -228,7 +228,14 @@ impl Run<'_> {
         let forwarded = verdict.weighed().any(|(piece, weight)| {
             matches!(piece, Evidence::Forwarder(_)) && weight == Weight::Clears
         });
-        if forwarded && verdict.result() != VerdictResult::Authorised {
+        let mut others = verdict.evidence().to_vec();
+        others.retain(|piece| !matches!(piece, Evidence::Forwarder(_)));
+        let others = Verdict::of(others.remove(0), others);
+        let is_refused = matches!(
+            others.result(),
+            VerdictResult::Repudiated | VerdictResult::Tempfail
+        );
+        if forwarded && is_refused && verdict.result() != VerdictResult::Authorised {
             Clearance::Declared
         } else {
             Clearance::Unneeded

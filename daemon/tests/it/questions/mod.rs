@@ -100,6 +100,34 @@ fn what_the_domain_did_not_send_is_refused_when_another_server_says_it_too() {
 }
 
 #[test]
+fn what_a_recipient_has_declared_outweighs_it() {
+    if !Nsd::installed("recipients who have declared something, and \"not sent\"") {
+        return;
+    }
+    let message = Message::naming("old.example");
+    let both = [Some(NOT_SENT), Some(NOT_SENT)];
+    let forwarder = "list TXT \"v=spf1 ip4:127.0.0.1 -all\"\n";
+    let audit = "special_use = true\naudit = true\npostmaster_exempt = true";
+    for (records, verify) in [
+        (
+            forwarder.to_owned(),
+            "special_use = true\npostmaster_exempt = true",
+        ),
+        (format!("{LISTED}{forwarder}"), audit),
+    ] {
+        let world = World::new(&message, sender(&records, &both));
+        let declared = "[recipients.\"dave@local.example\"]\nforwarders = [\"list.example.org\"]";
+        let setup = world.setup(verify).with(declared).stored();
+        let service = setup.start();
+        let come = |name: &str| bring(&service, &[name], &message).1[..3].to_owned();
+        let of_bob = if records == forwarder { "550" } else { "451" };
+        assert_eq!(come("bob@local.example"), of_bob, "{verify}");
+        assert_eq!(come("postmaster@local.example"), "250", "{verify}");
+        assert_eq!(come("dave@local.example"), "250", "{verify}");
+    }
+}
+
+#[test]
 fn what_one_server_knows_and_the_other_does_not_was_sent() {
     if !Nsd::installed("servers that know different things") {
         return;
@@ -109,6 +137,9 @@ fn what_one_server_knows_and_the_other_does_not_was_sent() {
         [Some(NOT_SENT), Some(SENT)],
         [Some(SENT), Some(NOT_SENT)],
         [Some(ELSEWHERE), Some(SENT)],
+        // It came by a forwarder that nobody has declared: only its identity tells.
+        [Some(NOT_SENT), Some(ALTERED)],
+        [Some(ALTERED), Some(NOT_SENT)],
     ] {
         let told = judged(sender("", &servers));
         assert!(

@@ -1,5 +1,6 @@
 //! A refusal that waits (PROTOCOLS A.3): what may still clear it at RCPT or at the end of the
-//! content, and what follows.
+//! content, and what follows. One that only the domain's ledger may bring, at the end, is cleared by what is declared for
+//! the recipients just as well, so that is found out at RCPT, too.
 //!
 //! One message has one reply at its end, so all recipients of a transaction share one standing:
 //! either something declared for each of them has cleared the reverse-path, or all of them wait for
@@ -14,31 +15,34 @@ use super::session::{Open, Progress, Session, Transaction, Turn, Waiting};
 use super::{Ask, Presenter, replies};
 use crate::reply::Reply;
 use crate::verify::timing::{Bounces, Moment, Possible};
-use crate::verify::{Evidence, Verdict, VerdictResult};
+use crate::verify::{Evidence, Verdict, VerdictResult, Weight};
 
-/// Whether a refusal of the reverse-path waits, and for what.
+/// Whether a refusal of the reverse-path waits, or may come, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// None does.
+    /// None does, or can.
     Settled,
-    /// One does, and no recipient is accepted yet.
+    /// One does, or its domain's ledger may bring one; and no recipient is accepted yet.
     Doubted,
     /// Something declared for every recipient accepted so far clears it.
     Cleared,
-    /// The content may clear it; the recipients accepted so far wait for it.
+    /// The content will tell; the recipients accepted so far wait for it.
     AwaitsContent,
 }
 
 impl Standing {
     /// How a transaction begins; `None` if MAIL is refused at once.
     pub(super) fn at_mail(verdict: &Verdict, possible: Possible) -> Option<Self> {
-        match verdict.result() {
-            VerdictResult::Authorised | VerdictResult::Unknown => Some(Self::Settled),
-            VerdictResult::Repudiated | VerdictResult::Tempfail => {
-                let waits = possible.said_at(verdict) > Moment::Mail;
-                waits.then_some(Self::Doubted)
-            }
+        if verdict.result().refuses() {
+            let waits = possible.said_at(verdict) > Moment::Mail;
+            return waits.then_some(Self::Doubted);
         }
+        let may_be_cleared = possible.forwarders || possible.postmaster;
+        Some(if verdict.asks_ledger() && may_be_cleared {
+            Self::Doubted
+        } else {
+            Self::Settled
+        })
     }
 
     /// True where a recipient may clear the reverse-path.
@@ -57,6 +61,9 @@ impl Open {
         if !self.standing.is_doubted() {
             return Ok(());
         }
+        if !self.at_mail.result().refuses() {
+            return self.foresee(evidence);
+        }
         let verdict = self.at_mail.with(evidence);
         let standing = match verdict.result() {
             VerdictResult::Authorised | VerdictResult::Unknown => Standing::Cleared,
@@ -67,13 +74,41 @@ impl Open {
                 return Err(refusal_of(&verdict));
             }
         };
+        self.stand(standing)?;
+        if standing == Standing::Cleared {
+            self.verdict = Arc::new(verdict.without_steps());
+        }
+        Ok(())
+    }
+
+    /// Takes in what would clear the recipient of what the ledger may say: nothing speaks against the reverse-path yet,
+    /// so that what is declared and cannot be found out now puts nothing off.
+    fn foresee(&mut self, mut evidence: Vec<Evidence>) -> Result<(), Reply> {
+        evidence.retain(|piece| piece.weight(self.at_mail.mail_from_weight()) != Weight::Silent);
+        let with = self.at_mail.with(evidence.iter().cloned());
+        let standing = if with.has_declared() {
+            Standing::Cleared
+        } else {
+            Standing::AwaitsContent
+        };
+        self.stand(standing)?;
+        // Of others that are cleared the same holds; trouble of one may hide what would clear all.
+        let known = match standing {
+            Standing::Cleared => &self.at_mail,
+            _ => &self.verdict,
+        };
+        if !evidence.is_empty() {
+            self.verdict = Arc::new(known.with(evidence).without_steps());
+        }
+        Ok(())
+    }
+
+    /// The recipients of a message have one standing.
+    fn stand(&mut self, standing: Standing) -> Result<(), Reply> {
         if self.standing != Standing::Doubted && self.standing != standing {
             return Err(replies::separate_transaction());
         }
         self.standing = standing;
-        if standing == Standing::Cleared {
-            self.verdict = Arc::new(verdict.without_steps());
-        }
         Ok(())
     }
 }

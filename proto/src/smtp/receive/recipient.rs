@@ -89,6 +89,7 @@ impl Session {
                 Some(Opens::AfterVerdict)
             }
             Standing::Settled | Standing::Cleared => Some(Opens::Now),
+            _ if !open.at_mail.result().refuses() => Some(Opens::Now),
             Standing::Doubted | Standing::AwaitsContent => Some(Opens::AfterVerdict),
         };
         let ask = Hold {

@@ -32,7 +32,12 @@ impl Talk {
 
     /// One that was greeted.
     pub(super) fn new() -> Self {
-        let mut settings = (*settings()).clone();
+        Self::with(&Settings::clone(&settings()))
+    }
+
+    /// The same by these settings.
+    pub(super) fn with(settings: &Settings) -> Self {
+        let mut settings = settings.clone();
         settings.limits.recipients = RECIPIENTS;
         let session = Session::new(Arc::new(settings), peer());
         let actions = Vec::new();

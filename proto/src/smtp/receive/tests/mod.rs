@@ -2,6 +2,7 @@
 //! `testdata/dialogue`.
 
 mod claims;
+mod declared;
 mod held;
 mod per_recipient;
 mod xhold;
