@@ -14,7 +14,7 @@
 //! | now | it stood still for longer than [`LONGEST_STOP`]: a backup of the whole disk looks like that |
 //! | now | the clock has jumped forward: so does a machine that was set back to an earlier state |
 //! | then, or two days from now | the clock has jumped back: what was dated now may have been taken for too old |
-//! | the end of its hours | a segment is lost or damaged |
+//! | the end of its hours | a segment is lost or damaged; those of them that are yet to come miss messages |
 //! | now | a journal is lost, or shorter than it was |
 //! | now | a host that hands in what it sends is silent |
 //! | now, for a domain | it was not here at the last start, or others may send in its name |
@@ -189,9 +189,11 @@ impl Coverage {
             Origin::Other => gaps.push(Gap::new(at, Why::Restored)),
             Origin::Own => gaps.extend(self.stop(at)),
         }
+        let mut ahead = Vec::new();
         for (name, end) in found.segments {
             let until = u64::from(end).saturating_mul(HOUR).min(at);
             gaps.push(Gap::new(until, Why::Lost(name)));
+            ahead.extend(from_now(at, end));
         }
         let journals = found.journals.into_iter();
         gaps.extend(journals.map(|name| Gap::new(at, Why::Lost(name))));
@@ -202,10 +204,13 @@ impl Coverage {
             if !standing.is_whole {
                 standing.until = standing.until.max(at);
             }
-            (standing.seen, standing.is_seen) = (at, false);
+            (standing.seen, standing.is_seen) = (standing.seen.min(at), false);
         }
         self.record.beat = at;
         self.last = Some(now);
+        for hour in ahead {
+            self.miss(hour);
+        }
         gaps
     }
 
@@ -276,13 +281,19 @@ impl Coverage {
         self.record.holes = self.record.holes.split_off(&oldest);
     }
 
-    /// The domains that mail is sent for from now on; others are not covered when they come back.
-    pub(super) fn set_domains(&mut self, at: Wall, domains: &BTreeSet<Box<str>>) {
-        let at = at.as_secs();
+    /// Of other domains than these nothing is known from now on, also when they come back.
+    pub(super) fn drop_others(&mut self, domains: &BTreeSet<Box<str>>) {
         let known = &mut self.record.domains;
         known.retain(|domain, _| domains.contains(domain));
+    }
+
+    /// The domains that mail is sent for from now on; others are not covered when they come back.
+    pub(super) fn set_domains(&mut self, at: Wall, domains: &BTreeSet<Box<str>>) {
+        let at = self.since_beat(at);
+        self.drop_others(domains);
         for domain in domains {
-            known.entry(domain.clone()).or_insert(Standing {
+            let known = self.record.domains.entry(domain.clone());
+            known.or_insert(Standing {
                 until: at,
                 seen: at,
                 is_whole: false,
@@ -312,6 +323,7 @@ impl Coverage {
 
     /// Whether all who may send in a domain's name enter it here, as it was just seen. Gives true if that is news.
     pub(super) fn witness(&mut self, at: Wall, domain: &str, is_whole: bool) -> bool {
+        let until = self.since_beat(at);
         let at = at.as_secs();
         let Some(standing) = self.record.domains.get_mut(domain) else {
             return false;
@@ -319,7 +331,7 @@ impl Coverage {
         let was_whole = standing.is_whole;
         let was_unseen = at.saturating_sub(standing.seen) > LONGEST_UNSEEN;
         if !is_whole || !was_whole || was_unseen {
-            standing.until = standing.until.max(at);
+            standing.until = standing.until.max(until);
         }
         (standing.seen, standing.is_seen) = (at, true);
         standing.is_whole = is_whole;
@@ -346,7 +358,13 @@ impl Coverage {
 
     /// A message is sent and not entered, and has no date that could be known.
     pub(super) fn miss_everything(&mut self, at: Wall) {
-        self.gap(Gap::new(at.as_secs(), Why::Undated));
+        self.gap(Gap::new(self.since_beat(at), Why::Undated));
+    }
+
+    /// The end of a gap until now: not before the last beat, also where the clock was put back since, which is not seen
+    /// before the next one.
+    fn since_beat(&self, at: Wall) -> u64 {
+        at.as_secs().max(self.record.beat)
     }
 
     /// What may be said, and until when that holds if nothing else happens.
@@ -373,6 +391,12 @@ impl Coverage {
             gap: self.record.gap.clone(),
         }
     }
+}
+
+/// The hours from now on, before this one, of which answers may depend on what a ledger enters ahead of its time.
+fn from_now(at: u64, end: u32) -> std::ops::Range<u32> {
+    let first = u32::try_from(at / HOUR).unwrap_or(u32::MAX);
+    first..end.min(first.saturating_add(FUTURE_HOURS).saturating_add(1))
 }
 
 /// The first hour of which everything is there that was sent after this moment.

@@ -173,6 +173,55 @@ fn a_domain_that_others_may_send_for_is_not_covered_until_none_may() {
 }
 
 #[test]
+fn what_is_lost_of_hours_to_come_is_not_covered_when_they_have_come() {
+    let hour = u32::try_from(START / HOUR).unwrap();
+    let mut coverage = Coverage::new(Some(old().record().clone()));
+    let found = Findings {
+        segments: vec![("ledger/x".into(), hour + 3)],
+        journals: Vec::new(),
+    };
+    coverage.begin(now(START), Origin::Own, found);
+    run(&mut coverage, START, START + 5 * HOUR);
+    assert_eq!(first(&coverage, START + 5 * HOUR), Some(1));
+    let said = coverage.said();
+    let missed = (hour..hour + 6).filter(|hour| said.misses(Hour::new(*hour).unwrap()));
+    assert_eq!(missed.collect::<Vec<_>>(), [hour, hour + 1, hour + 2]);
+}
+
+/// The clock was put back by less than a beat compares, or since the last one: what was dated meanwhile is void, too.
+#[test]
+fn a_gap_until_now_reaches_to_the_last_beat_at_least() {
+    let early = Wall::from_secs(START - 2 * HOUR);
+    let mut coverage = old();
+    coverage.miss_everything(early);
+    assert_eq!(coverage.record.gap.until, START);
+    let mut coverage = old();
+    coverage.witness(early, "a.example", false);
+    coverage.set_domains(early, &["a.example".into(), "b.example".into()].into());
+    for domain in ["a.example", "b.example"] {
+        assert_eq!(coverage.record.domains[domain].until, START, "{domain}");
+    }
+}
+
+#[test]
+fn a_start_is_no_look_at_a_domain() {
+    // Not seen for nearly as long as that may be, then a restart, and as long again.
+    let mut coverage = old();
+    let unseen = LONGEST_UNSEEN - 60;
+    for at in (START..START + unseen).step_by(30) {
+        coverage.beat(now(at));
+    }
+    let again = START + unseen;
+    let mut coverage = Coverage::new(Some(coverage.record().clone()));
+    coverage.begin(now(again), Origin::Own, Findings::default());
+    for at in (again..again + unseen).step_by(30) {
+        coverage.beat(now(at));
+    }
+    coverage.witness(Wall::from_secs(again + unseen), "a.example", true);
+    assert_eq!(first(&coverage, again + unseen), None);
+}
+
+#[test]
 fn after_a_start_a_domain_is_looked_at_before_anything_is_said_and_loses_nothing_by_it() {
     let record = old().record().clone();
     let mut coverage = Coverage::new(Some(record));
