@@ -19,7 +19,7 @@ use vouchsafe_proto::residue::{Congruences, Digest, Kind, Residue, first_prime};
 use vouchsafe_spool::ledger::{Hours, Question};
 
 pub use asking::{Asker, Oddity, Said, name};
-pub use vouching::{Vouched, Vouching, entries, spellings};
+pub use vouching::{NotWhole, Vouched, Vouching, entries, spellings};
 
 /// SHA-256, being computed.
 pub struct Sha256(Context);

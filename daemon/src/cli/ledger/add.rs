@@ -20,7 +20,7 @@ use crate::config::load;
 use crate::config::schema::control_socket;
 use crate::control::client::{AskError, ask};
 use crate::control::wire::{Refusal, Request, digest_text};
-use crate::ledger::{Sha256, entries};
+use crate::ledger::{NotWhole, Sha256, entries};
 
 /// `vouchsafe ledger add`
 #[derive(Debug, Args)]
@@ -52,8 +52,8 @@ Examples:
   vouchsafe ledger add --host relay2.example.org --remove /var/spool/outgoing
   vouchsafe ledger add --host relay2.example.org < /dev/null     heard of, nothing to enter
 
-A message must be entered before it is sent, as it is sent. Exit codes: 0 all are in the ledger, durably;
-64 wrong usage; 65 a message that cannot be entered; 66 a file cannot be read; 69 no service runs; 75 not now.";
+A message must be entered before it is sent, as it is sent; one that cannot be must not be sent.
+Exit codes: 0 all are in the ledger, durably; 64 wrong usage; 65 a message that cannot be entered; 66 a file cannot be read; 69 no service runs; 75 not now.";
 
 /// A message with its envelope.
 struct Sent {
@@ -179,6 +179,11 @@ fn read(command: &Command, message: &mut dyn Read, name: &Path) -> Result<Option
             .or_exit(Exit::Data);
     }
     let covered = reader.finish().with_context(cannot).or_exit(Exit::Data)?;
+    if covered.message_id().is_none() {
+        return Err(NotWhole::Identity)
+            .with_context(cannot)
+            .or_exit(Exit::Data);
+    }
     let entries = entries(&covered, &reverse_path, &recipients);
     let entries = entries.with_context(cannot).or_exit(Exit::Data)?;
     if !entries.iter().all(is_entered) {
