@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info};
 use vouchsafe_proto::smtp::xhold::Marker;
@@ -188,8 +189,10 @@ impl Service {
             attendants.spawn(monitor.serve(Arc::clone(&sources)));
         }
         attendants.spawn(control.serve(sources));
+        let followed = keeper.followed();
         attendants.spawn(keeper.keep());
-        attendants.spawn(follow_reloads(current, shared, site, asked));
+        let parts = (site, asked, followed);
+        attendants.spawn(follow_reloads(current, shared, parts));
         let saying = Arc::clone(&rates);
         attendants.spawn(async move { saying.keep_saying().await });
         Ok(Self {
@@ -420,8 +423,7 @@ impl Shared {
 async fn follow_reloads(
     current: Arc<Current>,
     shared: Shared,
-    site: Arc<ArcSwap<Site>>,
-    asked: Arc<responder::Desk>,
+    (site, asked, followed): (Arc<ArcSwap<Site>>, Arc<responder::Desk>, Arc<Notify>),
 ) {
     let mut reloads = current.reloads();
     while reloads.changed().await.is_ok() {
@@ -431,7 +433,11 @@ async fn follow_reloads(
             error!(error = %chain(&error), "the resolvers stay as they were");
         }
         shared.perimeter.configure(&perimeter::Sources::of(config));
+        // By the policy mail is entered into the ledger, or not.
+        keeping::leave(&shared.sent, config).await;
         shared.verifier.set_policy(Policy::of(config));
+        keeping::follow(&shared.sent, config).await;
+        followed.notify_one();
         site.store(Arc::new(shared.site(&in_force)));
         asked.configure(config);
         debug!("sessions go by the new configuration");

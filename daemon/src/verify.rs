@@ -91,14 +91,16 @@ impl Policy {
         }
     }
 
+    /// Whether the client is in one of our networks.
+    fn relays_for(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        let mut networks = self.relay_from.iter();
+        networks.any(|network| network.contains(&client))
+    }
+
     /// The evidence that the client's network is, if it is any.
     fn relay_client(&self, reverse_path: &ReversePath, client: IpAddr) -> Option<Evidence> {
-        let client = client.to_canonical();
-        let inside = self
-            .relay_from
-            .iter()
-            .any(|network| network.contains(&client));
-        inside.then(|| Evidence::RelayClient {
+        self.relays_for(client).then(|| Evidence::RelayClient {
             local_domain: reverse_path
                 .domain()
                 .is_some_and(|domain| self.local_domains.contains(domain)),
@@ -168,6 +170,11 @@ impl Verifier {
     pub fn about_report(&self, finding: reports::Finding) -> Evidence {
         let refuses = self.policy.load().refuses_bounces;
         Evidence::Bounce(reports::Report { finding, refuses })
+    }
+
+    /// Whether this is a client that we relay for.
+    pub fn relays_for(&self, client: IpAddr) -> bool {
+        self.policy.load().relays_for(client)
     }
 
     /// The verdict that needs no question: that of a client we relay for. `None` for any other.

@@ -1,13 +1,14 @@
 //! Keeps the ledger: its hours, its coverage, and whether others may send in our domains' names.
 //!
 //! Promises: what the ledger covers is never more than what was seen; everything that opens a gap is in the log. Left
-//! to others: entering (`smtp_in`, the spool), answering (responder), and what a gap is (the spool).
+//! to others: entering (`smtp_in`, the spool), answering (responder), what a gap is (the spool), and saying when a
+//! configuration comes into force.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 use vouchsafe_proto::addr::Domain;
@@ -21,7 +22,7 @@ use vouchsafe_spool::ledger::{BEAT, Gap, Ledger, LedgerError, Opened};
 
 use crate::clock;
 use crate::config::Config;
-use crate::current::Current;
+use crate::current::{Current, InForce};
 use crate::dns::Resolver;
 use crate::log::chain;
 use crate::together::Together;
@@ -40,6 +41,8 @@ pub struct Keeper {
     ledger: Arc<Ledger>,
     current: Arc<Current>,
     resolver: Arc<dyn Resolver>,
+    /// A new configuration is in force ([`follow`]).
+    followed: Arc<Notify>,
 }
 
 impl Keeper {
@@ -60,6 +63,7 @@ impl Keeper {
             ledger: Arc::clone(ledger),
             current: Arc::clone(current),
             resolver,
+            followed: Arc::default(),
         };
         let in_force = current.take();
         let writers = writers(&in_force.config);
@@ -72,6 +76,11 @@ impl Keeper {
             tell(&gap);
         }
         Ok(keeper)
+    }
+
+    /// To be told when [`follow`] has ended.
+    pub fn followed(&self) -> Arc<Notify> {
+        Arc::clone(&self.followed)
     }
 
     /// Does what is due, for ever. Beats wait for nobody's DNS: without them nothing is covered.
@@ -88,25 +97,19 @@ impl Keeper {
                 && let Some(hour) = Hour::at(now.wall).filter(|hour| turned != Some(*hour))
             {
                 turned = Some(hour);
-                Self::said("the ledger's hours cannot be sealed", self.turn(hour).await);
+                said("the ledger's hours cannot be sealed", self.turn(hour).await);
             }
             sleep_until(clock::instant(next)).await;
         }
     }
 
     async fn keep_looking(&self) {
-        let mut reloads = self.current.reloads();
         loop {
             let next = clock::instant(clock::mono().plus(LOOK));
             self.look().await;
             tokio::select! {
                 () = sleep_until(next) => {}
-                changed = reloads.changed() => {
-                    if changed.is_err() {
-                        return pending().await;
-                    }
-                    self.follow().await;
-                }
+                () = self.followed.notified() => {}
             }
         }
     }
@@ -133,50 +136,34 @@ impl Keeper {
         self.blocking(move |ledger| ledger.turn(hour)).await
     }
 
-    /// Goes by a new configuration.
-    async fn follow(&self) {
-        let in_force = self.current.take();
-        let writers = writers(&in_force.config);
-        let domains = domains(&in_force.config);
-        let set = self.blocking(move |ledger| {
-            ledger.set_writers(writers);
-            ledger.set_domains(clock::now().wall, &domains)
-        });
-        Self::said("the ledger's coverage cannot be written", set.await);
-    }
-
-    fn said(what: &'static str, result: Result<(), LedgerError>) {
-        if let Err(error) = result {
-            error!(error = %chain(&error), "{what}");
-        }
-    }
-
     /// Looks who may send for each domain, some at a time: one whose names are late keeps no others waiting.
     async fn look(&self) {
         let in_force = self.current.take();
         let mut domains = in_force.config.domains.keys();
         let mut looking: Together<(), dyn Future<Output = ()> + Send + '_> = Together::default();
         for domain in domains.by_ref().take(AT_ONCE) {
-            looking.push((), Box::pin(self.witness(&in_force.config, domain)));
+            looking.push((), Box::pin(self.witness(&in_force, domain)));
         }
         while looking.next().await.is_some() {
             if let Some(domain) = domains.next() {
-                looking.push((), Box::pin(self.witness(&in_force.config, domain)));
+                looking.push((), Box::pin(self.witness(&in_force, domain)));
             }
         }
     }
 
     /// Looks who may send for this one, and has the ledger know.
-    async fn witness(&self, config: &Config, domain: &Domain) {
-        let standing = self.look_at(config, domain).await;
+    async fn witness(&self, in_force: &Arc<InForce>, domain: &Domain) {
+        let standing = self.look_at(&in_force.config, domain).await;
+        // What was found by a configuration that is not in force any more is found anew in a moment.
+        let is_in_force = Arc::ptr_eq(in_force, &self.current.take());
         // What cannot be known now is as it was, for as long as the ledger believes that.
-        if standing != Standing::Trouble {
+        if standing != Standing::Trouble && is_in_force {
             let is_whole = standing == Standing::Whole;
             let domain = domain.clone();
             let witnessed = self
                 .blocking(move |ledger| ledger.witness(clock::now().wall, &domain, is_whole))
                 .await;
-            Self::said("the ledger's coverage cannot be written", witnessed);
+            said("the ledger's coverage cannot be written", witnessed);
         }
         tracing::debug!(%domain, %standing, "who may send in its name");
     }
@@ -191,9 +178,40 @@ impl Keeper {
         &self,
         what: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let ledger = Arc::clone(&self.ledger);
-        let done = tokio::task::spawn_blocking(move || what(&ledger)).await;
-        done.unwrap_or(Err(LedgerError::Poisoned))
+        blocking(&self.ledger, what).await
+    }
+}
+
+/// Before a new configuration is in force: what is not its own is entered no longer, and what is taken away is not known
+/// when it comes back, however soon.
+pub async fn leave(ledger: &Arc<Ledger>, config: &Config) {
+    let domains = domains(config);
+    let dropped = blocking(ledger, move |ledger| ledger.drop_others(&domains));
+    said("the ledger's coverage cannot be written", dropped.await);
+}
+
+/// Once a new configuration is in force: what is its own is entered from now on.
+pub async fn follow(ledger: &Arc<Ledger>, config: &Config) {
+    let (writers, domains) = (writers(config), domains(config));
+    let set = blocking(ledger, move |ledger| {
+        ledger.set_writers(writers);
+        ledger.set_domains(clock::now().wall, &domains)
+    });
+    said("the ledger's coverage cannot be written", set.await);
+}
+
+async fn blocking<T: Send + 'static>(
+    ledger: &Arc<Ledger>,
+    what: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let ledger = Arc::clone(ledger);
+    let done = tokio::task::spawn_blocking(move || what(&ledger)).await;
+    done.unwrap_or(Err(LedgerError::Poisoned))
+}
+
+fn said(what: &'static str, result: Result<(), LedgerError>) {
+    if let Err(error) = result {
+        error!(error = %chain(&error), "{what}");
     }
 }
 

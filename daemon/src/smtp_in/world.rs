@@ -127,7 +127,8 @@ pub(super) fn ask(
             }),
         },
         Ask::Recipient { recipient, doubted } => {
-            match (site.routes.route(&recipient, peer.may_relay), doubted) {
+            let route = site.routes.route(&recipient, may_relay(&site, peer));
+            match (route, doubted) {
                 (Err(error), _) => ready(Answer::Recipient(Err(RouteError::reply(error)))),
                 (Ok(_), None) => ready(Answer::Recipient(Ok(Vec::new()))),
                 (Ok(_), Some(Presenter { helo, client })) => within(span, async move {
@@ -217,6 +218,13 @@ fn look_at(site: Arc<Site>, about: About, in_hand: &mut InHand, span: &Span) -> 
     })
 }
 
+/// Whether we relay for the peer: it was in one of our networks when it came, and is. What a reload takes away ends with
+/// it, also in sessions that are open: the verdicts on what they bring are given by the new configuration, so that nothing
+/// of what they relay would be in the ledger.
+fn may_relay(site: &Site, peer: Peer) -> bool {
+    peer.may_relay && site.verifier.relays_for(peer.address.ip())
+}
+
 /// An answer that is there already.
 pub(super) fn ready(answer: Answer) -> Asking {
     Box::pin(std::future::ready(answer.into()))
@@ -229,9 +237,12 @@ fn within(span: &Span, asking: impl Future<Output = Told> + Send + 'static) -> A
 
 /// Asks for a recipient down its path.
 async fn ask_ahead(site: Arc<Site>, peer: Peer, about: Hold, held: Option<Box<Held>>) -> Told {
-    let route = match site.routes.route(&about.recipient.path, peer.may_relay) {
+    let route = match site
+        .routes
+        .route(&about.recipient.path, may_relay(&site, peer))
+    {
         Ok(route) => route,
-        // It has been asked for already; a reload does not reach a session.
+        // A reload in between may have taken its networks away.
         Err(error) => {
             return Told {
                 held,

@@ -58,6 +58,13 @@ impl Ledger {
         Ok(gap)
     }
 
+    /// Of other domains than these not all mail is entered from now on.
+    pub fn drop_others(&self, domains: &BTreeSet<Box<str>>) -> Result<(), LedgerError> {
+        let mut coverage = lock(&self.coverage);
+        coverage.drop_others(domains);
+        self.keep(&coverage)
+    }
+
     /// The domains whose mail is entered from now on.
     pub fn set_domains(&self, now: Wall, domains: &BTreeSet<Box<str>>) -> Result<(), LedgerError> {
         let mut coverage = lock(&self.coverage);

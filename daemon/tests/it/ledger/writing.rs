@@ -209,6 +209,51 @@ fn ledger(
     )
 }
 
+/// The domains that the ledger speaks for, as an operator is told.
+fn domains(config: &std::path::Path) -> Vec<String> {
+    let (code, out, said) = ledger(config, &["stat", "--format", "json"], "");
+    assert_eq!(code, Some(0), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let all = json["coverage"]["domains"].as_array().unwrap();
+    let name = |domain: &serde_json::Value| domain["domain"].as_str().unwrap().to_owned();
+    all.iter().map(name).collect()
+}
+
+#[test]
+fn what_a_reload_takes_away_is_neither_relayed_nor_spoken_for() {
+    let sink = Sink::start();
+    let other = "[domains.\"other.example\"]";
+    let setup = setup(&sink, "hold").domain("other.example", &sink.next_hop());
+    let config = setup.config();
+    let mut service = setup.start();
+    assert_eq!(domains(&config), ["local.example", "other.example"]);
+    let mut open = Client::connect_from(OURS.parse().unwrap(), service.address());
+    assert_eq!(open.code(), 220);
+    open.expect("EHLO client.example", 250);
+
+    let before = std::fs::read_to_string(&config).unwrap();
+    assert!(before.contains(other));
+    let less = before.replace(other, "[domains.\"third.example\"]");
+    let less = less.replace(&format!("{OURS}/32"), "127.0.0.9/32");
+    std::fs::write(&config, less).unwrap();
+    service.signal("HUP");
+    service.wait_for("sessions go by the new configuration");
+    assert_eq!(domains(&config), ["local.example", "third.example"]);
+    // Of what it relayed nothing would be in the ledger.
+    open.expect("MAIL FROM:<a@local.example>", 250);
+    open.expect("RCPT TO:<b@far.example>", 550);
+    open.expect("RCPT TO:<c@local.example>", 250);
+    open.expect("RSET", 250);
+
+    std::fs::write(&config, before).unwrap();
+    service.signal("HUP");
+    service.wait_for("sessions go by the new configuration");
+    assert_eq!(domains(&config), ["local.example", "other.example"]);
+    open.expect("MAIL FROM:<a@local.example>", 250);
+    open.expect("RCPT TO:<b@far.example>", 250);
+    service.stop();
+}
+
 #[test]
 fn another_host_hands_in_what_it_sends() {
     // Each is dated once.
@@ -244,6 +289,12 @@ fn another_host_hands_in_what_it_sends() {
     assert!(said.contains("not one of the service's"), "{said}");
     for (more, input) in [
         (&envelope[..], "From: x\r\n\r\nno date\r\n"),
+        // Its identity could not be found, and an altered copy would be taken for a forgery.
+        (&envelope[..], &*message(3).replace("Message-ID", "X-ID")),
+        (
+            &envelope[..],
+            &*format!("Message-ID: <z@x>\r\n{}", message(3)),
+        ),
         (&[][..], message(3)),
         (&envelope[..], ""),
     ] {
@@ -280,16 +331,23 @@ fn another_host_hands_in_what_it_sends() {
     assert_eq!(code, Some(0));
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["coverage"]["domains"][0]["domain"], "local.example");
-    // A file that is lost is missed.
+    a_file_that_is_lost_is_missed(&folder, &config, &json);
+}
+
+fn a_file_that_is_lost_is_missed(
+    folder: &tempfile::TempDir,
+    config: &std::path::Path,
+    json: &serde_json::Value,
+) {
     let lost = json["coverage"]["missing_files"].as_array().unwrap();
-    assert!(lost.is_empty(), "{out}");
+    assert!(lost.is_empty(), "{json}");
     for file in std::fs::read_dir(folder.path().join("data/ledger")).unwrap() {
         let file = file.unwrap();
         if file.file_name().to_string_lossy().starts_with("journal") {
             std::fs::remove_file(file.path()).unwrap();
         }
     }
-    let (code, out, _) = ledger(&config, &["verify"], "");
+    let (code, out, _) = ledger(config, &["verify"], "");
     assert_eq!(code, Some(65), "{out}");
     assert!(out.contains("missing    ledger/journal-"), "{out}");
 }
