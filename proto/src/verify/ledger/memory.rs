@@ -148,6 +148,8 @@ impl Memory {
                 | Meaning::SentElsewhere(_)
                 | Meaning::Altered),
             ) => (0, Some(meaning.clone())),
+            // It is not so sure any more: what was said twice was said once.
+            Finding::Answered(Meaning::Unknown) if self.is_denied_twice(message) => (1, None),
             // Nothing new; but of a message that was denied each question counts.
             _ => {
                 if let Some(entry) = self.entries.get_mut(&message) {
@@ -185,6 +187,11 @@ impl Memory {
         self.order.insert(rank, message);
         self.networks.insert((network, rank), message);
         self.entries.insert(message, entry);
+    }
+
+    fn is_denied_twice(&self, message: u128) -> bool {
+        let known = self.entries.get(&message);
+        known.is_some_and(|entry| entry.rank.0 > 1)
     }
 
     /// Messages that are remembered.
