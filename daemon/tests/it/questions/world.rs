@@ -235,17 +235,25 @@ impl Relay {
                 if asks && !answers {
                     continue;
                 }
-                let onward = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-                onward
-                    .set_read_timeout(Some(Duration::from_secs(5)))
-                    .unwrap();
-                onward.send_to(question, server).unwrap();
-                if let Ok(size) = onward.recv(&mut octets) {
-                    socket.send_to(&octets[..size], from).unwrap();
-                }
+                let (question, back) = (question.to_vec(), socket.try_clone().unwrap());
+                // One that is lost must not keep the others waiting.
+                std::thread::spawn(move || pass_on(&question, server, &back, from));
             }
         });
         Self { questions, onward }
+    }
+}
+
+/// Hands a question on, and its answer back, if there is one.
+fn pass_on(question: &[u8], server: SocketAddr, back: &UdpSocket, from: SocketAddr) {
+    let onward = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let patience = Some(Duration::from_secs(5));
+    onward.set_read_timeout(patience).unwrap();
+    onward.send_to(question, server).unwrap();
+    let mut octets = [0; 4096];
+    if let Ok(size) = onward.recv(&mut octets) {
+        // Who asked may have gone by now.
+        let _ = back.send_to(&octets[..size], from);
     }
 }
 
