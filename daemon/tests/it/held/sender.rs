@@ -207,6 +207,8 @@ impl Session<'_> {
         }
         let data = self.say("DATA")?;
         if !data.starts_with("354") {
+            // The transaction is still open (RFC 5321 §4.1.4); if the connection is not, the next MAIL tells.
+            let _ = self.say("RSET");
             return Ok((end_of(data), later));
         }
         self.out.write_all(&content(number))?;
