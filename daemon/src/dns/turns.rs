@@ -2,16 +2,16 @@
 //!
 //! Promises: no more questions are open than [`MAX_OPEN`], and on account of one client no more
 //! than [`MAX_OPEN_FOR_CLIENT`]. Who wants more waits in its own line, so that a client which
-//! names slow domains delays nobody but itself. A wait that is dropped leaves the line.
+//! names slow domains delays nobody but itself. A wait that is dropped is passed over.
 //!
 //! Left to others: how long anyone waits, and what a turn is used for (the stub).
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
 use crate::limits::counted_as;
 
@@ -23,23 +23,38 @@ pub const MAX_OPEN: usize = 512;
 /// It takes sixteen such clients to use up all turns.
 pub const MAX_OPEN_FOR_CLIENT: usize = 32;
 
-/// The turns of one resolver.
-#[derive(Debug)]
-pub struct Turns {
-    /// Over all.
-    total: Arc<Semaphore>,
-    /// By client; a client without questions has no entry. In order, since they are few at a time:
-    /// each question comes by twice, and hashing an address costs more than finding it.
-    shares: Mutex<BTreeMap<IpAddr, Share>>,
+/// The turns of one resolver. One lock for all of it: most questions wait for nobody, and are done with it at once.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<Counts>);
+
+/// What is given out, and who waits.
+#[derive(Debug, Default)]
+struct Counts {
+    all: Share,
+    /// Those of the clients that have any, or wait.
+    clients: BTreeMap<IpAddr, Share>,
 }
 
-/// What one client may have.
-#[derive(Debug)]
+/// What may be had of so many.
+#[derive(Debug, Default)]
 struct Share {
-    /// Its turns.
-    turns: Arc<Semaphore>,
-    /// How many have a turn or wait for one.
-    users: usize,
+    given: usize,
+    /// In their order. Those who have gone are passed over.
+    waiting: VecDeque<oneshot::Sender<Part>>,
+}
+
+/// Whose share.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Client(IpAddr),
+    All,
+}
+
+/// A part of a share; giving it back is dropping it.
+#[derive(Debug)]
+struct Part {
+    turns: Arc<Turns>,
+    of: Of,
 }
 
 /// The right to have a question open; giving it back is dropping it.
@@ -47,90 +62,134 @@ struct Share {
 #[must_use = "a turn that is dropped counts no question"]
 pub struct Turn {
     /// Of the client's, if it is for one.
-    _of_client: Option<(OwnedSemaphorePermit, InLine)>,
-    /// Of all. `None` cannot come about: the turns are never closed.
-    _of_all: Option<OwnedSemaphorePermit>,
-}
-
-/// A client's share, in use.
-#[derive(Debug)]
-struct InLine {
-    /// Where it is counted.
-    turns: Arc<Turns>,
-    /// Whose it is.
-    client: IpAddr,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self {
-            total: Arc::new(Semaphore::new(MAX_OPEN)),
-            shares: Mutex::default(),
-        }
-    }
+    _of_client: Option<Part>,
+    _of_all: Part,
 }
 
 impl Turns {
     /// A turn, if there is one without waiting.
     pub fn take_now(self: &Arc<Self>, client: Option<IpAddr>) -> Option<Turn> {
-        let of_client = match client {
-            Some(client) => {
-                let (turns, in_line) = self.line_up(counted_as(client));
-                Some((turns.try_acquire_owned().ok()?, in_line))
+        let client = client.map(counted_as);
+        let mut counts = self.counts();
+        if counts.all.given >= MAX_OPEN {
+            return None;
+        }
+        if let Some(client) = client {
+            let share = counts.clients.entry(client).or_default();
+            if share.given >= MAX_OPEN_FOR_CLIENT {
+                return None;
             }
-            None => None,
-        };
+            share.given += 1;
+        }
+        counts.all.given += 1;
         Some(Turn {
-            _of_client: of_client,
-            _of_all: Some(Arc::clone(&self.total).try_acquire_owned().ok()?),
+            _of_client: client.map(|client| self.part(Of::Client(client))),
+            _of_all: self.part(Of::All),
         })
     }
 
     /// Waits for a turn: in the client's own line first, if it is for one, then in that of all.
     pub async fn take(self: &Arc<Self>, client: Option<IpAddr>) -> Turn {
         let of_client = match client {
-            Some(client) => {
-                let (turns, in_line) = self.line_up(counted_as(client));
-                turns.acquire_owned().await.ok().zip(Some(in_line))
-            }
+            Some(client) => Some(self.take_part(Of::Client(counted_as(client))).await),
             None => None,
         };
         Turn {
             _of_client: of_client,
-            _of_all: Arc::clone(&self.total).acquire_owned().await.ok(),
+            _of_all: self.take_part(Of::All).await,
         }
     }
 
-    /// The client's turns, and the sign that they are in use.
-    fn line_up(self: &Arc<Self>, client: IpAddr) -> (Arc<Semaphore>, InLine) {
-        let mut shares = self.shares();
-        let share = shares.entry(client).or_insert_with(|| Share {
-            turns: Arc::new(Semaphore::new(MAX_OPEN_FOR_CLIENT)),
-            users: 0,
-        });
-        share.users = share.users.saturating_add(1);
-        let in_line = InLine {
-            turns: Arc::clone(self),
-            client,
-        };
-        (Arc::clone(&share.turns), in_line)
+    /// Waits for a part of a share.
+    async fn take_part(self: &Arc<Self>, of: Of) -> Part {
+        loop {
+            let given = {
+                let mut counts = self.counts();
+                let share = counts.share_mut(of);
+                if share.given < of.most() {
+                    share.given += 1;
+                    return self.part(of);
+                }
+                let (give, given) = oneshot::channel();
+                share.waiting.push_back(give);
+                given
+            };
+            // An error cannot come about: whoever waits stays in line until given to.
+            if let Ok(part) = given.await {
+                return part;
+            }
+        }
     }
 
-    /// The shares. A panic elsewhere cannot leave them half changed, so poison means nothing.
-    fn shares(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Share>> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A part that is counted as given.
+    fn part(self: &Arc<Self>, of: Of) -> Part {
+        Part {
+            turns: Arc::clone(self),
+            of,
+        }
+    }
+
+    /// The counts. A panic elsewhere cannot leave them half changed, so poison means nothing.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for InLine {
-    fn drop(&mut self) {
-        let mut shares = self.turns.shares();
-        if let Entry::Occupied(mut share) = shares.entry(self.client) {
-            let users = &mut share.get_mut().users;
-            *users = users.saturating_sub(1);
-            if *users == 0 {
-                share.remove();
+impl Of {
+    /// How many there are.
+    const fn most(self) -> usize {
+        match self {
+            Self::Client(_) => MAX_OPEN_FOR_CLIENT,
+            Self::All => MAX_OPEN,
+        }
+    }
+}
+
+impl Counts {
+    /// A share.
+    fn share_mut(&mut self, of: Of) -> &mut Share {
+        match of {
+            Of::Client(client) => self.clients.entry(client).or_default(),
+            Of::All => &mut self.all,
+        }
+    }
+
+    /// Who is given to next; nobody, and the part is back.
+    fn give_back(&mut self, of: Of) -> Option<oneshot::Sender<Part>> {
+        match of {
+            Of::All => self.all.give_back(),
+            Of::Client(client) => {
+                let Entry::Occupied(mut share) = self.clients.entry(client) else {
+                    return None;
+                };
+                let next = share.get_mut().give_back();
+                if share.get().given == 0 {
+                    share.remove();
+                }
+                next
             }
+        }
+    }
+}
+
+impl Share {
+    /// Who is given to next; nobody, and the part is back.
+    fn give_back(&mut self) -> Option<oneshot::Sender<Part>> {
+        let mut waiting = std::iter::from_fn(|| self.waiting.pop_front());
+        let next = waiting.find(|next| !next.is_closed());
+        if next.is_none() {
+            self.given = self.given.saturating_sub(1);
+        }
+        next
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let next = self.turns.counts().give_back(self.of);
+        if let Some(next) = next {
+            // To one who has gone just now it is not given: it comes back, and is dropped, which gives it to the next.
+            let _ = next.send(self.turns.part(self.of));
         }
     }
 }
@@ -164,10 +223,34 @@ mod tests {
         held.pop();
         held.push(now(turns.take(ip("2001:db8::ffff"))).expect("a turn"));
         assert!(now(turns.take(ip("2001:db8::1"))).is_none());
-        assert_eq!(turns.shares().len(), 1);
+        assert_eq!(turns.counts().clients.len(), 1);
         drop(held);
-        assert!(turns.shares().is_empty());
-        assert_eq!(turns.total.available_permits(), MAX_OPEN);
+        assert!(turns.counts().clients.is_empty());
+        assert_eq!(turns.counts().all.given, 0);
+    }
+
+    #[test]
+    fn who_has_gone_is_passed_over() {
+        let turns: Arc<Turns> = Arc::default();
+        let client = Some([192, 0, 2, 1].into());
+        let mut held: Vec<_> = (0..MAX_OPEN_FOR_CLIENT)
+            .map(|_| now(turns.take(client)).expect("a turn"))
+            .collect();
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut gone: Vec<_> = (0..10_000).map(|_| Box::pin(turns.take(client))).collect();
+        for wait in &mut gone {
+            assert!(wait.as_mut().poll(context).is_pending());
+        }
+        let mut there = pin!(turns.take(client));
+        assert!(there.as_mut().poll(context).is_pending());
+        drop(gone);
+        held.pop();
+        let Poll::Ready(turn) = there.as_mut().poll(context) else {
+            panic!("its turn has come");
+        };
+        drop((held, turn));
+        assert!(turns.counts().clients.is_empty());
+        assert_eq!(turns.counts().all.given, 0);
     }
 
     #[test]
@@ -178,7 +261,7 @@ mod tests {
             .collect();
         assert!(now(turns.take(None)).is_none());
         assert!(now(turns.take(Some([192, 0, 2, 1].into()))).is_none());
-        assert!(turns.shares().is_empty());
+        assert!(turns.counts().clients.is_empty());
         drop(held);
         assert!(now(turns.take(Some([192, 0, 2, 1].into()))).is_some());
     }
