@@ -41,6 +41,11 @@ impl Cache {
         Some(aged(answer, given, now))
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// What has come of it so far.
     pub fn figures(&self) -> Figures {
         self.0.figures()

@@ -2,21 +2,23 @@
 //!
 //! Each question has a socket, a port and an id of its own, all random (RFC 5452 §9); the socket
 //! is connected, so that only the server's own datagrams arrive and its absence is heard at once.
-//! A server on loopback is asked from sockets that are used again, one question at a time: nobody
-//! on the network can send in its name, and a socket costs more than the question.
+//! Servers of ours on loopback are asked on lines, which many questions share (`line`).
 //! No clock runs here: whoever asks gives up by dropping the question.
 //!
 //! RFC 1035 §4.2, RFC 6891 §7 (a server without EDNS), RFC 7766 (TCP).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::Arc;
 
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
 
-use super::turns::MAX_OPEN;
+use super::line::{Lines, TICK};
 use super::wire::{Query, Reading, Response, UDP_PAYLOAD, Whose};
 
 /// One server.
@@ -24,21 +26,18 @@ use super::wire::{Query, Reading, Response, UDP_PAYLOAD, Whose};
 pub struct Server {
     address: SocketAddr,
     whose: Whose,
-    /// Sockets that may be used again; none, unless it is on loopback.
-    idle: Mutex<Vec<UdpSocket>>,
+    /// If it is asked on lines.
+    lines: Option<Lines>,
 }
-
-/// Sockets kept for one server: half of the questions that may be open at a time, so that a busy
-/// second opens few, and a quiet hour holds few beside the sessions' own.
-const MAX_IDLE: usize = MAX_OPEN / 2;
 
 impl Server {
     /// The server at this address.
     pub fn new(address: SocketAddr, whose: Whose) -> Self {
+        let is_near = address.ip().is_loopback() && whose == Whose::Ours;
         Self {
             address,
             whose,
-            idle: Mutex::default(),
+            lines: is_near.then(|| Lines::new(address)),
         }
     }
 
@@ -47,42 +46,37 @@ impl Server {
         self.address
     }
 
+    /// True if whoever asks it is woken every [`TICK`] at least, whatever comes.
+    pub const fn ticks(&self) -> bool {
+        self.lines.is_some()
+    }
+
     /// Asks until it has said something of use, or trouble is all it has.
     pub async fn ask(&self, name: &Name, kind: RecordType) -> Result<Response, Trouble> {
         ask(self, name, kind).await
     }
 
-    /// A socket that nobody else uses.
-    async fn socket(&self) -> io::Result<UdpSocket> {
-        let kept = self.idle().pop();
-        if let Some(socket) = kept {
-            return Ok(socket);
-        }
-        let any: IpAddr = if self.address.is_ipv4() {
-            Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        let socket = UdpSocket::bind((any, 0)).await?;
-        socket.connect(self.address).await?;
-        Ok(socket)
-    }
-
-    /// Takes a socket back on which nothing more is to come.
-    fn put_back(&self, socket: UdpSocket) {
-        let mut idle = self.idle();
-        if self.address.ip().is_loopback() && idle.len() < MAX_IDLE {
-            // Its one datagram is taken: the next wait is for another, and need not try first.
-            let _ = socket.try_io(Interest::READABLE, || -> io::Result<()> {
-                Err(io::ErrorKind::WouldBlock.into())
-            });
-            idle.push(socket);
+    /// Asks over UDP.
+    async fn over_udp(&self, query: &Arc<Query>) -> io::Result<Reading> {
+        match &self.lines {
+            Some(lines) => lines.ask(query).await,
+            None => over_udp(self.address, query).await,
         }
     }
 
-    /// The sockets, whoever panicked while holding them: each change is whole in itself.
-    fn idle(&self) -> MutexGuard<'_, Vec<UdpSocket>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks over TCP.
+    async fn over_tcp(&self, query: &Query) -> io::Result<Reading> {
+        let asking = over_tcp(self.address, query);
+        if !self.ticks() {
+            return asking.await;
+        }
+        let mut asking = pin!(asking);
+        loop {
+            // Giving up is looked at by whoever awaits this, each time.
+            if let Ok(reading) = timeout(TICK, asking.as_mut()).await {
+                return reading;
+            }
+        }
     }
 }
 
@@ -95,11 +89,11 @@ async fn ask(server: &Server, name: &Name, kind: RecordType) -> Result<Response,
     loop {
         // Over TCP a forger cannot answer, and some servers there do not keep the case.
         let query = Query::new((name, kind), server.whose, !form.tcp, form.edns);
-        let query = query.ok_or(Trouble::Unreadable)?;
+        let query = Arc::new(query.ok_or(Trouble::Unreadable)?);
         let reading = if form.tcp {
-            over_tcp(server.address, &query).await
+            server.over_tcp(&query).await
         } else {
-            over_udp(server, &query).await
+            server.over_udp(&query).await
         };
         form = match reading {
             Ok(Reading::Definite(response)) if speaks_for_it(server.whose, &response) => {
@@ -140,37 +134,57 @@ struct Form {
 }
 
 /// Sends a datagram and waits for its response, passing over all that is not.
-async fn over_udp(server: &Server, query: &Query) -> io::Result<Reading> {
-    let socket = server.socket().await?;
+async fn over_udp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
+    let any: IpAddr = if server.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
     socket.send(query.octets()).await?;
     loop {
         socket.readable().await?;
-        match received(&socket, query) {
+        match received(&socket, |datagram| datagram.read(query)) {
             Ok(Reading::Foreign) => {
-                tracing::debug!(server = %server.address, "DNS datagram that answers no question of ours");
+                tracing::debug!(%server, "DNS datagram that answers no question of ours");
             }
-            Ok(reading) => {
-                server.put_back(socket);
-                return Ok(reading);
-            }
+            Ok(reading) => return Ok(reading),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// What the next datagram says, if one is there. Nothing is kept of it while others are waited for.
-fn received(socket: &UdpSocket, query: &Query) -> io::Result<Reading> {
+/// What a socket has received.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a>(&'a [u8]);
+
+impl Datagram<'_> {
+    /// The id of the query that it claims to answer.
+    pub fn id(self) -> Option<u16> {
+        self.0.first_chunk().copied().map(u16::from_be_bytes)
+    }
+
+    /// What it says to a query.
+    pub fn read(self, query: &Query) -> Reading {
+        match query.read(self.0) {
+            Reading::Trouble(Trouble::Unreadable) if self.0.len() > usize::from(UDP_PAYLOAD) => {
+                Reading::Truncated
+            }
+            reading => reading,
+        }
+    }
+}
+
+/// Has the next datagram read, if one is there. Nothing is kept of it while others are waited for.
+pub fn received<T>(socket: &UdpSocket, read: impl FnOnce(Datagram<'_>) -> T) -> io::Result<T> {
     // One octet more than may come: a datagram that fills it is longer than we offered to take.
     let mut octets = [0; UDP_PAYLOAD as usize + 1];
-    let length = socket.try_recv(&mut octets)?;
-    let reading = query.read(octets.get(..length).unwrap_or_default());
-    Ok(match reading {
-        Reading::Trouble(Trouble::Unreadable) if length > usize::from(UDP_PAYLOAD) => {
-            Reading::Truncated
-        }
-        reading => reading,
-    })
+    // The C library's call is one that a thread can be cancelled in, which costs a part of the call.
+    let mut receive = || rustix::net::recv(socket, &mut octets, RecvFlags::DONTWAIT);
+    let (length, _) = socket.try_io(Interest::READABLE, || Ok(receive()?))?;
+    Ok(read(Datagram(octets.get(..length).unwrap_or_default())))
 }
 
 /// Asks on a connection of its own; only the first message on it can be the response.

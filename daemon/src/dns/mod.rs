@@ -6,7 +6,7 @@
 //! definite or with trouble; the two are never merged (DRAFT-GAPS 7).
 //!
 //! Map: [`Stub`] asks several servers and follows aliases · [`Swappable`] one whose servers a reload can change · `servers` which, and in which order ·
-//! `exchange` one question to one server over UDP and TCP · `wire` queries and their responses · `interpret` what
+//! `exchange` one question to one server over UDP and TCP · `line` many to one on loopback · `wire` queries and their responses · `interpret` what
 //! a response means · `turns` whose question is asked next · `cache` what may still be used · `filed` how both find a question · [`authority`] a small authoritative server for the demo and
 //! the tests.
 //!
@@ -18,6 +18,7 @@ mod cache;
 mod exchange;
 mod filed;
 mod interpret;
+mod line;
 mod servers;
 mod stub;
 mod swappable;

@@ -9,9 +9,11 @@
 //! Servers come from the configuration, or from `/etc/resolv.conf` (resolv.conf(5): `nameserver`
 //! lines; without any, the one on this machine).
 
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use vouchsafe_proto::dns::{Name, RecordType, Trouble};
@@ -51,14 +53,14 @@ impl Servers {
         }
     }
 
-    /// Asks until one has said something definite, or the deadline has come. `patience` is how long
+    /// Asks, from now, until one has said something definite, or the deadline has come. `patience` is how long
     /// a silent server holds up the next in the first round; it doubles with each round.
     pub async fn ask(
         &self,
         name: &Name,
         kind: RecordType,
         patience: Duration,
-        deadline: Mono,
+        (mut now, deadline): (Mono, Mono),
     ) -> Result<Given, Trouble> {
         let mut plan = self.plan();
         // One, nearly always, and as many as there are rounds and servers at most.
@@ -66,8 +68,9 @@ impl Servers {
         let mut troubled = Vec::new();
         let mut worst = Trouble::Timeout;
         let mut next_at = Mono::default();
+        // As long as all that are asked wake this.
+        let mut are_ticking = true;
         loop {
-            let now = clock::mono();
             if now >= deadline {
                 return Err(Trouble::Timeout);
             }
@@ -77,6 +80,7 @@ impl Servers {
                 let Some(server) = self.all.get(at) else {
                     continue;
                 };
+                are_ticking &= server.ticks();
                 tries.push(at, Box::pin(server.ask(name, kind)));
                 next_at = now.plus(patience.saturating_mul(1 << round));
             }
@@ -87,7 +91,10 @@ impl Servers {
             let done = tokio::select! {
                 biased;
                 done = tries.next() => done,
-                () = tokio::time::sleep_until(clock::instant(wake)) => continue,
+                () = until(wake, are_ticking) => {
+                    now = clock::mono();
+                    continue;
+                }
             };
             match done {
                 Some((at, Ok(response))) => {
@@ -107,6 +114,7 @@ impl Servers {
                 None if plan.len() == 0 => return Err(worst),
                 None => next_at = Mono::default(),
             }
+            now = clock::mono();
         }
     }
 
@@ -115,6 +123,25 @@ impl Servers {
         let first = self.preferred.load(Ordering::Relaxed);
         let count = self.all.len();
         (0..ROUNDS * count).map(move |turn| (turn / count, (first + turn) % count))
+    }
+}
+
+/// Waits for a moment that lies ahead; without a timer, if whoever waits is woken by others often enough.
+async fn until(wake: Mono, is_ticking: bool) {
+    if is_ticking {
+        // It lay ahead when this was begun.
+        let mut is_new = true;
+        let mut is_over = || !std::mem::take(&mut is_new) && clock::mono() >= wake;
+        poll_fn(|_| {
+            if is_over() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    } else {
+        tokio::time::sleep_until(clock::instant(wake)).await;
     }
 }
 

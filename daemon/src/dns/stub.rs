@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,11 +130,15 @@ impl Stub {
     pub async fn ask_once(&self, question: &Question) -> (Answer, Option<SocketAddr>) {
         let shared = &self.0;
         let watch = Watch::start();
-        let deadline = clock::mono().plus(shared.deadline);
-        let (answer, server) = shared.walk(question, deadline).await;
+        let (answer, server) = shared.walk(question, watch.started()).await;
         watch.stop(&figures().dns.duration);
         figures().dns.questions.count([found(&answer.lookup)]);
         (answer, server)
+    }
+
+    /// Forgets every answer, so that each question goes to a server again.
+    pub fn forget(&self) {
+        lock(&self.0.cache).clear();
     }
 
     /// What has come of its cache so far.
@@ -145,11 +149,11 @@ impl Stub {
 
 impl Resolver for Stub {
     fn ask(&self, question: Question) -> Asking<'_> {
-        Box::pin(self.0.answer(None, question))
+        self.0.answer(None, question)
     }
 
     fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
-        Box::pin(self.0.answer(Some(client), question))
+        self.0.answer(Some(client), question)
     }
 
     fn turn_for(&self, client: Option<IpAddr>) -> super::Turning<'_> {
@@ -205,32 +209,30 @@ impl Drop for Begun {
 }
 
 impl Shared {
-    /// The answer, or trouble at the deadline, the wait for a turn included.
-    async fn answer(self: &Arc<Self>, client: Option<IpAddr>, question: Question) -> Answer {
-        let from = clock::mono();
+    /// The answer, or trouble at the deadline, the wait for a turn included. Mostly that is work that
+    /// has a deadline of its own, and nothing has to be put around it.
+    fn answer(self: &Arc<Self>, client: Option<IpAddr>, question: Question) -> Asking<'_> {
+        let watch = Watch::start();
+        let deadline = watch.started().plus(self.deadline);
         let question = self.filing.file(question);
-        let answer = match self.find(question, from, Turning::Now(client)) {
-            Ok(Found::Kept(answer)) => return answer,
-            // It has a deadline of its own, which is the same.
-            Ok(Found::Begun(work)) => return work.await,
-            Ok(Found::Coming(answer)) => {
-                timeout_at(clock::instant(from.plus(self.deadline)), answer).await
-            }
+        match self.find(question, watch, Turning::Now(client)) {
+            Ok(Found::Kept(answer)) => Box::pin(ready(answer)),
+            Ok(Found::Begun(work)) => Box::pin(work),
+            Ok(Found::Coming(answer)) => Box::pin(before(deadline, async {
+                // The error: the work is gone without an answer, with the process.
+                answer.await.ok()
+            })),
             Err(question) => {
-                let deadline = clock::instant(from.plus(self.deadline));
                 let in_turn = self.answer_in_turn(client, question);
-                timeout_at(deadline, in_turn).await.map(Ok)
+                Box::pin(before(deadline, async { Some(in_turn.await) }))
             }
-        };
-        // The inner error: the work is gone without an answer, with the process.
-        let answer = answer.ok().and_then(Result::ok);
-        answer.unwrap_or_else(|| Answer::trouble(Trouble::Timeout))
+        }
     }
 
     /// The answer, once there is a turn.
     async fn answer_in_turn(self: &Arc<Self>, client: Option<IpAddr>, question: Filed) -> Answer {
         let turn = self.turns.take(client).await;
-        let answer = match self.find(question, clock::mono(), Turning::Taken(turn)) {
+        let answer = match self.find(question, Watch::start(), Turning::Taken(turn)) {
             Ok(Found::Kept(answer)) => Some(answer),
             Ok(Found::Begun(work)) => Some(work.await),
             Ok(Found::Coming(answer)) => answer.await.ok(),
@@ -244,7 +246,7 @@ impl Shared {
     fn find(
         self: &Arc<Self>,
         question: Filed,
-        now: Mono,
+        watch: Watch,
         turning: Turning,
     ) -> Result<Found, Filed> {
         let mut open = lock(&self.open);
@@ -258,6 +260,7 @@ impl Shared {
         };
         if place.key().question().freshness == Freshness::Cached {
             let mut cache = lock(&self.cache);
+            let now = watch.started();
             let kept = match turning {
                 Turning::Now(_) => cache.find(place.key(), now),
                 // It has looked already, and is counted.
@@ -277,12 +280,12 @@ impl Shared {
         let question = place.key().clone();
         place.insert(Vec::new());
         drop(open);
-        Ok(Found::Begun(self.begin(question, turn, now)))
+        Ok(Found::Begun(self.begin(question, turn, watch)))
     }
 
     /// Begins to ask. The deadline is the question's own: who joins it is not to suffer from how
     /// long another had to wait for the turn.
-    fn begin(self: &Arc<Self>, question: Filed, turn: Turn, now: Mono) -> Begun {
+    fn begin(self: &Arc<Self>, question: Filed, turn: Turn, watch: Watch) -> Begun {
         let mut closing = Closing {
             shared: Arc::clone(self),
             question,
@@ -291,12 +294,11 @@ impl Shared {
         Begun(Some(Box::pin(async move {
             let shared = &closing.shared;
             let question = closing.question.question();
-            let watch = Watch::start();
-            let (answer, _) = shared.walk(question, now.plus(shared.deadline)).await;
-            watch.stop(&figures().dns.duration);
+            let (answer, _) = shared.walk(question, watch.started()).await;
+            let end = watch.stop(&figures().dns.duration);
             figures().dns.questions.count([found(&answer.lookup)]);
             tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
-            lock(&shared.cache).keep(&closing.question, &answer, clock::mono());
+            lock(&shared.cache).keep(&closing.question, &answer, end);
             drop(turn);
             for waiting in closing.close() {
                 // Whoever has gone needs no answer.
@@ -307,7 +309,8 @@ impl Shared {
     }
 
     /// Asks at the question's name, then on at each alias's target that no answer spoke of. Gives who answered last, too.
-    async fn walk(&self, question: &Question, deadline: Mono) -> (Answer, Option<SocketAddr>) {
+    async fn walk(&self, question: &Question, mut now: Mono) -> (Answer, Option<SocketAddr>) {
+        let deadline = now.plus(self.deadline);
         let mut server = None;
         let mut answer = Answer {
             ttl: MAX_TTL,
@@ -320,7 +323,7 @@ impl Shared {
         loop {
             let given = match self
                 .servers
-                .ask(&at, question.kind, patience, deadline)
+                .ask(&at, question.kind, patience, (now, deadline))
                 .await
             {
                 Ok(given) => given,
@@ -344,7 +347,10 @@ impl Shared {
                     break;
                 }
                 // Each step on follows an alias, of which there are eight at most.
-                Step::AskOn(target) => at = target,
+                Step::AskOn(target) => {
+                    at = target;
+                    now = clock::mono();
+                }
                 Step::End(lookup) => {
                     answer.lookup = lookup;
                     answer.signed_labels = said.signed_labels;
@@ -363,6 +369,13 @@ impl Shared {
     fn trusts(&self, server: SocketAddr) -> bool {
         self.trust_ad.unwrap_or_else(|| server.ip().is_loopback())
     }
+}
+
+/// An answer that comes before the deadline, or trouble.
+async fn before(deadline: Mono, answer: impl Future<Output = Option<Answer>>) -> Answer {
+    let answer = timeout_at(clock::instant(deadline), answer).await;
+    let answer = answer.ok().flatten();
+    answer.unwrap_or_else(|| Answer::trouble(Trouble::Timeout))
 }
 
 /// What came of a question, for the figures.

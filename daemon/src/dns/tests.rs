@@ -1,5 +1,6 @@
 //! The stub resolver against servers on loopback: the small authority, and some that misbehave.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use vouchsafe_proto::dns::{
     Answer, Freshness, Lookup, Name, Question, RecordType, Records, Trouble,
@@ -465,6 +466,81 @@ async fn a_client_that_names_silent_domains_delays_nobody_else() {
     let nobodys = stub.ask(question("example.org", RecordType::Mx));
     assert!(matches!(nobodys.await.lookup, Lookup::Found(_)));
     assert!(flood.try_join_next().is_none(), "the flood still waits");
+}
+
+/// All of them are open before the first is answered, the last one first.
+#[tokio::test]
+async fn many_questions_share_a_few_ports_and_each_has_its_own_answer() {
+    const ASKED: u8 = 200;
+    let socket = UdpSocket::bind(loopback()).await.expect("a port");
+    let stub = stub(&[socket.local_addr().expect("an address")]);
+    let mut asking = JoinSet::new();
+    for host in 0..ASKED {
+        let stub = stub.clone();
+        let question = question(&format!("h{host}.example"), RecordType::A);
+        asking.spawn(async move { (host, stub.ask(question).await.lookup) });
+    }
+    let (mut queries, mut ports) = (Vec::new(), BTreeSet::new());
+    let mut octets = [0; 4096];
+    while queries.len() < ASKED.into() {
+        let (length, peer) = socket.recv_from(&mut octets).await.expect("a query");
+        ports.insert(peer.port());
+        queries.push((octets[..length].to_vec(), peer));
+    }
+    // Four of 64, and another should an id be taken on all of them.
+    assert!(ports.len() <= 5, "{ports:?}");
+    for (query, peer) in queries.iter().rev() {
+        let mut message = respond(query, ResponseCode::NoError);
+        let name = message.queries[0].name().clone();
+        let host = name.to_lowercase().to_ascii();
+        let host = host
+            .strip_prefix('h')
+            .and_then(|host| host.strip_suffix(".example."));
+        let address = a(host.expect("a host").parse().expect("a number"));
+        let data = hickory_proto::rr::RData::A(address.into());
+        message.add_answer(hickory_proto::rr::Record::from_rdata(name, 60, data));
+        let octets = message.to_vec().expect("octets");
+        socket.send_to(&octets, peer).await.expect("sent");
+    }
+    while let Some(answered) = asking.join_next().await {
+        let (host, lookup) = answered.expect("asked");
+        assert_eq!(lookup, Lookup::Found(Records::A(vec![a(host)])), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn silence_over_tcp_ends_at_the_deadline() {
+    let (server, _tasks) = odd_server(|query| async move {
+        let mut message = respond(&query, ResponseCode::NoError);
+        message.metadata.truncation = true;
+        vec![message.to_vec().expect("octets")]
+    })
+    .await;
+    // Whose connections are taken, and nothing else.
+    let listener = TcpListener::bind(server).await.expect("the same port");
+    let answer = stub(&[server])
+        .ask(question("mail.example.org", RecordType::A))
+        .await;
+    assert_eq!(answer, Answer::trouble(Trouble::Timeout));
+    assert!(listener.accept().await.is_ok());
+}
+
+/// What carried the questions ends with the runtime in which the first was asked.
+#[test]
+fn a_resolver_outlives_a_runtime() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    };
+    let other = tokio::runtime::Runtime::new().expect("a runtime");
+    let authority = other.block_on(serve(WORLD));
+    let stub = stub(&[authority.address()]);
+    for _ in 0..3 {
+        let asked = stub.ask(fresh("mail.example.org", RecordType::A));
+        let answer = runtime().expect("a runtime").block_on(asked);
+        assert!(matches!(answer.lookup, Lookup::Found(_)));
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,14 @@ impl Query {
         })
     }
 
+    /// What tells it from others.
+    pub fn id(&self) -> u16 {
+        self.octets
+            .first_chunk()
+            .copied()
+            .map_or(0, u16::from_be_bytes)
+    }
+
     /// The octets to send.
     pub fn octets(&self) -> &[u8] {
         &self.octets

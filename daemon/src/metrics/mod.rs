@@ -22,6 +22,7 @@ use std::time::Duration;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use vouchsafe_proto::time::Mono;
 
 use self::groups::{Caches, Deliveries, Dns, Ledger, Mail, Queue, Sessions};
 
@@ -99,9 +100,15 @@ impl Watch {
         Self(crate::clock::since_start())
     }
 
-    /// To now.
-    pub fn stop(self, figure: &Histogram) {
-        let lasted = crate::clock::since_start().saturating_sub(self.0);
-        figure.observe(lasted.as_secs_f64());
+    /// When that was.
+    pub fn started(&self) -> Mono {
+        Mono::from_millis(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// To now, which is given.
+    pub fn stop(self, figure: &Histogram) -> Mono {
+        let end = Self::start();
+        figure.observe(end.0.saturating_sub(self.0).as_secs_f64());
+        end.started()
     }
 }
