@@ -156,6 +156,13 @@ impl<Key: Clone + Eq + Hash, Value, Hashing: BuildHasher + Default> Bounded<Key,
         }
     }
 
+    /// Takes everything out; what has come of it so far stays counted.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.ends.clear();
+        self.octets = 0;
+    }
+
     /// What has come of it.
     pub fn figures(&self) -> Figures {
         Figures {

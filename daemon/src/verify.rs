@@ -145,7 +145,7 @@ impl Verifier {
     pub fn set_policy(&self, policy: Policy) {
         self.dkim.set_settings(policy.dkim);
         self.policy.store(Arc::new(policy));
-        *lock(&self.kept) = Kept::default();
+        lock(&self.kept).clear();
     }
 
     /// What has come of the verdicts that were kept.

@@ -1,8 +1,8 @@
 //! Our own verifier, with the service's resolver and caches.
 //!
-//! Cold: each pass over the list has a verifier and a resolver with nothing cached. The verifiers
-//! are made before the clock starts, since a service makes one in its life, and emptied in turn.
-//! Warm: one of each, which has been over the list before the clock starts.
+//! Cold: each pass over the list has a verifier and a resolver with nothing cached. They are made
+//! before the clock starts, since a service makes one in its life, have been over the list by then, and forget in turn
+//! what they keep. Warm: one of each, which has been over the list, too, and forgets nothing.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -37,6 +37,9 @@ pub struct Run {
     /// With everything cached.
     #[arg(long)]
     warm: bool,
+    /// In one thread, as the peers are; else in as many as the service has, one for each core.
+    #[arg(long)]
+    one_thread: bool,
 }
 
 /// One session's question, parsed as the session has it.
@@ -48,7 +51,6 @@ struct Asked {
 /// The verifiers, pass by pass.
 struct Passes {
     asked: Vec<Asked>,
-    server: SocketAddr,
     warm: bool,
     /// The next of the list, passes counted on.
     next: AtomicUsize,
@@ -59,44 +61,35 @@ struct Passes {
     questions: Arc<AtomicU64>,
 }
 
-/// Verifiers that take turns.
-const TURNS: usize = 16;
+/// Verifiers that take turns. A check with many questions to ask may be under way while others go over the list twice.
+const TURNS: usize = 3;
 
-/// A resolver that can be replaced by an empty one, with its questions counted.
+/// The service's resolver, with its questions counted.
 struct Counting {
-    stub: Mutex<Stub>,
+    stub: Stub,
     questions: Arc<AtomicU64>,
-}
-
-impl Counting {
-    /// The resolver of now.
-    fn stub(&self) -> Stub {
-        let stub = self.stub.lock().unwrap_or_else(PoisonError::into_inner);
-        stub.clone()
-    }
 }
 
 impl Resolver for Counting {
     fn ask(&self, question: Question) -> Asking<'_> {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        let stub = self.stub();
-        Box::pin(async move { stub.ask(question).await })
+        self.stub.ask(question)
     }
 
     fn ask_for(&self, client: IpAddr, question: Question) -> Asking<'_> {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        let stub = self.stub();
-        Box::pin(async move { stub.ask_for(client, question).await })
+        self.stub.ask_for(client, question)
     }
 }
 
 impl Run {
     /// Measures and prints.
     pub fn measure(self) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .context("the runtime")?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if self.one_thread {
+            runtime.worker_threads(1);
+        }
+        let runtime = runtime.enable_all().build().context("the runtime")?;
         runtime.block_on(self.run())
     }
 
@@ -109,10 +102,10 @@ impl Run {
                     .context("a reverse-path")?,
             });
         }
+        anyhow::ensure!(self.sessions <= asked.len(), "more sessions than domains");
         let questions = Arc::default();
         let passes = Arc::new(Passes {
             asked,
-            server: self.server,
             warm: self.warm,
             next: AtomicUsize::new(0),
             verifiers: (0..TURNS)
@@ -121,10 +114,10 @@ impl Run {
             begun: Mutex::new(0),
             questions,
         });
-        if self.warm {
-            for _ in 0..passes.asked.len() {
-                passes.one().await;
-            }
+        // Sockets are open and tables have room from here on, as in a service that has been up for a minute.
+        let passes_before = if self.warm { 1 } else { TURNS };
+        for _ in 0..passes_before * passes.asked.len() {
+            passes.one().await;
         }
         passes.questions.store(0, Ordering::Relaxed);
         let cpu = cpu_of("self")?;
@@ -148,12 +141,9 @@ impl Run {
         tally.seconds = begun.elapsed().as_secs_f64();
         tally.cpu = cpu_of("self")? - cpu;
         tally.questions = Some(passes.questions.load(Ordering::Relaxed));
-        let name = if self.warm {
-            "vouchsafe-warm"
-        } else {
-            "vouchsafe-cold"
-        };
-        tally.print(name, self.sessions);
+        let kept = if self.warm { "warm" } else { "cold" };
+        let threads = if self.one_thread { "-one-thread" } else { "" };
+        tally.print(&format!("vouchsafe-{kept}{threads}"), self.sessions);
         Ok(())
     }
 }
@@ -192,8 +182,7 @@ impl Passes {
             *begun = pass;
             // Forgets the verdicts that were kept.
             verifier.set_policy(Policy::default());
-            let mut stub = resolver.stub.lock().unwrap_or_else(PoisonError::into_inner);
-            *stub = Stub::new(Settings::new(vec![self.server]));
+            resolver.stub.forget();
         }
         Some(verifier)
     }
@@ -224,7 +213,7 @@ pub fn await_server(server: SocketAddr, name: &str) -> anyhow::Result<()> {
 /// A verifier with nothing cached, and its resolver.
 fn verifier(server: SocketAddr, questions: &Arc<AtomicU64>) -> (Verifier, Arc<Counting>) {
     let resolver = Arc::new(Counting {
-        stub: Mutex::new(Stub::new(Settings::new(vec![server]))),
+        stub: Stub::new(Settings::new(vec![server])),
         questions: Arc::clone(questions),
     });
     let asked = Arc::clone(&resolver) as Arc<dyn Resolver>;

@@ -67,6 +67,11 @@ impl Kept {
             .keep(key, Arc::clone(verdict), time, weight(verdict), now);
     }
 
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// What has come of it so far.
     pub fn figures(&self) -> Figures {
         self.0.figures()
