@@ -24,10 +24,13 @@ pub fn since_1970() -> Duration {
 }
 
 /// The clock of durations alone, for whoever asks often and needs no date.
-#[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn mono() -> Mono {
-    let start = START.get_or_init(Instant::now);
-    Mono::from_millis(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    moment(since_start())
+}
+
+/// The moment of a reading of [`since_start`].
+pub fn moment(since_start: Duration) -> Mono {
+    Mono::from_millis(u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The same in nanoseconds, to measure what lasts less than [`Mono`] can tell.

@@ -135,17 +135,11 @@ struct Form {
 
 /// Sends a datagram and waits for its response, passing over all that is not.
 async fn over_udp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
-    let any: IpAddr = if server.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
+    let socket = connected(server)?;
     socket.send(query.octets()).await?;
     loop {
         socket.readable().await?;
-        match received(&socket, |datagram| datagram.read(query)) {
+        match received(&socket, |octets| query.read_datagram(octets)) {
             Ok(Reading::Foreign) => {
                 tracing::debug!(%server, "DNS datagram that answers no question of ours");
             }
@@ -156,35 +150,27 @@ async fn over_udp(server: SocketAddr, query: &Query) -> io::Result<Reading> {
     }
 }
 
-/// What a socket has received.
-#[derive(Clone, Copy, Debug)]
-pub struct Datagram<'a>(&'a [u8]);
-
-impl Datagram<'_> {
-    /// The id of the query that it claims to answer.
-    pub fn id(self) -> Option<u16> {
-        self.0.first_chunk().copied().map(u16::from_be_bytes)
-    }
-
-    /// What it says to a query.
-    pub fn read(self, query: &Query) -> Reading {
-        match query.read(self.0) {
-            Reading::Trouble(Trouble::Unreadable) if self.0.len() > usize::from(UDP_PAYLOAD) => {
-                Reading::Truncated
-            }
-            reading => reading,
-        }
-    }
+/// A socket on a port by chance, which only this server's datagrams reach.
+pub fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = if server.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(server)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
 }
 
 /// Has the next datagram read, if one is there. Nothing is kept of it while others are waited for.
-pub fn received<T>(socket: &UdpSocket, read: impl FnOnce(Datagram<'_>) -> T) -> io::Result<T> {
+pub fn received<T>(socket: &UdpSocket, read: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
     // One octet more than may come: a datagram that fills it is longer than we offered to take.
     let mut octets = [0; UDP_PAYLOAD as usize + 1];
     // The C library's call is one that a thread can be cancelled in, which costs a part of the call.
     let mut receive = || rustix::net::recv(socket, &mut octets, RecvFlags::DONTWAIT);
     let (length, _) = socket.try_io(Interest::READABLE, || Ok(receive()?))?;
-    Ok(read(Datagram(octets.get(..length).unwrap_or_default())))
+    Ok(read(octets.get(..length).unwrap_or_default()))
 }
 
 /// Asks on a connection of its own; only the first message on it can be the response.

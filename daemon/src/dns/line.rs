@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ use rustix::net::SendFlags;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
-use tokio::time::Sleep;
-use vouchsafe_proto::time::Mono;
+use tokio::time::{Sleep, sleep_until};
 
-use super::exchange::{Datagram, received};
+use super::exchange::{connected, received};
+use super::lock;
 use super::wire::{Query, Reading};
 use crate::clock;
 
@@ -68,7 +68,7 @@ struct Ends {
 #[derive(Debug, Default)]
 struct Load {
     /// By their ids.
-    open: BTreeMap<u16, Open>,
+    open: BTreeMap<[u8; 2], Open>,
     /// Those not yet sent.
     gathered: Vec<Arc<Query>>,
     /// Wakes the task, when it waits.
@@ -127,17 +127,9 @@ impl Lines {
 impl Line {
     /// A line with nothing on it.
     fn open(server: SocketAddr) -> io::Result<Self> {
-        let any: IpAddr = if server.is_ipv4() {
-            Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        let socket = std::net::UdpSocket::bind((any, 0))?;
-        socket.connect(server)?;
-        socket.set_nonblocking(true)?;
         let ends = Arc::new(Ends {
             server,
-            socket: UdpSocket::from_std(socket)?,
+            socket: connected(server)?,
             load: Mutex::default(),
         });
         let carrying = tokio::spawn(Carrier(Arc::clone(&ends)).carry()).abort_handle();
@@ -194,14 +186,13 @@ impl Ends {
     }
 
     /// Finds whose datagram it is; gives whom to wake.
-    fn hear(&self, octets: Datagram<'_>) -> Option<Waker> {
-        let id = octets.id()?;
+    fn hear(&self, octets: &[u8]) -> Option<Waker> {
         let mut load = lock(&self.load);
-        let open = load.open.get_mut(&id)?;
+        let open = load.open.get_mut(octets.first_chunk()?)?;
         if open.heard.is_some() {
             return None;
         }
-        match octets.read(&open.query) {
+        match open.query.read_datagram(octets) {
             Reading::Foreign => None,
             reading => {
                 open.heard = Some(Ok(reading));
@@ -235,7 +226,6 @@ impl Ends {
 
     /// Tells everybody who waits that nothing will come.
     fn fail(&self, error: &io::Error) {
-        tracing::debug!(server = %self.server, %error, "DNS server not reached");
         let mut load = lock(&self.load);
         load.gathered.clear();
         for open in load.open.values_mut() {
@@ -245,7 +235,7 @@ impl Ends {
     }
 
     /// Waits until there is something to do; true if something has come, else there is something to send.
-    async fn work(&self, alarm: &mut Alarm<'_>) -> bool {
+    async fn work(&self, alarm: &mut Alarm) -> bool {
         poll_fn(|context| {
             let has_come = self.socket.poll_recv_ready(context).is_ready();
             let mut load = lock(&self.load);
@@ -263,24 +253,29 @@ impl Ends {
 }
 
 /// Rings every [`TICK`] while anybody waits: a timer for all of a line.
-struct Alarm<'a> {
-    sleep: Pin<&'a mut Sleep>,
-    is_set: bool,
-}
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
 
-impl Alarm<'_> {
-    /// Whether it has rung; sees to it that it will again.
+impl Alarm {
+    /// Whether it has rung; sees to it that it will again, if need be.
     fn rings(&mut self, is_needed: bool, context: &mut Context<'_>) -> bool {
-        let has_rung = self.is_set && self.sleep.as_mut().poll(context).is_ready();
-        if is_needed && (has_rung || !self.is_set) {
-            let at = clock::mono().plus(TICK);
-            self.sleep.as_mut().reset(clock::instant(at));
+        let mut has_rung = false;
+        loop {
+            let Some(sleep) = &mut self.0 else {
+                if !is_needed {
+                    return has_rung;
+                }
+                let at = clock::instant(clock::mono().plus(TICK));
+                self.0 = Some(Box::pin(sleep_until(at)));
+                continue;
+            };
             // Only what has been looked at rings.
-            self.is_set = self.sleep.as_mut().poll(context).is_pending();
-        } else if has_rung {
-            self.is_set = false;
+            if sleep.as_mut().poll(context).is_pending() {
+                return has_rung;
+            }
+            self.0 = None;
+            has_rung = true;
         }
-        has_rung
     }
 }
 
@@ -291,10 +286,7 @@ impl Carrier {
     /// Carries for as long as the line is there.
     async fn carry(self) {
         let ends = &self.0;
-        let mut alarm = Alarm {
-            sleep: pin!(tokio::time::sleep_until(clock::instant(Mono::default()))),
-            is_set: false,
-        };
+        let mut alarm = Alarm::default();
         loop {
             if ends.work(&mut alarm).await {
                 ends.receive();
@@ -317,7 +309,7 @@ impl Drop for Carrier {
 /// A question on a line.
 struct Waiting {
     ends: Arc<Ends>,
-    id: u16,
+    id: [u8; 2],
     /// It is off the line: what has its id there now is another.
     is_over: bool,
 }
@@ -350,9 +342,4 @@ impl Drop for Waiting {
             lock(&self.ends.load).open.remove(&self.id);
         }
     }
-}
-
-/// The value, whoever panicked while holding it: each change is whole in itself.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

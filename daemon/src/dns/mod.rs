@@ -30,6 +30,7 @@ mod wire;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vouchsafe_proto::dns::{Answer, Question};
 
@@ -64,4 +65,9 @@ pub trait Resolver: Send + Sync + 'static {
         let _ = client;
         Box::pin(std::future::ready(None))
     }
+}
+
+/// The value, whoever panicked while holding it: each change is whole in itself.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

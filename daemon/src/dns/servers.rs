@@ -53,14 +53,14 @@ impl Servers {
         }
     }
 
-    /// Asks, from now, until one has said something definite, or the deadline has come. `patience` is how long
+    /// Asks until one has said something definite, or the deadline has come. `patience` is how long
     /// a silent server holds up the next in the first round; it doubles with each round.
     pub async fn ask(
         &self,
         name: &Name,
         kind: RecordType,
         patience: Duration,
-        (mut now, deadline): (Mono, Mono),
+        deadline: Mono,
     ) -> Result<Given, Trouble> {
         let mut plan = self.plan();
         // One, nearly always, and as many as there are rounds and servers at most.
@@ -71,6 +71,7 @@ impl Servers {
         // As long as all that are asked wake this.
         let mut are_ticking = true;
         loop {
+            let now = clock::mono();
             if now >= deadline {
                 return Err(Trouble::Timeout);
             }
@@ -91,10 +92,7 @@ impl Servers {
             let done = tokio::select! {
                 biased;
                 done = tries.next() => done,
-                () = until(wake, are_ticking) => {
-                    now = clock::mono();
-                    continue;
-                }
+                () = until(wake, are_ticking) => continue,
             };
             match done {
                 Some((at, Ok(response))) => {
@@ -114,7 +112,6 @@ impl Servers {
                 None if plan.len() == 0 => return Err(worst),
                 None => next_at = Mono::default(),
             }
-            now = clock::mono();
         }
     }
 
@@ -126,14 +123,11 @@ impl Servers {
     }
 }
 
-/// Waits for a moment that lies ahead; without a timer, if whoever waits is woken by others often enough.
+/// Waits for a moment; without a timer, if whoever waits is woken by others often enough.
 async fn until(wake: Mono, is_ticking: bool) {
     if is_ticking {
-        // It lay ahead when this was begun.
-        let mut is_new = true;
-        let mut is_over = || !std::mem::take(&mut is_new) && clock::mono() >= wake;
         poll_fn(|_| {
-            if is_over() {
+            if clock::mono() >= wake {
                 Poll::Ready(())
             } else {
                 Poll::Pending

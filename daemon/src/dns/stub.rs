@@ -14,7 +14,7 @@ use std::collections::hash_map::Entry;
 use std::future::{Future, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use super::interpret::{MAX_TTL, Step, interpret};
 use super::servers::{Servers, ServersError, system_servers};
 use super::turns::{Turn, Turns};
 use super::wire::Whose;
-use super::{Asking, Resolver};
+use super::{Asking, Resolver, lock};
 use crate::bounded::Figures;
 use crate::clock;
 use crate::config::Config;
@@ -130,7 +130,8 @@ impl Stub {
     pub async fn ask_once(&self, question: &Question) -> (Answer, Option<SocketAddr>) {
         let shared = &self.0;
         let watch = Watch::start();
-        let (answer, server) = shared.walk(question, watch.started()).await;
+        let deadline = watch.started().plus(shared.deadline);
+        let (answer, server) = shared.walk(question, deadline).await;
         watch.stop(&figures().dns.duration);
         figures().dns.questions.count([found(&answer.lookup)]);
         (answer, server)
@@ -294,7 +295,8 @@ impl Shared {
         Begun(Some(Box::pin(async move {
             let shared = &closing.shared;
             let question = closing.question.question();
-            let (answer, _) = shared.walk(question, watch.started()).await;
+            let deadline = watch.started().plus(shared.deadline);
+            let (answer, _) = shared.walk(question, deadline).await;
             let end = watch.stop(&figures().dns.duration);
             figures().dns.questions.count([found(&answer.lookup)]);
             tracing::debug!(%question, lookup = ?answer.lookup, ttl = answer.ttl, "asked the DNS");
@@ -309,8 +311,7 @@ impl Shared {
     }
 
     /// Asks at the question's name, then on at each alias's target that no answer spoke of. Gives who answered last, too.
-    async fn walk(&self, question: &Question, mut now: Mono) -> (Answer, Option<SocketAddr>) {
-        let deadline = now.plus(self.deadline);
+    async fn walk(&self, question: &Question, deadline: Mono) -> (Answer, Option<SocketAddr>) {
         let mut server = None;
         let mut answer = Answer {
             ttl: MAX_TTL,
@@ -323,7 +324,7 @@ impl Shared {
         loop {
             let given = match self
                 .servers
-                .ask(&at, question.kind, patience, (now, deadline))
+                .ask(&at, question.kind, patience, deadline)
                 .await
             {
                 Ok(given) => given,
@@ -347,10 +348,7 @@ impl Shared {
                     break;
                 }
                 // Each step on follows an alias, of which there are eight at most.
-                Step::AskOn(target) => {
-                    at = target;
-                    now = clock::mono();
-                }
+                Step::AskOn(target) => at = target,
                 Step::End(lookup) => {
                     answer.lookup = lookup;
                     answer.signed_labels = said.signed_labels;
@@ -412,9 +410,4 @@ impl Drop for Closing {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The value, whoever panicked while holding it: each change to these maps is whole in itself.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

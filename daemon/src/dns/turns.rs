@@ -69,21 +69,14 @@ pub struct Turn {
 impl Turns {
     /// A turn, if there is one without waiting.
     pub fn take_now(self: &Arc<Self>, client: Option<IpAddr>) -> Option<Turn> {
-        let client = client.map(counted_as);
+        let client = client.map(|client| Of::Client(counted_as(client)));
         let mut counts = self.counts();
-        if counts.all.given >= MAX_OPEN {
+        if counts.all.given >= MAX_OPEN || client.is_some_and(|client| !counts.take(client)) {
             return None;
         }
-        if let Some(client) = client {
-            let share = counts.clients.entry(client).or_default();
-            if share.given >= MAX_OPEN_FOR_CLIENT {
-                return None;
-            }
-            share.given += 1;
-        }
-        counts.all.given += 1;
+        counts.take(Of::All);
         Some(Turn {
-            _of_client: client.map(|client| self.part(Of::Client(client))),
+            _of_client: client.map(|client| self.part(client)),
             _of_all: self.part(Of::All),
         })
     }
@@ -105,13 +98,11 @@ impl Turns {
         loop {
             let given = {
                 let mut counts = self.counts();
-                let share = counts.share_mut(of);
-                if share.given < of.most() {
-                    share.given += 1;
+                if counts.take(of) {
                     return self.part(of);
                 }
                 let (give, given) = oneshot::channel();
-                share.waiting.push_back(give);
+                counts.share(of).waiting.push_back(give);
                 given
             };
             // An error cannot come about: whoever waits stays in line until given to.
@@ -146,8 +137,16 @@ impl Of {
 }
 
 impl Counts {
+    /// Takes a part, if there is one.
+    fn take(&mut self, of: Of) -> bool {
+        let share = self.share(of);
+        let is_left = share.given < of.most();
+        share.given += usize::from(is_left);
+        is_left
+    }
+
     /// A share.
-    fn share_mut(&mut self, of: Of) -> &mut Share {
+    fn share(&mut self, of: Of) -> &mut Share {
         match of {
             Of::Client(client) => self.clients.entry(client).or_default(),
             Of::All => &mut self.all,

@@ -80,11 +80,8 @@ impl Query {
     }
 
     /// What tells it from others.
-    pub fn id(&self) -> u16 {
-        self.octets
-            .first_chunk()
-            .copied()
-            .map_or(0, u16::from_be_bytes)
+    pub fn id(&self) -> [u8; 2] {
+        self.octets.first_chunk().copied().unwrap_or_default()
     }
 
     /// The octets to send.
@@ -124,6 +121,16 @@ impl Query {
             })
         } else {
             Reading::Trouble(trouble_of(&layout))
+        }
+    }
+
+    /// The same of a datagram, which was cut if it has more than may come.
+    pub fn read_datagram(&self, octets: &[u8]) -> Reading {
+        match self.read(octets) {
+            Reading::Trouble(Trouble::Unreadable) if octets.len() > usize::from(UDP_PAYLOAD) => {
+                Reading::Truncated
+            }
+            reading => reading,
         }
     }
 

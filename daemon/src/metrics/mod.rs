@@ -102,7 +102,7 @@ impl Watch {
 
     /// When that was.
     pub fn started(&self) -> Mono {
-        Mono::from_millis(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+        crate::clock::moment(self.0)
     }
 
     /// To now, which is given.

@@ -135,8 +135,7 @@ impl Open {
 
 impl Heard {
     fn now(&self) {
-        let millis = u64::try_from(clock::since_start().as_millis()).unwrap_or(u64::MAX);
-        self.0.store(millis, Ordering::Relaxed);
+        self.0.store(clock::mono().as_millis(), Ordering::Relaxed);
     }
 
     fn at(&self) -> Duration {
