@@ -17,6 +17,7 @@ use vouchsafe::dns::{Asking, Resolver, Settings, Stub};
 use vouchsafe::verify::{Policy, Verifier};
 use vouchsafe_proto::addr::ReversePath;
 use vouchsafe_proto::dns::{Freshness, Lookup, Name, Question, RecordType};
+use vouchsafe_proto::verify::ledger::When;
 
 use crate::tally::{Tally, cpu_of};
 use crate::world;
@@ -40,6 +41,9 @@ pub struct Run {
     /// In one thread, as the peers are; else in as many as the service has, one for each core.
     #[arg(long)]
     one_thread: bool,
+    /// By the MAIL-FROM set and SPF alone, as the peers decide by SPF alone; else by all that the service looks at.
+    #[arg(long)]
+    spf_alone: bool,
 }
 
 /// One session's question, parsed as the session has it.
@@ -52,6 +56,7 @@ struct Asked {
 struct Passes {
     asked: Vec<Asked>,
     warm: bool,
+    policy: Policy,
     /// The next of the list, passes counted on.
     next: AtomicUsize,
     /// More than passes can be under way at one time.
@@ -63,6 +68,9 @@ struct Passes {
 
 /// Verifiers that take turns. A check with many questions to ask may be under way while others go over the list twice.
 const TURNS: usize = 3;
+
+/// Sessions that go over the list before it is measured, however many are to be.
+const AT_FIRST: usize = 200;
 
 /// The service's resolver, with its questions counted.
 struct Counting {
@@ -103,55 +111,78 @@ impl Run {
             });
         }
         anyhow::ensure!(self.sessions <= asked.len(), "more sessions than domains");
+        let mut policy = Policy::default();
+        if self.spf_alone {
+            policy.tests.sender_domain = false;
+            policy.tests.ledger = When::Never;
+        }
         let questions = Arc::default();
         let passes = Arc::new(Passes {
             asked,
             warm: self.warm,
             next: AtomicUsize::new(0),
             verifiers: (0..TURNS)
-                .map(|_| verifier(self.server, &questions))
+                .map(|_| verifier(self.server, &policy, &questions))
                 .collect(),
+            policy,
             begun: Mutex::new(0),
             questions,
         });
         // Sockets are open and tables have room from here on, as in a service that has been up for a minute.
         let passes_before = if self.warm { 1 } else { TURNS };
-        for _ in 0..passes_before * passes.asked.len() {
-            passes.one().await;
-        }
+        let before = passes_before * passes.asked.len();
+        passes.by(AT_FIRST, move |at| at < before).await?;
         passes.questions.store(0, Ordering::Relaxed);
         let cpu = cpu_of("self")?;
         let begun = now();
         let end = begun + Duration::from_secs(self.seconds);
-        let mut sessions = JoinSet::new();
-        for _ in 0..self.sessions {
-            let passes = Arc::clone(&passes);
-            sessions.spawn(async move {
-                let mut tally = Tally::default();
-                while now() < end {
-                    tally.count(passes.one().await);
-                }
-                tally
-            });
-        }
-        let mut tally = Tally::default();
-        while let Some(one) = sessions.join_next().await {
-            tally.add(&one.context("a session")?);
-        }
+        let mut tally = passes.by(self.sessions, move |_| now() < end).await?;
         tally.seconds = begun.elapsed().as_secs_f64();
         tally.cpu = cpu_of("self")? - cpu;
         tally.questions = Some(passes.questions.load(Ordering::Relaxed));
-        let kept = if self.warm { "warm" } else { "cold" };
-        let threads = if self.one_thread { "-one-thread" } else { "" };
-        tally.print(&format!("vouchsafe-{kept}{threads}"), self.sessions);
+        tally.print(&self.name(), self.sessions);
         Ok(())
+    }
+
+    /// Of a line of results.
+    fn name(&self) -> String {
+        let kept = if self.warm { "warm" } else { "cold" };
+        let tests = if self.spf_alone { "-spf-alone" } else { "" };
+        let threads = if self.one_thread { "-one-thread" } else { "" };
+        format!("vouchsafe-{kept}{tests}{threads}")
     }
 }
 
 impl Passes {
-    /// Reaches the next verdict, and gives its word.
-    async fn one(&self) -> &'static str {
-        let at = self.next.fetch_add(1, Ordering::Relaxed);
+    /// Verdicts by so many sessions, each of them until it is to reach no more.
+    async fn by(
+        self: &Arc<Self>,
+        sessions: usize,
+        goes_on: impl Fn(usize) -> bool + Copy + Send + 'static,
+    ) -> anyhow::Result<Tally> {
+        let mut open = JoinSet::new();
+        for _ in 0..sessions {
+            let passes = Arc::clone(self);
+            open.spawn(async move {
+                let mut tally = Tally::default();
+                loop {
+                    let at = passes.next.fetch_add(1, Ordering::Relaxed);
+                    if !goes_on(at) {
+                        return tally;
+                    }
+                    tally.count(passes.one(at).await);
+                }
+            });
+        }
+        let mut tally = Tally::default();
+        while let Some(one) = open.join_next().await {
+            tally.add(&one.context("a session")?);
+        }
+        Ok(tally)
+    }
+
+    /// Reaches this verdict, and gives its word.
+    async fn one(&self, at: usize) -> &'static str {
         let (pass, at) = (at / self.asked.len(), at % self.asked.len());
         let (Some(asked), Some(verifier)) = (self.asked.get(at), self.verifier_of(pass)) else {
             return "nothing";
@@ -181,7 +212,7 @@ impl Passes {
         if *begun < pass {
             *begun = pass;
             // Forgets the verdicts that were kept.
-            verifier.set_policy(Policy::default());
+            verifier.set_policy(self.policy.clone());
             resolver.stub.forget();
         }
         Some(verifier)
@@ -211,14 +242,18 @@ pub fn await_server(server: SocketAddr, name: &str) -> anyhow::Result<()> {
 }
 
 /// A verifier with nothing cached, and its resolver.
-fn verifier(server: SocketAddr, questions: &Arc<AtomicU64>) -> (Verifier, Arc<Counting>) {
+fn verifier(
+    server: SocketAddr,
+    policy: &Policy,
+    questions: &Arc<AtomicU64>,
+) -> (Verifier, Arc<Counting>) {
     let resolver = Arc::new(Counting {
         stub: Stub::new(Settings::new(vec![server])),
         questions: Arc::clone(questions),
     });
     let asked = Arc::clone(&resolver) as Arc<dyn Resolver>;
     (
-        Verifier::new(asked, Arc::default(), Policy::default()),
+        Verifier::new(asked, Arc::default(), policy.clone()),
         resolver,
     )
 }

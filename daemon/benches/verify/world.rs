@@ -11,9 +11,6 @@ use anyhow::Context as _;
 /// The apex of the one zone.
 const APEX: &str = "bench.test";
 
-/// A client that nobody lists.
-const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 9);
-
 /// Writes `zone` and `checks`: lines of client and domain.
 #[expect(clippy::disallowed_methods, reason = "files of a benchmark")]
 pub fn write(folder: &Path, domains: usize) -> anyhow::Result<()> {
@@ -25,7 +22,9 @@ pub fn write(folder: &Path, domains: usize) -> anyhow::Result<()> {
     for at in 0..domains {
         let listed = Ipv4Addr::new(203, 0, 113, u8::try_from(at % 250)? + 1);
         domain(&mut zone, at, listed)?;
-        let client = if at / 8 % 4 == 3 { STRANGER } else { listed };
+        // Nobody lists these. Each is another, as the listed ones are: what is asked on account of one client is limited.
+        let stranger = Ipv4Addr::new(198, 18, 0, u8::try_from(at % 250)? + 1);
+        let client = if at / 8 % 4 == 3 { stranger } else { listed };
         writeln!(checks, "{client} d{at}.{APEX}")?;
     }
     fs::write(folder.join("zone"), zone).context("writing the zone")?;
