@@ -47,6 +47,13 @@ pub mod verify;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// What one thread of the runtime has made another lets go: the C library's allocator has them wait for each other
+/// (docs/decisions/0040-the-allocator.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 /// The command line's work, from arguments to exit code.
 pub fn run() -> ExitCode {
     cli::run().into()
