@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use crate::limits::counted_as;
 
-/// Questions open to servers at one time. Each holds a socket or two; a flood of mail from a
-/// thousand domains must not use up the descriptors that sessions need.
+/// Questions open to servers at one time. Each may hold a socket or two, if not on a line (`line`); a flood of mail
+/// from a thousand domains must not use up the descriptors that sessions need.
 pub const MAX_OPEN: usize = 512;
 
 /// Questions open on account of one client: the thirty hosts that one check may look up find room.
