@@ -441,6 +441,26 @@ fn the_ledger_has_its_writers() {
     assert_eq!(writers, [("a.example.org", ten), ("b.example.org", None)]);
 }
 
+/// What such a host sends it enters in its own ledger, and this one would deny it.
+#[test]
+fn a_host_with_a_ledger_of_its_own_hands_in_what_it_sends_or_is_no_writer() {
+    let two =
+        format!("{SMALLEST}[ledger]\nname_servers = [\"mx.example.org\", \"mx2.example.org\"]\n");
+    let named = |host: &str| format!("[ledger.writers.\"{host}\"]\n");
+    let found = wrong(&format!("{two}{}", named("mx2.example.org")));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("mx2.example.org answers by a ledger of its own"),
+        "{found:#?}"
+    );
+    right(&format!(
+        "{two}{}silent_after = \"10m\"\n",
+        named("mx2.example.org")
+    ));
+    right(&format!("{two}{}", named("out.example.org")));
+    right(&two);
+}
+
 #[test]
 fn mistakes_about_the_ledger_are_told() {
     let found = wrong(&format!(

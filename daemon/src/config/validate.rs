@@ -261,7 +261,7 @@ fn check_retry(draft: &Draft, reader: &mut Reader<'_>) {
     }
 }
 
-/// Somebody answers for the zones, and no address is answered at twice.
+/// Somebody answers for the zones, for mail that he knows of, and no address is answered at twice.
 fn check_ledger(draft: &Draft, reader: &mut Reader<'_>) {
     let Some(ledger) = &draft.ledger else {
         return;
@@ -269,6 +269,16 @@ fn check_ledger(draft: &Draft, reader: &mut Reader<'_>) {
     if ledger.name_servers.is_empty() {
         let why = "none: every zone has one at least; leave the key out for this host";
         reader.conflict("[ledger]", "name_servers", why);
+    }
+    // A host that answers has a ledger of its own. This one cannot say of its mail that it was not sent.
+    for host in &ledger.name_servers {
+        if draft.hostname.as_ref() != Some(host) && ledger.writers.get(host) == Some(&None) {
+            let why = format!(
+                "{host} answers by a ledger of its own, so what it sends is not known here: it is to hand that in \
+                 (silent_after), or is no writer"
+            );
+            reader.conflict("[ledger]", "name_servers", &why);
+        }
     }
     let mut seen = BTreeSet::new();
     for address in &ledger.address {

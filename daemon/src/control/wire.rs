@@ -124,7 +124,7 @@ pub enum Refusal {
     #[error("this domain is not one of the service's: nothing is entered for others")]
     Domain,
     /// No such host is known.
-    #[error("this host is not one of [ledger.writers]")]
+    #[error("this host is not one of [ledger.writers] with silent_after")]
     Writer,
     /// The ledger cannot be written; the service's log says why.
     #[error("the service cannot write its ledger; see its log")]

@@ -194,7 +194,7 @@ kinds! {
         "name a server with an address of the Internet";
     /// The only server of the ledger.
     LedgerOneServer, "ledger-one-server", Info,
-        "have a second host answer, or leave it: mail is put off for half a minute, and none is lost";
+        "leave it: mail is put off for half a minute, and none is lost; a second host must have all that was sent";
     /// Hosts that may send in the domain's name and enter nothing into its ledger.
     LedgerOthersSend, "ledger-others-send", Warning,
         "enter what they send, and name them in [ledger.writers]; or take them out of the set and the SPF record";

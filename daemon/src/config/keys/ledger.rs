@@ -58,7 +58,8 @@ pub static LEDGER: Section = Section {
                 rule: "the `hostname`",
             },
             doc: "The names of the hosts that answer for the `_sent` zones, as the parent zones \
-                  delegate to them; this host among them.",
+                  delegate to them; this host among them. Each answers by its own ledger: another \
+                  than this one must be handed everything that this one sends.",
         },
         Key {
             name: "policy",
@@ -109,7 +110,8 @@ pub static WRITERS: Section = Section {
         presence: Presence::Default(r#""0s""#),
         doc: "For a host that hands in what it sent by `vouchsafe ledger add`: if nothing came \
               from it for so long, it may have sent what is not known here, and \"not sent\" is \
-              said no more of that time. `\"0s\"`: nothing is expected of it; right for a host \
-              whose mail passes through this one.",
+              said no more of that time. `\"0s\"`: nothing is expected of it; right only for a \
+              host all of whose mail passes through this one, and wrong for one that keeps a \
+              ledger of its own.",
     }],
 };
