@@ -123,7 +123,7 @@ pub enum Refusal {
     /// No such domain is served here.
     #[error("this domain is not one of the service's: nothing is entered for others")]
     Domain,
-    /// No such host is known.
+    /// No such host hands in what it sends.
     #[error("this host is not one of [ledger.writers] with silent_after")]
     Writer,
     /// The ledger cannot be written; the service's log says why.
