@@ -25,9 +25,8 @@ const PIECE: usize = 256 * 1024;
 /// no more.
 const BUFFERS: usize = 14 * MIB;
 
-/// How much the service may grow by, in KiB: far less than the message. Each thread keeps for a while what it has freed
-/// (docs/decisions/0040-the-allocator.md), 6 to 9 MiB in all.
-const GROWTH: usize = 12 * 1024;
+/// How much the service may grow by, in KiB.
+const GROWTH: usize = 8 * 1024;
 
 /// Octets of a line.
 const LINE: &[u8] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n";
